@@ -1,0 +1,362 @@
+//! What happened in a session. The log of a session is a list of these and nothing else is true about it.
+
+use serde::{Deserialize, Serialize};
+use ts_rs::TS;
+use utoipa::ToSchema;
+
+use crate::{
+    conversation::{Block, ModelUsage, StopReason, TodoItem},
+    ids::{CallId, Person, PromptId, RepoPath, RequestId, Seq, SessionId, TurnId, UserId},
+};
+
+/// One entry of a session's log.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, TS, ToSchema)]
+pub struct Event {
+    /// Position in the log: 1, 2, 3 … without gaps.
+    pub seq: Seq,
+    /// When it was appended: milliseconds since 1970-01-01 UTC, by the server's clock.
+    #[ts(type = "number")]
+    pub time_ms: u64,
+    /// What made it happen.
+    pub cause: Cause,
+    /// What happened.
+    pub body: EventBody,
+}
+
+/// What made an event happen.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, TS, ToSchema)]
+#[serde(tag = "by", rename_all = "snake_case")]
+pub enum Cause {
+    /// A person's command.
+    User {
+        /// Who.
+        user: UserId,
+    },
+    /// The agent, in a turn (whose prompt has an author).
+    Turn {
+        /// Which.
+        turn: TurnId,
+    },
+    /// Something inside the sandbox.
+    Sandbox,
+    /// The forge: a push, a review, a merge.
+    Forge,
+    /// hangar itself: recovery, limits.
+    System,
+}
+
+/// What happened.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, TS, ToSchema)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum EventBody {
+    /// The session began. Always the first event, and the only one of its kind.
+    SessionCreated {
+        /// Its id.
+        session: SessionId,
+        /// Who began it.
+        owner: Person,
+        /// The repository it works on.
+        repo: RepoPath,
+        /// The branch its pull request goes to.
+        base_branch: String,
+        /// The commit it started from (40 hex digits).
+        base_commit: String,
+        /// The branch it works on and may push.
+        branch: String,
+        /// `provider/model`.
+        model: String,
+        /// First words of the first prompt, until somebody renames it.
+        title: String,
+    },
+    /// Somebody took part for the first time.
+    ParticipantJoined {
+        /// Who.
+        person: Person,
+    },
+    /// The session has another title.
+    TitleChanged {
+        /// The new one.
+        title: String,
+    },
+    /// A prompt was accepted and waits for its turn.
+    PromptAdded {
+        /// Its number.
+        prompt: PromptId,
+        /// The client's id for it.
+        request_id: RequestId,
+        /// Whose words these are; the commits of its turn carry this person's name.
+        author: UserId,
+        /// The words.
+        text: String,
+    },
+    /// A waiting prompt was taken back.
+    PromptCancelled {
+        /// Which.
+        prompt: PromptId,
+    },
+    /// The agent began to work on a prompt.
+    TurnStarted {
+        /// Its number.
+        turn: TurnId,
+        /// The prompt it works on.
+        prompt: PromptId,
+    },
+    /// After a crash or restart the server went on with an open turn.
+    TurnResumed {
+        /// Which.
+        turn: TurnId,
+        /// Why it had been interrupted.
+        reason: String,
+    },
+    /// Somebody asked the running turn to stop.
+    StopRequested {
+        /// Which.
+        turn: TurnId,
+        /// Who.
+        by: UserId,
+    },
+    /// A turn is over.
+    TurnEnded {
+        /// Which.
+        turn: TurnId,
+        /// How.
+        outcome: TurnOutcome,
+    },
+    /// The sandbox changed its phase.
+    SandboxChanged {
+        /// The new phase.
+        phase: SandboxPhase,
+        /// The cause in words, for people.
+        detail: String,
+        /// How long the step that ended took; 0 where none did.
+        duration_ms: u32,
+    },
+    /// A request left for the model.
+    ModelRequested {
+        /// In which turn.
+        turn: TurnId,
+        /// Requests of a turn are counted from 1.
+        step: u32,
+        /// `provider/model`.
+        model: String,
+    },
+    /// A request failed in a way that may pass; it is sent again after a pause.
+    ModelRetried {
+        /// In which turn.
+        turn: TurnId,
+        /// Which request.
+        step: u32,
+        /// Which attempt failed, from 1.
+        attempt: u32,
+        /// How long hangar waits before the next.
+        wait_ms: u32,
+        /// What the provider said, without secrets.
+        reason: String,
+    },
+    /// A reply is complete.
+    ModelReplied {
+        /// In which turn.
+        turn: TurnId,
+        /// To which request.
+        step: u32,
+        /// What it says, in order.
+        blocks: Vec<Block>,
+        /// What it cost in tokens.
+        usage: ModelUsage,
+        /// What it cost in millionths of a US dollar; `None` where the model has no known price.
+        #[ts(type = "number | null")]
+        cost_micro_usd: Option<u64>,
+        /// Why the model stopped.
+        stop: StopReason,
+        /// From the request's first byte out to the first token in.
+        first_token_ms: u32,
+        /// From the request's first byte out to the last token in.
+        duration_ms: u32,
+    },
+    /// A tool began to run. Written before the tool has any effect.
+    ToolStarted {
+        /// In which turn.
+        turn: TurnId,
+        /// The call.
+        call: CallId,
+        /// The tool.
+        name: String,
+        /// Its arguments, after hooks.
+        #[ts(type = "unknown")]
+        input: serde_json::Value,
+    },
+    /// A tool ended.
+    ToolFinished {
+        /// In which turn.
+        turn: TurnId,
+        /// The call.
+        call: CallId,
+        /// How it ended.
+        status: ToolStatus,
+        /// What the model is told, at most [`crate::limits::EVENT_OUTPUT_BYTES_MAX`] bytes of it.
+        output: String,
+        /// Where all of it is when `output` had to be cut.
+        blob: Option<BlobRef>,
+        /// How long it ran.
+        duration_ms: u32,
+    },
+    /// The agent changed its to-do list.
+    TodoChanged {
+        /// The whole list as it is now.
+        items: Vec<TodoItem>,
+    },
+    /// Files in the workspace changed.
+    FilesChanged {
+        /// At most [`crate::limits::EVENT_FILES_MAX`] of them.
+        files: Vec<FileChange>,
+        /// How many more there were.
+        more: u32,
+    },
+    /// Commits arrived at the forge through the broker.
+    BranchPushed {
+        /// The branch.
+        branch: String,
+        /// Where it was; `None` for a new branch.
+        old: Option<String>,
+        /// Where it is (40 hex digits).
+        new: String,
+    },
+    /// The broker refused something the sandbox asked for.
+    PushRefused {
+        /// What and why.
+        reason: String,
+    },
+    /// A pull request was opened.
+    PullRequestOpened {
+        /// Its number at the forge.
+        number: u32,
+        /// Its title.
+        title: String,
+        /// In whose name.
+        author: UserId,
+        /// The page that shows it, relative to the server's address or absolute.
+        url: String,
+    },
+    /// A pull request changed at the forge.
+    PullRequestChanged {
+        /// Its number at the forge.
+        number: u32,
+        /// What happened to it.
+        change: PullRequestChange,
+    },
+    /// Something did not work that nobody waits for; the session goes on.
+    Warning {
+        /// What, and what to do.
+        text: String,
+    },
+}
+
+/// How a turn ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, TS, ToSchema)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum TurnOutcome {
+    /// The agent says it is done.
+    Done,
+    /// Somebody stopped it.
+    Stopped {
+        /// Who.
+        by: UserId,
+    },
+    /// It could not go on.
+    Failed {
+        /// Why, and what to do.
+        reason: String,
+    },
+}
+
+/// What a sandbox is doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, TS, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum SandboxPhase {
+    /// There is none. The files of the workspace are kept on disk.
+    Absent,
+    /// It is being made.
+    Preparing,
+    /// It runs.
+    Ready,
+    /// It could not be made or died.
+    Failed,
+}
+
+/// How a tool ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, TS, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ToolStatus {
+    /// It did what it was asked.
+    Ok,
+    /// It failed; the model is told how.
+    Error,
+    /// It was cut off by a stop, a crash or a restart.
+    Interrupted,
+}
+
+/// A piece of data too large for an event, kept beside the log under the hash of its content.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, TS, ToSchema)]
+pub struct BlobRef {
+    /// SHA-256, 64 hex digits.
+    pub sha256: String,
+    /// Its size.
+    #[ts(type = "number")]
+    pub bytes: u64,
+}
+
+/// A file that changed in the workspace.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, TS, ToSchema)]
+pub struct FileChange {
+    /// Relative to the workspace.
+    pub path: String,
+    /// How.
+    pub kind: FileChangeKind,
+}
+
+/// How a file changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, TS, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum FileChangeKind {
+    /// It is new.
+    Created,
+    /// Its content changed.
+    Modified,
+    /// It is gone.
+    Removed,
+}
+
+/// What happened to a pull request.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, TS, ToSchema)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum PullRequestChange {
+    /// New commits.
+    Synchronized {
+        /// The new head (40 hex digits).
+        head: String,
+    },
+    /// Somebody reviewed it.
+    Reviewed {
+        /// Who.
+        by: String,
+        /// `approved`, `changes_requested` or `commented`.
+        verdict: String,
+    },
+    /// It was merged.
+    Merged {
+        /// Who.
+        by: String,
+        /// The merge commit (40 hex digits).
+        commit: String,
+    },
+    /// It was closed without a merge.
+    Closed {
+        /// Who.
+        by: String,
+    },
+    /// It was opened again.
+    Reopened {
+        /// Who.
+        by: String,
+    },
+}

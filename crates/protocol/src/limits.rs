@@ -1,0 +1,45 @@
+//! What may grow, and how far. Each number has its unit in its name.
+
+/// Longest prompt a client may send.
+pub const PROMPT_BYTES_MAX: usize = 256 * 1024;
+/// Prompts that may wait in one session's queue.
+pub const QUEUED_PROMPTS_MAX: usize = 50;
+/// Prompts one session may ever receive.
+pub const SESSION_PROMPTS_MAX: u32 = 10_000;
+/// Longest title of a session or pull request.
+pub const TITLE_CHARS_MAX: usize = 200;
+/// Longest body of a pull request.
+pub const PULL_REQUEST_BODY_BYTES_MAX: usize = 64 * 1024;
+/// People who may take part in one session.
+pub const PARTICIPANTS_MAX: usize = 500;
+/// How much of a tool's output stands in its event; the rest is a blob.
+pub const EVENT_OUTPUT_BYTES_MAX: usize = 4 * 1024;
+/// Paths named in one `files_changed` event; the event counts the rest.
+pub const EVENT_FILES_MAX: usize = 200;
+/// Changed paths the folded state remembers.
+pub const STATE_FILES_MAX: usize = 5_000;
+/// How much of a prompt the folded state keeps once the prompt has run.
+pub const STATE_PROMPT_CHARS_MAX: usize = 300;
+/// Entries of a to-do list.
+pub const TODO_ITEMS_MAX: usize = 100;
+/// Events one page of history may hold.
+pub const EVENT_PAGE_MAX: u32 = 1_000;
+
+/// The first `chars` characters of `text`, with `…` where something was cut.
+#[must_use]
+pub fn clip(text: &str, chars: usize) -> String {
+    match text.char_indices().nth(chars) {
+        None => text.to_owned(),
+        Some((end, _)) => format!("{}…", &text[..end]),
+    }
+}
+
+/// The longest prefix of `text` that is at most `bytes` bytes long and ends between two characters.
+#[must_use]
+pub fn clip_bytes(text: &str, bytes: usize) -> &str {
+    let mut end = bytes.min(text.len());
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    &text[..end]
+}

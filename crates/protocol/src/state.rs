@@ -1,0 +1,419 @@
+//! What is true of a session now: a fold over its events.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use ts_rs::TS;
+use utoipa::ToSchema;
+
+use crate::{
+    conversation::{Block, ModelUsage, TodoItem},
+    event::{Event, EventBody, FileChangeKind, PullRequestChange, SandboxPhase, TurnOutcome},
+    ids::{CallId, Person, PromptId, RepoPath, RequestId, Seq, SessionId, TurnId, UserId},
+    limits,
+};
+
+/// The folded state of one session. Small and bounded: the words themselves stay in the log.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, TS, ToSchema)]
+pub struct SessionState {
+    /// Its id.
+    pub id: SessionId,
+    /// Who began it.
+    pub owner: UserId,
+    /// The repository it works on.
+    pub repo: RepoPath,
+    /// The branch its pull request goes to.
+    pub base_branch: String,
+    /// The commit it started from.
+    pub base_commit: String,
+    /// The branch it works on.
+    pub branch: String,
+    /// `provider/model`.
+    pub model: String,
+    /// Its title.
+    pub title: String,
+    /// When it began: milliseconds since 1970-01-01 UTC.
+    #[ts(type = "number")]
+    pub created_ms: u64,
+    /// When something last happened in it.
+    #[ts(type = "number")]
+    pub updated_ms: u64,
+    /// The last event that was folded in.
+    pub seq: Seq,
+    /// What it is doing.
+    pub status: SessionStatus,
+    /// Everybody who took part, in order of arrival.
+    pub participants: Vec<Person>,
+    /// Every prompt, in order.
+    pub prompts: Vec<PromptState>,
+    /// Every turn, in order.
+    pub turns: Vec<TurnState>,
+    /// Tool calls that have begun and not ended.
+    pub open_calls: Vec<OpenCall>,
+    /// What its sandbox is doing.
+    pub sandbox: SandboxPhase,
+    /// The agent's to-do list.
+    pub todos: Vec<TodoItem>,
+    /// Files changed in the workspace since the session began (at most [`limits::STATE_FILES_MAX`]).
+    pub files: BTreeMap<String, FileChangeKind>,
+    /// Where the session's branch stands at the forge; `None` before the first push.
+    pub pushed: Option<String>,
+    /// Its pull requests, oldest first.
+    pub pull_requests: Vec<PullRequestState>,
+    /// Tokens of all turns.
+    pub usage: ModelUsage,
+    /// Cost of all turns in millionths of a US dollar, as far as prices are known.
+    #[ts(type = "number")]
+    pub cost_micro_usd: u64,
+}
+
+/// What a session is doing, as lists group it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, TS, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum SessionStatus {
+    /// Waits for a prompt.
+    Idle,
+    /// A turn is running.
+    Running,
+    /// The last turn failed and nothing has been asked since.
+    Failed,
+    /// Its pull request is merged.
+    Merged,
+}
+
+/// A prompt, as the state remembers it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, TS, ToSchema)]
+pub struct PromptState {
+    /// Its number.
+    pub id: PromptId,
+    /// The client's id for it.
+    pub request_id: RequestId,
+    /// Whose words.
+    pub author: UserId,
+    /// The words while it waits; their beginning afterwards.
+    pub text: String,
+    /// FNV-1a 64 of the whole text in hex: tells a repeated request from a changed one.
+    pub fingerprint: String,
+    /// How far it is.
+    pub status: PromptStatus,
+}
+
+/// How far a prompt is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, TS, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum PromptStatus {
+    /// Waits for its turn.
+    Queued,
+    /// Its turn began.
+    Taken,
+    /// It was taken back.
+    Cancelled,
+}
+
+/// A turn, as the state remembers it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, TS, ToSchema)]
+pub struct TurnState {
+    /// Its number.
+    pub id: TurnId,
+    /// What it works on.
+    pub prompt: PromptId,
+    /// Model requests so far.
+    pub steps: u32,
+    /// Whether somebody asked it to stop, and who.
+    pub stop_requested_by: Option<UserId>,
+    /// How it ended; `None` while it runs.
+    pub outcome: Option<TurnOutcome>,
+}
+
+/// A tool call that has begun and not ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, TS, ToSchema)]
+pub struct OpenCall {
+    /// In which turn.
+    pub turn: TurnId,
+    /// The call.
+    pub call: CallId,
+    /// The tool.
+    pub name: String,
+    /// Whether its effect may have begun (`tool_started` was written), or the model only asked for it.
+    pub started: bool,
+}
+
+/// A pull request, as the state remembers it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, TS, ToSchema)]
+pub struct PullRequestState {
+    /// Its number at the forge.
+    pub number: u32,
+    /// Its title.
+    pub title: String,
+    /// In whose name it was opened.
+    pub author: UserId,
+    /// The page that shows it.
+    pub url: String,
+    /// Open, merged or closed.
+    pub status: PullRequestStatus,
+    /// The merge commit once merged.
+    pub merge_commit: Option<String>,
+    /// Who approved it and has not said otherwise since.
+    pub approved_by: Vec<String>,
+}
+
+/// Whether a pull request is still open.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, TS, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum PullRequestStatus {
+    /// It can be merged.
+    Open,
+    /// It was merged.
+    Merged,
+    /// It was closed without a merge.
+    Closed,
+}
+
+/// A log that is not one: what [`SessionState::fold`] found wrong with it.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum LogFault {
+    /// A log begins with `session_created`.
+    #[error("the log does not begin with session_created")]
+    NoBeginning,
+    /// Sequence numbers go up by one.
+    #[error("event {found} follows event {after}")]
+    Gap {
+        /// The last good one.
+        after: Seq,
+        /// What came instead of the next.
+        found: Seq,
+    },
+}
+
+impl SessionState {
+    /// The state after the first event of a log. `None` if it is not `session_created` with sequence number 1.
+    #[must_use]
+    pub fn begin(event: &Event) -> Option<Self> {
+        let EventBody::SessionCreated { session, owner, repo, base_branch, base_commit, branch, model, title } =
+            &event.body
+        else {
+            return None;
+        };
+        (event.seq == Seq(1)).then(|| Self {
+            id: session.clone(),
+            owner: owner.user.clone(),
+            repo: repo.clone(),
+            base_branch: base_branch.clone(),
+            base_commit: base_commit.clone(),
+            branch: branch.clone(),
+            model: model.clone(),
+            title: title.clone(),
+            created_ms: event.time_ms,
+            updated_ms: event.time_ms,
+            seq: event.seq,
+            status: SessionStatus::Idle,
+            participants: vec![owner.clone()],
+            prompts: Vec::new(),
+            turns: Vec::new(),
+            open_calls: Vec::new(),
+            sandbox: SandboxPhase::Absent,
+            todos: Vec::new(),
+            files: BTreeMap::new(),
+            pushed: None,
+            pull_requests: Vec::new(),
+            usage: ModelUsage::default(),
+            cost_micro_usd: 0,
+        })
+    }
+
+    /// The state after a whole log.
+    ///
+    /// # Errors
+    /// [`LogFault`] when the events are not a log: no beginning, or a gap or double in the sequence numbers.
+    pub fn fold<'a>(events: impl IntoIterator<Item = &'a Event>) -> Result<Self, LogFault> {
+        let mut events = events.into_iter();
+        let mut state = events.next().and_then(Self::begin).ok_or(LogFault::NoBeginning)?;
+        for event in events {
+            if event.seq != state.seq.next() {
+                return Err(LogFault::Gap { after: state.seq, found: event.seq });
+            }
+            state.apply(event);
+        }
+        Ok(state)
+    }
+
+    /// Takes in the next event. An event that was taken in already (by its sequence number) changes nothing.
+    pub fn apply(&mut self, event: &Event) {
+        if event.seq <= self.seq {
+            return;
+        }
+        self.seq = event.seq;
+        self.updated_ms = event.time_ms;
+        self.apply_body(&event.body);
+    }
+
+    fn apply_body(&mut self, body: &EventBody) {
+        match body {
+            // A second beginning cannot be written; `fold` refuses a log that has one by its sequence number.
+            EventBody::SessionCreated { .. } => {}
+            EventBody::ParticipantJoined { person } => self.participants.push(person.clone()),
+            EventBody::TitleChanged { title } => self.title.clone_from(title),
+            EventBody::PromptAdded { prompt, request_id, author, text } => self.prompts.push(PromptState {
+                id: *prompt,
+                request_id: request_id.clone(),
+                author: author.clone(),
+                text: text.clone(),
+                fingerprint: fingerprint(text),
+                status: PromptStatus::Queued,
+            }),
+            EventBody::PromptCancelled { prompt } => self.settle_prompt(*prompt, PromptStatus::Cancelled),
+            EventBody::TurnStarted { turn, prompt } => {
+                self.settle_prompt(*prompt, PromptStatus::Taken);
+                self.turns.push(TurnState {
+                    id: *turn,
+                    prompt: *prompt,
+                    steps: 0,
+                    stop_requested_by: None,
+                    outcome: None,
+                });
+                self.status = SessionStatus::Running;
+            }
+            EventBody::TurnResumed { .. } | EventBody::ModelRetried { .. } | EventBody::PushRefused { .. } => {}
+            EventBody::StopRequested { turn, by } => self.note_stop(*turn, by),
+            EventBody::TurnEnded { turn, outcome } => self.end_turn(*turn, outcome),
+            EventBody::SandboxChanged { phase, .. } => self.sandbox = *phase,
+            EventBody::ModelRequested { turn, step, .. } => {
+                if let Some(known) = self.turns.iter_mut().find(|known| known.id == *turn) {
+                    known.steps = *step;
+                }
+            }
+            EventBody::ModelReplied { turn, blocks, usage, cost_micro_usd, .. } => {
+                self.usage.add(*usage);
+                self.cost_micro_usd += cost_micro_usd.unwrap_or(0);
+                self.open_calls.extend(blocks.iter().filter_map(|block| asked_call(*turn, block)));
+            }
+            EventBody::ToolStarted { turn, call, name, .. } => {
+                match self.open_calls.iter_mut().find(|open| open.turn == *turn && open.call == *call) {
+                    Some(open) => open.started = true,
+                    None => self.open_calls.push(OpenCall {
+                        turn: *turn,
+                        call: call.clone(),
+                        name: name.clone(),
+                        started: true,
+                    }),
+                }
+            }
+            EventBody::ToolFinished { turn, call, .. } => {
+                self.open_calls.retain(|open| !(open.turn == *turn && open.call == *call));
+            }
+            EventBody::TodoChanged { items } => self.todos.clone_from(items),
+            EventBody::FilesChanged { files, .. } => {
+                for file in files {
+                    if self.files.len() < limits::STATE_FILES_MAX || self.files.contains_key(&file.path) {
+                        self.files.insert(file.path.clone(), file.kind);
+                    }
+                }
+            }
+            EventBody::BranchPushed { new, .. } => self.pushed = Some(new.clone()),
+            EventBody::PullRequestOpened { number, title, author, url } => {
+                self.pull_requests.push(PullRequestState {
+                    number: *number,
+                    title: title.clone(),
+                    author: author.clone(),
+                    url: url.clone(),
+                    status: PullRequestStatus::Open,
+                    merge_commit: None,
+                    approved_by: Vec::new(),
+                });
+            }
+            EventBody::PullRequestChanged { number, change } => self.change_pull_request(*number, change),
+            EventBody::Warning { .. } => {}
+        }
+    }
+
+    fn settle_prompt(&mut self, prompt: PromptId, status: PromptStatus) {
+        if let Some(known) = self.prompts.iter_mut().find(|known| known.id == prompt) {
+            known.status = status;
+            known.text = limits::clip(&known.text, limits::STATE_PROMPT_CHARS_MAX);
+        }
+    }
+
+    fn note_stop(&mut self, turn: TurnId, by: &UserId) {
+        if let Some(known) = self.turns.iter_mut().find(|known| known.id == turn) {
+            known.stop_requested_by.get_or_insert_with(|| by.clone());
+        }
+    }
+
+    fn end_turn(&mut self, turn: TurnId, outcome: &TurnOutcome) {
+        if let Some(known) = self.turns.iter_mut().find(|known| known.id == turn) {
+            known.outcome = Some(outcome.clone());
+        }
+        self.open_calls.retain(|open| open.turn != turn);
+        self.status = match outcome {
+            TurnOutcome::Failed { .. } => SessionStatus::Failed,
+            TurnOutcome::Done | TurnOutcome::Stopped { .. } => self.resting_status(),
+        };
+    }
+
+    fn resting_status(&self) -> SessionStatus {
+        match self.pull_requests.last() {
+            Some(last) if last.status == PullRequestStatus::Merged => SessionStatus::Merged,
+            Some(_) | None => SessionStatus::Idle,
+        }
+    }
+
+    fn change_pull_request(&mut self, number: u32, change: &PullRequestChange) {
+        let Some(known) = self.pull_requests.iter_mut().find(|known| known.number == number) else { return };
+        match change {
+            PullRequestChange::Synchronized { .. } => {}
+            PullRequestChange::Reviewed { by, verdict } => {
+                known.approved_by.retain(|approver| approver != by);
+                if verdict == "approved" {
+                    known.approved_by.push(by.clone());
+                }
+            }
+            PullRequestChange::Merged { commit, .. } => {
+                known.status = PullRequestStatus::Merged;
+                known.merge_commit = Some(commit.clone());
+            }
+            PullRequestChange::Closed { .. } => known.status = PullRequestStatus::Closed,
+            PullRequestChange::Reopened { .. } => known.status = PullRequestStatus::Open,
+        }
+        if self.status != SessionStatus::Running {
+            self.status = self.resting_status();
+        }
+    }
+
+    /// The turn that is running, if one is.
+    #[must_use]
+    pub fn open_turn(&self) -> Option<&TurnState> {
+        self.turns.last().filter(|turn| turn.outcome.is_none())
+    }
+
+    /// The prompts that wait, oldest first.
+    pub fn queue(&self) -> impl Iterator<Item = &PromptState> {
+        self.prompts.iter().filter(|prompt| prompt.status == PromptStatus::Queued)
+    }
+
+    /// The person a turn's commits are attributed to: the author of its prompt.
+    #[must_use]
+    pub fn author_of(&self, turn: TurnId) -> Option<&Person> {
+        let prompt = self.turns.iter().find(|known| known.id == turn)?.prompt;
+        let author = &self.prompts.iter().find(|known| known.id == prompt)?.author;
+        self.participants.iter().find(|person| person.user == *author)
+    }
+}
+
+fn asked_call(turn: TurnId, block: &Block) -> Option<OpenCall> {
+    match block {
+        Block::ToolCall { call, name, .. } => {
+            Some(OpenCall { turn, call: call.clone(), name: name.clone(), started: false })
+        }
+        Block::Text { .. } | Block::Reasoning { .. } => None,
+    }
+}
+
+/// FNV-1a, 64 bits, in hex. Not a secret and not proof against malice: it tells an honest retry from a changed prompt
+/// without keeping every prompt in memory. Source: Fowler, Noll and Vo, draft-eastlake-fnv.
+#[must_use]
+pub fn fingerprint(text: &str) -> String {
+    let hash = text.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
+    });
+    format!("{hash:016x}")
+}
