@@ -6,22 +6,41 @@
 //!
 //! Architecture invariant: no I/O, no async, no clock, no randomness. The same fold runs in the server, the command line
 //! and (in TypeScript, pinned by the fixtures under `fixtures/`) in every browser.
+//!
+//! The feature `words` (on by default) is everything but [`guest`]; the guest itself builds without it, so that an edit of
+//! the words does not rebuild it and it stays small.
 
+#[cfg(feature = "words")]
 pub mod api;
+#[cfg(feature = "words")]
 pub mod command;
+#[cfg(feature = "words")]
 pub mod conversation;
+#[cfg(feature = "words")]
 pub mod event;
+#[cfg(feature = "words")]
 pub mod frame;
 pub mod guest;
+#[cfg(feature = "words")]
 pub mod ids;
+#[cfg(feature = "words")]
 pub mod limits;
+#[cfg(feature = "words")]
 pub mod refusal;
+#[cfg(feature = "words")]
 pub mod state;
 
+#[cfg(feature = "words")]
 pub use command::Command;
+#[cfg(feature = "words")]
 pub use conversation::{Block, ModelUsage, StopReason, TodoItem, TodoStatus};
+#[cfg(feature = "words")]
 pub use event::{Cause, Event, EventBody};
+#[cfg(feature = "words")]
 pub use frame::Frame;
+#[cfg(feature = "words")]
 pub use ids::{CallId, Person, PromptId, RepoPath, RequestId, Seq, SessionId, TurnId, UserId};
+#[cfg(feature = "words")]
 pub use refusal::{Refusal, RefusalCode};
+#[cfg(feature = "words")]
 pub use state::SessionState;
