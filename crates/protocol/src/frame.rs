@@ -19,7 +19,7 @@ pub enum Frame {
     /// The next event of the log. Frames of this kind arrive in order, without gaps and without doubles.
     Event {
         /// The event.
-        event: Event,
+        event: Box<Event>,
     },
     /// Everything that was in the log when the subscription began has been sent; what follows is live.
     CaughtUp {

@@ -119,6 +119,8 @@ pub struct TurnState {
     pub prompt: PromptId,
     /// Model requests so far.
     pub steps: u32,
+    /// How often it was resumed after a crash or restart.
+    pub resumes: u32,
     /// Whether somebody asked it to stop, and who.
     pub stop_requested_by: Option<UserId>,
     /// How it ended; `None` while it runs.
@@ -268,12 +270,18 @@ impl SessionState {
                     id: *turn,
                     prompt: *prompt,
                     steps: 0,
+                    resumes: 0,
                     stop_requested_by: None,
                     outcome: None,
                 });
                 self.status = SessionStatus::Running;
             }
-            EventBody::TurnResumed { .. } | EventBody::ModelRetried { .. } | EventBody::PushRefused { .. } => {}
+            EventBody::TurnResumed { turn, .. } => {
+                if let Some(known) = self.turns.iter_mut().find(|known| known.id == *turn) {
+                    known.resumes += 1;
+                }
+            }
+            EventBody::ModelRetried { .. } | EventBody::PushRefused { .. } => {}
             EventBody::StopRequested { turn, by } => self.note_stop(*turn, by),
             EventBody::TurnEnded { turn, outcome } => self.end_turn(*turn, outcome),
             EventBody::SandboxChanged { phase, .. } => self.sandbox = *phase,
