@@ -1,0 +1,76 @@
+//! The store against real files.
+
+use hangar_store::{Database, Schema, StoreError, Writers, rusqlite};
+
+const FIRST: Schema = Schema { migrations: &["CREATE TABLE note (id INTEGER PRIMARY KEY, text TEXT NOT NULL) STRICT"] };
+const SECOND: Schema = Schema {
+    migrations: &[
+        "CREATE TABLE note (id INTEGER PRIMARY KEY, text TEXT NOT NULL) STRICT",
+        "ALTER TABLE note ADD COLUMN stars INTEGER NOT NULL DEFAULT 0",
+    ],
+};
+
+fn insert(id: i64) -> impl FnOnce(&rusqlite::Connection) -> rusqlite::Result<usize> + Send + 'static {
+    move |connection| connection.execute("INSERT INTO note (id, text) VALUES (?1, 'x')", [id])
+}
+
+async fn ids(database: &Database) -> Vec<i64> {
+    let read = |connection: &rusqlite::Connection| {
+        let mut statement = connection.prepare("SELECT id FROM note ORDER BY id")?;
+        statement.query_map([], |row| row.get(0))?.collect()
+    };
+    database.read(read).await.unwrap()
+}
+
+#[tokio::test]
+async fn many_writers_at_once_all_land_and_a_failing_one_takes_nobody_with_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let database = Database::open(&Writers::start().unwrap(), &folder.path().join("a.db"), FIRST).await.unwrap();
+    let writes = (0..500).map(|n| {
+        let database = database.clone();
+        // Every tenth repeats an id and must fail alone.
+        tokio::spawn(async move { database.write(insert(if n % 10 == 9 { n - 1 } else { n })).await })
+    });
+    let mut failed = 0;
+    for write in writes.collect::<Vec<_>>() {
+        failed += usize::from(write.await.unwrap().is_err());
+    }
+    assert_eq!(failed, 50);
+    assert_eq!(ids(&database).await, (0..500).filter(|n| n % 10 != 9).collect::<Vec<_>>());
+}
+
+#[tokio::test]
+async fn a_database_is_migrated_forward_and_never_opened_by_an_older_program() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.db");
+    let writers = Writers::start().unwrap();
+    let old = Database::open(&writers, &path, FIRST).await.unwrap();
+    old.write(insert(1)).await.unwrap();
+    old.close().await.unwrap();
+    let new = Database::open(&writers, &path, SECOND).await.unwrap();
+    let stars = new.read(|c| c.query_row("SELECT stars FROM note WHERE id = 1", [], |row| row.get::<_, i64>(0))).await;
+    assert_eq!(stars.unwrap(), 0);
+    let refused = Database::open(&writers, &path, FIRST).await.unwrap_err();
+    assert!(matches!(refused, StoreError::Newer { found: 2, known: 1, .. }), "{refused}");
+}
+
+#[tokio::test]
+async fn a_closed_database_refuses_writes() {
+    let folder = tempfile::tempdir().unwrap();
+    let database = Database::open(&Writers::start().unwrap(), &folder.path().join("a.db"), FIRST).await.unwrap();
+    database.close().await.unwrap();
+    assert!(matches!(database.write(insert(1)).await, Err(StoreError::Closed)));
+}
+
+#[tokio::test]
+async fn a_full_disk_is_told_as_such_and_keeps_what_was_there() {
+    let folder = tempfile::tempdir().unwrap();
+    let database = Database::open(&Writers::start().unwrap(), &folder.path().join("a.db"), FIRST).await.unwrap();
+    database.write(insert(1)).await.unwrap();
+    // SQLite answers SQLITE_FULL at its own page limit exactly as it does when the disk has no room.
+    database.write(|c| c.pragma_update(None, "max_page_count", 4).map(|()| 0)).await.unwrap();
+    let flood = |c: &rusqlite::Connection| c.execute("INSERT INTO note (id, text) VALUES (2, zeroblob(1000000) || '')", []);
+    let refused = database.write(flood).await.unwrap_err();
+    assert!(matches!(refused, StoreError::DiskFull), "{refused}");
+    assert_eq!(ids(&database).await, [1]);
+}
