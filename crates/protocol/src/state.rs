@@ -231,12 +231,21 @@ impl SessionState {
         let mut events = events.into_iter();
         let mut state = events.next().and_then(Self::begin).ok_or(LogFault::NoBeginning)?;
         for event in events {
-            if event.seq != state.seq.next() {
-                return Err(LogFault::Gap { after: state.seq, found: event.seq });
-            }
-            state.apply(event);
+            state.apply_next(event)?;
         }
         Ok(state)
+    }
+
+    /// Takes in an event that must be the next one.
+    ///
+    /// # Errors
+    /// [`LogFault::Gap`] when it is another.
+    pub fn apply_next(&mut self, event: &Event) -> Result<(), LogFault> {
+        if event.seq != self.seq.next() {
+            return Err(LogFault::Gap { after: self.seq, found: event.seq });
+        }
+        self.apply(event);
+        Ok(())
     }
 
     /// Takes in the next event. An event that was taken in already (by its sequence number) changes nothing.
@@ -382,9 +391,11 @@ impl SessionState {
             PullRequestChange::Closed { .. } => known.status = PullRequestStatus::Closed,
             PullRequestChange::Reopened { .. } => known.status = PullRequestStatus::Open,
         }
-        if self.status != SessionStatus::Running {
-            self.status = self.resting_status();
-        }
+        self.status = match (self.status, self.resting_status()) {
+            // A review or a push does not undo that the last turn failed; a merge ends the matter.
+            (SessionStatus::Running, _) | (SessionStatus::Failed, SessionStatus::Idle) => self.status,
+            (SessionStatus::Idle | SessionStatus::Merged | SessionStatus::Failed, resting) => resting,
+        };
     }
 
     /// The turn that is running, if one is.
@@ -420,8 +431,8 @@ fn asked_call(turn: TurnId, block: &Block) -> Option<OpenCall> {
 /// without keeping every prompt in memory. Source: Fowler, Noll and Vo, draft-eastlake-fnv.
 #[must_use]
 pub fn fingerprint(text: &str) -> String {
-    let hash = text.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
-    });
+    let hash = text
+        .bytes()
+        .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3));
     format!("{hash:016x}")
 }
