@@ -1,0 +1,1389 @@
+// Generated from crates/protocol. Do not edit: `HANGAR_BLESS=1 cargo test -p hangar-protocol` writes it anew.
+/* oxlint-disable */
+
+/**
+ * A piece of data too large for an event, kept beside the log under the hash of its content.
+ */
+export type BlobRef = {
+/**
+ * SHA-256, 64 hex digits.
+ */
+sha256: string,
+/**
+ * Its size.
+ */
+bytes: number, };
+
+/**
+ * One piece of a model's reply.
+ */
+export type Block = { "type": "text",
+/**
+ * Markdown.
+ */
+text: string, } | { "type": "reasoning",
+/**
+ * Readable form; empty where the provider gives none.
+ */
+text: string,
+/**
+ * The provider's own block, replayed untouched in the next request.
+ */
+provider: unknown, } | { "type": "tool_call",
+/**
+ * The model's name for this call.
+ */
+call: CallId,
+/**
+ * The tool.
+ */
+name: string,
+/**
+ * Arguments, as the tool's JSON schema describes them.
+ */
+input: unknown, };
+
+/**
+ * A tool call, as the model named it.
+ */
+export type CallId = string;
+
+/**
+ * What made an event happen.
+ */
+export type Cause = { "by": "user",
+/**
+ * Who.
+ */
+user: UserId, } | { "by": "turn",
+/**
+ * Which.
+ */
+turn: TurnId, } | { "by": "sandbox" } | { "by": "forge" } | { "by": "system" };
+
+/**
+ * A check of a pull request's head.
+ */
+export type CheckInfo = {
+/**
+ * Its name.
+ */
+name: string,
+/**
+ * `queued`, `in_progress`, `success`, `failure`, `neutral` …
+ */
+status: string, };
+
+/**
+ * A wish of a person, carried to a session's task together with who wished it.
+ */
+export type Command = { "type": "create" } & RepoTarget | { "type": "prompt",
+/**
+ * The same id with the same text is answered like the first time and adds nothing; with another text it is a conflict.
+ */
+request_id: RequestId,
+/**
+ * At most [`crate::limits::PROMPT_BYTES_MAX`] bytes.
+ */
+text: string, } | { "type": "cancel_prompt",
+/**
+ * The prompt.
+ */
+prompt: PromptId, } | { "type": "stop" } | { "type": "rename",
+/**
+ * 1 to [`crate::limits::TITLE_CHARS_MAX`] characters.
+ */
+title: string, } | { "type": "open_pull_request" } & OpenPullRequest;
+
+/**
+ * A commit of a pull request.
+ */
+export type CommitInfo = {
+/**
+ * 40 hex digits.
+ */
+sha: string,
+/**
+ * The whole message.
+ */
+message: string,
+/**
+ * Author's name.
+ */
+author_name: string,
+/**
+ * Author's address.
+ */
+author_email: string, };
+
+/**
+ * A personal access token, the one time it is shown.
+ */
+export type CreatedToken = {
+/**
+ * The secret: send it as `Authorization: Bearer …`, or as the password of git.
+ */
+secret: string,
+/**
+ * Its number.
+ */
+id: number,
+/**
+ * What it is for.
+ */
+label: string,
+/**
+ * When it was made: milliseconds since 1970-01-01 UTC.
+ */
+created_ms: number,
+/**
+ * When it was last used, likewise; `None` for never.
+ */
+used_ms: number | null, };
+
+/**
+ * The body of every answer whose status is 400 or more.
+ */
+export type ErrorBody = {
+/**
+ * Why the request was not carried out.
+ */
+error: Refusal, };
+
+/**
+ * One entry of a session's log.
+ */
+export type Event = {
+/**
+ * Position in the log: 1, 2, 3 … without gaps.
+ */
+seq: Seq,
+/**
+ * When it was appended: milliseconds since 1970-01-01 UTC, by the server's clock.
+ */
+time_ms: number,
+/**
+ * What made it happen.
+ */
+cause: Cause,
+/**
+ * What happened.
+ */
+body: EventBody, };
+
+/**
+ * What happened.
+ */
+export type EventBody = { "type": "session_created",
+/**
+ * Its id.
+ */
+session: SessionId,
+/**
+ * Who began it.
+ */
+owner: Person,
+/**
+ * The repository it works on.
+ */
+repo: RepoPath,
+/**
+ * The branch its pull request goes to.
+ */
+base_branch: string,
+/**
+ * The commit it started from (40 hex digits).
+ */
+base_commit: string,
+/**
+ * The branch it works on and may push.
+ */
+branch: string,
+/**
+ * `provider/model`.
+ */
+model: string,
+/**
+ * First words of the first prompt, until somebody renames it.
+ */
+title: string, } | { "type": "participant_joined",
+/**
+ * Who.
+ */
+person: Person, } | { "type": "title_changed",
+/**
+ * The new one.
+ */
+title: string, } | { "type": "prompt_added",
+/**
+ * Its number.
+ */
+prompt: PromptId,
+/**
+ * The client's id for it.
+ */
+request_id: RequestId,
+/**
+ * Whose words these are; the commits of its turn carry this person's name.
+ */
+author: UserId,
+/**
+ * The words.
+ */
+text: string, } | { "type": "prompt_cancelled",
+/**
+ * Which.
+ */
+prompt: PromptId, } | { "type": "turn_started",
+/**
+ * Its number.
+ */
+turn: TurnId,
+/**
+ * The prompt it works on.
+ */
+prompt: PromptId, } | { "type": "turn_resumed",
+/**
+ * Which.
+ */
+turn: TurnId,
+/**
+ * Why it had been interrupted.
+ */
+reason: string, } | { "type": "stop_requested",
+/**
+ * Which.
+ */
+turn: TurnId,
+/**
+ * Who.
+ */
+by: UserId, } | { "type": "turn_ended",
+/**
+ * Which.
+ */
+turn: TurnId,
+/**
+ * How.
+ */
+outcome: TurnOutcome, } | { "type": "sandbox_changed",
+/**
+ * The new phase.
+ */
+phase: SandboxPhase,
+/**
+ * The cause in words, for people.
+ */
+detail: string,
+/**
+ * How long the step that ended took; 0 where none did.
+ */
+duration_ms: number, } | { "type": "model_requested",
+/**
+ * In which turn.
+ */
+turn: TurnId,
+/**
+ * Requests of a turn are counted from 1.
+ */
+step: number,
+/**
+ * `provider/model`.
+ */
+model: string, } | { "type": "model_retried",
+/**
+ * In which turn.
+ */
+turn: TurnId,
+/**
+ * Which request.
+ */
+step: number,
+/**
+ * Which attempt failed, from 1.
+ */
+attempt: number,
+/**
+ * How long hangar waits before the next.
+ */
+wait_ms: number,
+/**
+ * What the provider said, without secrets.
+ */
+reason: string, } | { "type": "model_replied",
+/**
+ * In which turn.
+ */
+turn: TurnId,
+/**
+ * To which request.
+ */
+step: number,
+/**
+ * What it says, in order.
+ */
+blocks: Array<Block>,
+/**
+ * What it cost in tokens.
+ */
+usage: ModelUsage,
+/**
+ * What it cost in millionths of a US dollar; `None` where the model has no known price.
+ */
+cost_micro_usd: number | null,
+/**
+ * Why the model stopped.
+ */
+stop: StopReason,
+/**
+ * From the request's first byte out to the first token in.
+ */
+first_token_ms: number,
+/**
+ * From the request's first byte out to the last token in.
+ */
+duration_ms: number, } | { "type": "tool_started",
+/**
+ * In which turn.
+ */
+turn: TurnId,
+/**
+ * The call.
+ */
+call: CallId,
+/**
+ * The tool.
+ */
+name: string,
+/**
+ * Its arguments, after hooks.
+ */
+input: unknown, } | { "type": "tool_finished",
+/**
+ * In which turn.
+ */
+turn: TurnId,
+/**
+ * The call.
+ */
+call: CallId,
+/**
+ * How it ended.
+ */
+status: ToolStatus,
+/**
+ * What the model is told, at most [`crate::limits::EVENT_OUTPUT_BYTES_MAX`] bytes of it.
+ */
+output: string,
+/**
+ * Where all of it is when `output` had to be cut.
+ */
+blob: BlobRef | null,
+/**
+ * How long it ran.
+ */
+duration_ms: number, } | { "type": "todo_changed",
+/**
+ * The whole list as it is now.
+ */
+items: Array<TodoItem>, } | { "type": "files_changed",
+/**
+ * At most [`crate::limits::EVENT_FILES_MAX`] of them.
+ */
+files: Array<FileChange>,
+/**
+ * How many more there were.
+ */
+more: number, } | { "type": "branch_pushed",
+/**
+ * The branch.
+ */
+branch: string,
+/**
+ * Where it was; `None` for a new branch.
+ */
+old: string | null,
+/**
+ * Where it is (40 hex digits).
+ */
+new: string, } | { "type": "push_refused",
+/**
+ * What and why.
+ */
+reason: string, } | { "type": "pull_request_opened",
+/**
+ * Its number at the forge.
+ */
+number: number,
+/**
+ * Its title.
+ */
+title: string,
+/**
+ * In whose name.
+ */
+author: UserId,
+/**
+ * The page that shows it, relative to the server's address or absolute.
+ */
+url: string, } | { "type": "pull_request_changed",
+/**
+ * Its number at the forge.
+ */
+number: number,
+/**
+ * What happened to it.
+ */
+change: PullRequestChange, } | { "type": "warning",
+/**
+ * What, and what to do.
+ */
+text: string, };
+
+/**
+ * A page of history.
+ */
+export type EventPage = {
+/**
+ * In order.
+ */
+events: Array<Event>,
+/**
+ * The log's last sequence number when the page was read; more can be fetched while it is larger than the last event's.
+ */
+head: Seq, };
+
+/**
+ * A file that changed in the workspace.
+ */
+export type FileChange = {
+/**
+ * Relative to the workspace.
+ */
+path: string,
+/**
+ * How.
+ */
+kind: FileChangeKind, };
+
+/**
+ * How a file changed.
+ */
+export type FileChangeKind = "created" | "modified" | "removed";
+
+/**
+ * A file's part of a diff.
+ */
+export type FileDiff = {
+/**
+ * Its path now, or before its removal.
+ */
+path: string,
+/**
+ * Its path before, where it was renamed.
+ */
+old_path: string | null,
+/**
+ * `added`, `modified`, `removed` or `renamed`.
+ */
+status: string,
+/**
+ * Lines added.
+ */
+additions: number,
+/**
+ * Lines removed.
+ */
+deletions: number,
+/**
+ * Hunks in unified form; `None` for binary files and for those that are too large to show.
+ */
+patch: string | null, };
+
+/**
+ * One message of a stream.
+ *
+ * Only `event` frames are numbered and durable. The others are hints about something that an event will later say in
+ * full: a client that misses them has missed nothing.
+ */
+export type Frame = { "frame": "event",
+/**
+ * The event.
+ */
+event: Event, } | { "frame": "caught_up",
+/**
+ * The last event sent.
+ */
+seq: Seq, } | { "frame": "text",
+/**
+ * In which turn.
+ */
+turn: TurnId,
+/**
+ * In which reply.
+ */
+step: number,
+/**
+ * Which of the reply's blocks, from 0.
+ */
+block: number,
+/**
+ * Whether these are thoughts or words.
+ */
+channel: TextChannel,
+/**
+ * Where `text` begins in the block, in UTF-8 bytes. A frame that a client has already seen is recognised by it.
+ */
+offset: number,
+/**
+ * The new text alone, never what came before.
+ */
+text: string, } | { "frame": "text_reset",
+/**
+ * In which turn.
+ */
+turn: TurnId,
+/**
+ * Which reply.
+ */
+step: number, } | { "frame": "tool_output",
+/**
+ * The call.
+ */
+call: CallId,
+/**
+ * Where `text` begins in the output, in UTF-8 bytes.
+ */
+offset: number,
+/**
+ * The new output alone.
+ */
+text: string, } | { "frame": "bye",
+/**
+ * Why.
+ */
+reason: string, };
+
+/**
+ * `GET /healthz`.
+ */
+export type Health = {
+/**
+ * Always `ok`; a server that is not does not answer.
+ */
+status: string,
+/**
+ * hangar's version.
+ */
+version: string, };
+
+/**
+ * `GET /me`: who asks.
+ */
+export type Me = {
+/**
+ * What they may do.
+ */
+role: Role,
+/**
+ * The login.
+ */
+user: UserId,
+/**
+ * The name commits carry.
+ */
+name: string,
+/**
+ * The e-mail address commits carry.
+ */
+email: string, };
+
+/**
+ * How a pull request is merged.
+ */
+export type MergeMethod = "merge" | "squash";
+
+/**
+ * `POST /sessions/{id}/pull-request/merge`.
+ */
+export type MergePullRequest = {
+/**
+ * How.
+ */
+method: MergeMethod, };
+
+/**
+ * A model the server can use.
+ */
+export type ModelInfo = {
+/**
+ * `provider/model`, as sessions name it.
+ */
+id: string,
+/**
+ * What people should know: a scripted model says here that it is one.
+ */
+note: string,
+/**
+ * Whether new sessions use it unless they say otherwise.
+ */
+default: boolean, };
+
+/**
+ * Tokens of one or more model requests, as the provider counted them.
+ */
+export type ModelUsage = {
+/**
+ * Tokens read, without those that came from a cache.
+ */
+input_tokens: number,
+/**
+ * Tokens written.
+ */
+output_tokens: number,
+/**
+ * Tokens read from the provider's prompt cache.
+ */
+cache_read_tokens: number,
+/**
+ * Tokens written to the provider's prompt cache.
+ */
+cache_write_tokens: number, };
+
+/**
+ * `POST /sessions/{id}/prompts`: say something to the agent.
+ */
+export type NewPrompt = {
+/**
+ * The client's id: sending the same again adds nothing. `None` lets the server choose.
+ */
+request_id: RequestId | null,
+/**
+ * The words, at most 256 KiB.
+ */
+text: string, };
+
+/**
+ * `POST /repos`: bring a repository into the embedded forge.
+ */
+export type NewRepo = {
+/**
+ * Its name here.
+ */
+repo: RepoPath,
+/**
+ * Where to copy it from: an `https://` address git can clone without a password, or a directory of the server's machine (owners only).
+ * `None` makes an empty repository with one commit.
+ */
+source: string | null, };
+
+/**
+ * `POST /sessions`: begin a session, most often with its first prompt.
+ */
+export type NewSession = {
+/**
+ * The repository.
+ */
+repo: RepoPath,
+/**
+ * The branch to start from; `None` for the repository's default.
+ */
+base_branch: string | null,
+/**
+ * `provider/model`; `None` for the server's default.
+ */
+model: string | null,
+/**
+ * The first prompt; `None` opens a session that waits for one.
+ */
+prompt: NewPrompt | null, };
+
+/**
+ * `POST /tokens`: a personal access token for scripts.
+ */
+export type NewToken = {
+/**
+ * What it is for, in the person's words.
+ */
+label: string, };
+
+/**
+ * `POST /users`: let somebody in.
+ */
+export type NewUser = {
+/**
+ * Login, name and address.
+ */
+user: UserId,
+/**
+ * The name commits carry.
+ */
+name: string,
+/**
+ * The address commits carry.
+ */
+email: string,
+/**
+ * What they may do.
+ */
+role: Role, };
+
+/**
+ * A tool call that has begun and not ended.
+ */
+export type OpenCall = {
+/**
+ * In which turn.
+ */
+turn: TurnId,
+/**
+ * The call.
+ */
+call: CallId,
+/**
+ * The tool.
+ */
+name: string,
+/**
+ * Whether its effect may have begun (`tool_started` was written), or the model only asked for it.
+ */
+started: boolean, };
+
+/**
+ * `POST /sessions/{id}/pull-request`. Without a title the session's is used.
+ */
+export type OpenPullRequest = {
+/**
+ * At most 200 characters.
+ */
+title: string | null,
+/**
+ * Markdown, at most 64 KiB.
+ */
+body: string | null, };
+
+/**
+ * Somebody who takes part in a session, as their commits name them.
+ */
+export type Person = {
+/**
+ * The login.
+ */
+user: UserId,
+/**
+ * The name commits carry.
+ */
+name: string,
+/**
+ * The e-mail address commits carry.
+ */
+email: string, };
+
+/**
+ * The answer to an accepted prompt. When it is sent, the prompt is on disk.
+ */
+export type PromptAccepted = {
+/**
+ * Its number.
+ */
+prompt: PromptId,
+/**
+ * The session's last event after it.
+ */
+seq: Seq, };
+
+/**
+ * A prompt of a session, counted from 1 in the order in which prompts were accepted.
+ */
+export type PromptId = number;
+
+/**
+ * A prompt, as the state remembers it.
+ */
+export type PromptState = {
+/**
+ * Its number.
+ */
+id: PromptId,
+/**
+ * The client's id for it.
+ */
+request_id: RequestId,
+/**
+ * Whose words.
+ */
+author: UserId,
+/**
+ * The words while it waits; their beginning afterwards.
+ */
+text: string,
+/**
+ * FNV-1a 64 of the whole text in hex: tells a repeated request from a changed one.
+ */
+fingerprint: string,
+/**
+ * How far it is.
+ */
+status: PromptStatus, };
+
+/**
+ * How far a prompt is.
+ */
+export type PromptStatus = "queued" | "taken" | "cancelled";
+
+/**
+ * What happened to a pull request.
+ */
+export type PullRequestChange = { "type": "synchronized",
+/**
+ * The new head (40 hex digits).
+ */
+head: string, } | { "type": "reviewed",
+/**
+ * Who.
+ */
+by: string,
+/**
+ * `approved`, `changes_requested` or `commented`.
+ */
+verdict: string, } | { "type": "merged",
+/**
+ * Who.
+ */
+by: string,
+/**
+ * The merge commit (40 hex digits).
+ */
+commit: string, } | { "type": "closed",
+/**
+ * Who.
+ */
+by: string, } | { "type": "reopened",
+/**
+ * Who.
+ */
+by: string, };
+
+/**
+ * A pull request, as the state remembers it.
+ */
+export type PullRequestState = {
+/**
+ * Its number at the forge.
+ */
+number: number,
+/**
+ * Its title.
+ */
+title: string,
+/**
+ * In whose name it was opened.
+ */
+author: UserId,
+/**
+ * The page that shows it.
+ */
+url: string,
+/**
+ * Open, merged or closed.
+ */
+status: PullRequestStatus,
+/**
+ * The merge commit once merged.
+ */
+merge_commit: string | null,
+/**
+ * Who approved it and has not said otherwise since.
+ */
+approved_by: Array<string>, };
+
+/**
+ * Whether a pull request is still open.
+ */
+export type PullRequestStatus = "open" | "merged" | "closed";
+
+/**
+ * The page of a pull request in one answer.
+ */
+export type PullRequestView = {
+/**
+ * Markdown.
+ */
+body: string,
+/**
+ * The branch it comes from.
+ */
+head_branch: string,
+/**
+ * The branch it goes to.
+ */
+base_branch: string,
+/**
+ * Whether it can be merged without conflict; `None` while that is being found out.
+ */
+mergeable: boolean | null,
+/**
+ * Its commits, oldest first, at most 250.
+ */
+commits: Array<CommitInfo>,
+/**
+ * Its reviews, oldest first, at most 100.
+ */
+reviews: Array<ReviewInfo>,
+/**
+ * Its checks, at most 100.
+ */
+checks: Array<CheckInfo>,
+/**
+ * What it changes.
+ */
+diff: SessionDiff,
+/**
+ * Its number at the forge.
+ */
+number: number,
+/**
+ * Its title.
+ */
+title: string,
+/**
+ * In whose name it was opened.
+ */
+author: UserId,
+/**
+ * The page that shows it.
+ */
+url: string,
+/**
+ * Open, merged or closed.
+ */
+status: PullRequestStatus,
+/**
+ * The merge commit once merged.
+ */
+merge_commit: string | null,
+/**
+ * Who approved it and has not said otherwise since.
+ */
+approved_by: Array<string>, };
+
+/**
+ * Why a request was not carried out. Nothing of it was: a refusal leaves no half-done work.
+ */
+export type Refusal = {
+/**
+ * For programs.
+ */
+code: RefusalCode,
+/**
+ * What happened, one sentence.
+ */
+message: string,
+/**
+ * What to do now, one sentence. May be empty where nothing can be done.
+ */
+hint: string, };
+
+/**
+ * The kinds of refusal. The command line's exit codes and HTTP's status codes follow from them.
+ */
+export type RefusalCode = "bad_request" | "unauthenticated" | "forbidden" | "not_found" | "conflict" | "too_large" | "too_many" | "unavailable" | "internal";
+
+/**
+ * A repository hangar knows.
+ */
+export type RepoInfo = {
+/**
+ * `owner/name`.
+ */
+repo: RepoPath,
+/**
+ * The branch that pull requests go to by default.
+ */
+default_branch: string,
+/**
+ * Where stock git can clone it from.
+ */
+clone_url: string,
+/**
+ * When it was added: milliseconds since 1970-01-01 UTC.
+ */
+created_ms: number, };
+
+/**
+ * A repository at the forge: `owner/name`.
+ */
+export type RepoPath = string;
+
+/**
+ * Where a session works: part of [`NewSession`], and what `Command::Create` carries once the forge has resolved it.
+ */
+export type RepoTarget = {
+/**
+ * The session's id.
+ */
+session: SessionId,
+/**
+ * The repository.
+ */
+repo: RepoPath,
+/**
+ * The branch its pull request goes to.
+ */
+base_branch: string,
+/**
+ * The commit it starts from (40 hex digits).
+ */
+base_commit: string,
+/**
+ * The branch it may push.
+ */
+branch: string,
+/**
+ * `provider/model`.
+ */
+model: string,
+/**
+ * Shown in lists.
+ */
+title: string, };
+
+/**
+ * Chosen by a client so that a command sent twice is carried out once.
+ */
+export type RequestId = string;
+
+/**
+ * A review of a pull request.
+ */
+export type ReviewInfo = {
+/**
+ * Login.
+ */
+by: string,
+/**
+ * `APPROVED`, `CHANGES_REQUESTED` or `COMMENTED`.
+ */
+verdict: string,
+/**
+ * Markdown.
+ */
+body: string, };
+
+/**
+ * What a person may do on this server.
+ */
+export type Role = "owner" | "member";
+
+/**
+ * What a sandbox is doing.
+ */
+export type SandboxPhase = "absent" | "preparing" | "ready" | "failed";
+
+/**
+ * Position of an event in its session's log: 1, 2, 3 … without gaps. `0` stands for "before the first event".
+ */
+export type Seq = number;
+
+/**
+ * What a session changed against the commit it started from.
+ */
+export type SessionDiff = {
+/**
+ * The files.
+ */
+files: Array<FileDiff>,
+/**
+ * Files left out because the limit (3,000 files, 8 MiB) was reached.
+ */
+omitted: number, };
+
+/**
+ * A session: random lower-case letters and digits, made by the server.
+ */
+export type SessionId = string;
+
+/**
+ * `PATCH /sessions/{id}`.
+ */
+export type SessionPatch = {
+/**
+ * The new title.
+ */
+title: string, };
+
+/**
+ * The folded state of one session. Small and bounded: the words themselves stay in the log.
+ */
+export type SessionState = {
+/**
+ * Its id.
+ */
+id: SessionId,
+/**
+ * Who began it.
+ */
+owner: UserId,
+/**
+ * The repository it works on.
+ */
+repo: RepoPath,
+/**
+ * The branch its pull request goes to.
+ */
+base_branch: string,
+/**
+ * The commit it started from.
+ */
+base_commit: string,
+/**
+ * The branch it works on.
+ */
+branch: string,
+/**
+ * `provider/model`.
+ */
+model: string,
+/**
+ * Its title.
+ */
+title: string,
+/**
+ * When it began: milliseconds since 1970-01-01 UTC.
+ */
+created_ms: number,
+/**
+ * When something last happened in it.
+ */
+updated_ms: number,
+/**
+ * The last event that was folded in.
+ */
+seq: Seq,
+/**
+ * What it is doing.
+ */
+status: SessionStatus,
+/**
+ * Everybody who took part, in order of arrival.
+ */
+participants: Array<Person>,
+/**
+ * Every prompt, in order.
+ */
+prompts: Array<PromptState>,
+/**
+ * Every turn, in order.
+ */
+turns: Array<TurnState>,
+/**
+ * Tool calls that have begun and not ended.
+ */
+open_calls: Array<OpenCall>,
+/**
+ * What its sandbox is doing.
+ */
+sandbox: SandboxPhase,
+/**
+ * The agent's to-do list.
+ */
+todos: Array<TodoItem>,
+/**
+ * Files changed in the workspace since the session began (at most [`limits::STATE_FILES_MAX`]).
+ */
+files: { [key in string]: FileChangeKind },
+/**
+ * Where the session's branch stands at the forge; `None` before the first push.
+ */
+pushed: string | null,
+/**
+ * Its pull requests, oldest first.
+ */
+pull_requests: Array<PullRequestState>,
+/**
+ * Tokens of all turns.
+ */
+usage: ModelUsage,
+/**
+ * Cost of all turns in millionths of a US dollar, as far as prices are known.
+ */
+cost_micro_usd: number, };
+
+/**
+ * What a session is doing, as lists group it.
+ */
+export type SessionStatus = "idle" | "running" | "failed" | "merged";
+
+/**
+ * A session as lists show it.
+ */
+export type SessionSummary = {
+/**
+ * Its id.
+ */
+id: SessionId,
+/**
+ * The repository it works on.
+ */
+repo: RepoPath,
+/**
+ * Its title.
+ */
+title: string,
+/**
+ * Who began it.
+ */
+owner: UserId,
+/**
+ * What it is doing.
+ */
+status: SessionStatus,
+/**
+ * When it began: milliseconds since 1970-01-01 UTC.
+ */
+created_ms: number,
+/**
+ * When something last happened in it.
+ */
+updated_ms: number,
+/**
+ * The newest pull request, where there is one.
+ */
+pull_request: PullRequestState | null, };
+
+/**
+ * `POST /sign-in`: trade a one-time link for a session cookie.
+ */
+export type SignIn = {
+/**
+ * The part of the link behind `#`.
+ */
+code: string, };
+
+/**
+ * A one-time sign-in link, shown once.
+ */
+export type SignInLink = {
+/**
+ * Open it in a browser. It works once.
+ */
+url: string,
+/**
+ * When it stops working: milliseconds since 1970-01-01 UTC.
+ */
+expires_ms: number, };
+
+/**
+ * The answer to a stop.
+ */
+export type StopAccepted = {
+/**
+ * The turn that is being stopped.
+ */
+turn: TurnId, };
+
+/**
+ * Why a model stopped.
+ */
+export type StopReason = "end_turn" | "tool_use" | "max_tokens" | "refusal";
+
+/**
+ * What streamed text is.
+ */
+export type TextChannel = "reasoning" | "text";
+
+/**
+ * An entry of the agent's to-do list.
+ */
+export type TodoItem = {
+/**
+ * What is to be done, one line.
+ */
+text: string,
+/**
+ * How far it is.
+ */
+status: TodoStatus, };
+
+/**
+ * How far an entry of the to-do list is.
+ */
+export type TodoStatus = "pending" | "in_progress" | "done";
+
+/**
+ * A personal access token as it is listed: without the secret.
+ */
+export type TokenInfo = {
+/**
+ * Its number.
+ */
+id: number,
+/**
+ * What it is for.
+ */
+label: string,
+/**
+ * When it was made: milliseconds since 1970-01-01 UTC.
+ */
+created_ms: number,
+/**
+ * When it was last used, likewise; `None` for never.
+ */
+used_ms: number | null, };
+
+/**
+ * How a tool ended.
+ */
+export type ToolStatus = "ok" | "error" | "interrupted";
+
+/**
+ * A turn of a session (the agent's work on one prompt), counted from 1.
+ */
+export type TurnId = number;
+
+/**
+ * How a turn ended.
+ */
+export type TurnOutcome = { "type": "done" } | { "type": "stopped",
+/**
+ * Who.
+ */
+by: UserId, } | { "type": "failed",
+/**
+ * Why, and what to do.
+ */
+reason: string, };
+
+/**
+ * A turn, as the state remembers it.
+ */
+export type TurnState = {
+/**
+ * Its number.
+ */
+id: TurnId,
+/**
+ * What it works on.
+ */
+prompt: PromptId,
+/**
+ * Model requests so far.
+ */
+steps: number,
+/**
+ * How often it was resumed after a crash or restart.
+ */
+resumes: number,
+/**
+ * Whether somebody asked it to stop, and who.
+ */
+stop_requested_by: UserId | null,
+/**
+ * How it ended; `None` while it runs.
+ */
+outcome: TurnOutcome | null, };
+
+/**
+ * A person's login. It is also the login at the embedded forge.
+ */
+export type UserId = string;

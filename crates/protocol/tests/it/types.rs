@@ -1,0 +1,73 @@
+//! The TypeScript types, generated from the Rust ones.
+
+use std::{any::TypeId, collections::BTreeMap, collections::HashSet};
+
+use hangar_protocol::{Command, Event, Frame, SessionState, api};
+use ts_rs::{Config, TS, TypeVisitor};
+
+use crate::committed;
+
+const HEADER: &str = "\
+// Generated from crates/protocol. Do not edit: `HANGAR_BLESS=1 cargo test -p hangar-protocol` writes it anew.
+/* oxlint-disable */
+";
+
+/// Collects the declarations of every type that is reachable from the roots, sorted by name.
+struct Declarations {
+    config: Config,
+    seen: HashSet<TypeId>,
+    found: BTreeMap<String, String>,
+}
+
+impl TypeVisitor for Declarations {
+    fn visit<T: TS + 'static + ?Sized>(&mut self) {
+        if !self.seen.insert(TypeId::of::<T>()) {
+            return;
+        }
+        // Only types that derive `TS` have a file of their own; strings, lists and maps are spelt where they stand.
+        if T::output_path().is_some() {
+            let docs = T::docs().unwrap_or_default();
+            let declaration: String = format!("{docs}export {}", T::decl(&self.config))
+                .lines()
+                .map(|line| format!("{}\n", line.trim_end()))
+                .collect();
+            let earlier = self.found.insert(T::ident(&self.config), declaration);
+            assert!(earlier.is_none(), "two types are called {}", T::ident(&self.config));
+        }
+        T::visit_dependencies(self);
+        T::visit_generics(self);
+    }
+}
+
+#[test]
+fn committed_typescript_is_fresh() {
+    let mut all = Declarations { config: Config::new(), seen: HashSet::new(), found: BTreeMap::new() };
+    all.visit::<Event>();
+    all.visit::<Frame>();
+    all.visit::<SessionState>();
+    all.visit::<Command>();
+    all.visit::<api::ErrorBody>();
+    all.visit::<api::Me>();
+    all.visit::<api::SignIn>();
+    all.visit::<api::NewUser>();
+    all.visit::<api::SignInLink>();
+    all.visit::<api::NewToken>();
+    all.visit::<api::TokenInfo>();
+    all.visit::<api::CreatedToken>();
+    all.visit::<api::RepoInfo>();
+    all.visit::<api::NewRepo>();
+    all.visit::<api::ModelInfo>();
+    all.visit::<api::NewSession>();
+    all.visit::<api::NewPrompt>();
+    all.visit::<api::PromptAccepted>();
+    all.visit::<api::StopAccepted>();
+    all.visit::<api::SessionPatch>();
+    all.visit::<api::SessionSummary>();
+    all.visit::<api::EventPage>();
+    all.visit::<api::MergePullRequest>();
+    all.visit::<api::PullRequestView>();
+    all.visit::<api::SessionDiff>();
+    all.visit::<api::Health>();
+    let declarations: Vec<String> = all.found.into_values().collect();
+    committed::check("clients/protocol/src/generated.ts", &format!("{HEADER}\n{}", declarations.join("\n")));
+}
