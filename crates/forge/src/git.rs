@@ -122,6 +122,12 @@ impl Call<'_> {
         self
     }
 
+    /// Runs in a plain directory whose repository is elsewhere.
+    pub(crate) fn work_tree(mut self, dir: &Path, repository: &Path) -> Self {
+        self.command.current_dir(dir).env("GIT_DIR", repository).env("GIT_WORK_TREE", dir);
+        self
+    }
+
     pub(crate) fn input(mut self, bytes: impl Into<Vec<u8>>) -> Self {
         self.input = bytes.into();
         self
@@ -291,10 +297,14 @@ fn config_text(limits: &Limits) -> String {
          [uploadpack]\n\tallowFilter = true\n\tallowReachableSHA1InWant = true\n\
          [receive]\n\tfsckObjects = true\n\tmaxInputSize = {push}\n\tautogc = false\n\tdenyDeleteCurrent = refuse\n\
          \thideRefs = refs/pull\n\tadvertisePushOptions = false\n\
+         [receive \"fsck\"]\n{old}\
+         [fetch \"fsck\"]\n{old}\
          [transfer]\n\thideRefs = refs/hangar\n\tadvertiseSID = false\n\
          [fetch]\n\tfsckObjects = true\n\tunpackLimit = 1\n\trecurseSubmodules = false\n\
          [commit]\n\tgpgSign = false\n\
          [user]\n\tuseConfigOnly = true\n",
-        push = limits.push_bytes_max
+        push = limits.push_bytes_max,
+        // Faults of git versions of long ago, found in the history of many well-known projects and harmless.
+        old = "\tzeroPaddedFilemode = ignore\n\tbadTimezone = ignore\n\tmissingSpaceBeforeDate = ignore\n"
     )
 }

@@ -1,0 +1,289 @@
+//! Repositories: make, bring in from elsewhere, find, list.
+
+use std::path::{Path, PathBuf};
+
+use rusqlite::{OptionalExtension as _, Row};
+
+use crate::error::{ForgeError, Result};
+use crate::git::Git;
+use crate::local::{LocalForge, now_ms};
+use crate::names::{BranchName, CommitId, RepoPath};
+use crate::people::Signature;
+
+/// Longest description in characters (GitHub: 350).
+pub const DESCRIPTION_CHARS_MAX: usize = 350;
+
+/// A repository's row.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Repository {
+    /// The forge's number for it, never used again.
+    pub id: i64,
+    /// Owner and name in their canonical case.
+    pub path: RepoPath,
+    /// What it is, in a sentence.
+    pub description: Option<String>,
+    /// The branch that pull requests usually go to.
+    pub default_branch: BranchName,
+    /// Made, in ms since 1970.
+    pub created_ms: i64,
+    /// Last change of this row, in ms since 1970.
+    pub updated_ms: i64,
+    /// Last push, in ms since 1970.
+    pub pushed_ms: i64,
+}
+
+/// A repository to be made.
+#[derive(Debug, Clone)]
+pub struct NewRepo {
+    /// Where.
+    pub path: RepoPath,
+    /// What it is; empty for nothing.
+    pub description: String,
+}
+
+/// Where an import takes its commits from.
+#[derive(Debug, Clone)]
+pub enum ImportSource {
+    /// An existing git repository on this machine, bare or not. All branches and tags come along.
+    Repository(PathBuf),
+    /// A git repository elsewhere, by `https://` or `http://`.
+    Url(String),
+    /// A plain directory. What its own `.gitignore` does not exclude becomes the first commit of `main`.
+    Directory {
+        /// The directory.
+        dir: PathBuf,
+        /// Author and committer of the commit.
+        author: Signature,
+        /// Its message.
+        message: String,
+    },
+}
+
+impl ImportSource {
+    /// Tells by looking which of the three a text means; `author` and `message` are for a plain directory.
+    pub fn detect(path_or_url: &str, author: Signature, message: String) -> Self {
+        let dir = PathBuf::from(path_or_url);
+        if path_or_url.contains("://") {
+            Self::Url(path_or_url.to_owned())
+        } else if dir.join(".git").exists() || (dir.join("HEAD").is_file() && dir.join("objects").is_dir()) {
+            Self::Repository(dir)
+        } else {
+            Self::Directory { dir, author, message }
+        }
+    }
+}
+
+impl LocalForge {
+    /// Makes an empty repository whose default branch is `main`.
+    pub async fn create_repo(&self, new: NewRepo) -> Result<Repository> {
+        let half = Half::begin(self).await?;
+        self.settle(new, half, BranchName::main()).await
+    }
+
+    /// Makes a repository filled from elsewhere. Nothing is left behind when it fails.
+    pub async fn import(&self, new: NewRepo, source: ImportSource) -> Result<Repository> {
+        if self.find(&new.path).await?.is_some() {
+            return Err(ForgeError::RepositoryExists(new.path));
+        }
+        let half = Half::begin(self).await?;
+        let default_branch = match &source {
+            ImportSource::Repository(dir) => {
+                let dir = dir.canonicalize().map_err(|error| import_failed(&dir.display().to_string(), &error.to_string()))?;
+                fetch_all(&self.inner.git, &half.dir, dir.to_str().unwrap_or_default()).await?
+            }
+            ImportSource::Url(url) => {
+                if !(url.starts_with("https://") || url.starts_with("http://")) {
+                    return Err(import_failed(url, "only https:// and http:// addresses can be imported"));
+                }
+                fetch_all(&self.inner.git, &half.dir, url).await?
+            }
+            ImportSource::Directory { dir, author, message } => {
+                first_commit(&self.inner.git, &half.dir, dir, author, message).await?;
+                BranchName::main()
+            }
+        };
+        self.inner.git.call(&half.dir, ["symbolic-ref", "HEAD", &default_branch.full_ref()]).must().await?;
+        self.settle(new, half, default_branch).await
+    }
+
+    /// Writes the row and moves the finished directory to its place, both or neither.
+    async fn settle(&self, new: NewRepo, half: Half, default_branch: BranchName) -> Result<Repository> {
+        let place = self.dir(&new.path);
+        let description: String = new.description.chars().take(DESCRIPTION_CHARS_MAX).collect();
+        self.inner
+            .database
+            .write(move |tx| {
+                let now = now_ms();
+                let taken = find_row(tx, &new.path)?;
+                if taken.is_some() {
+                    return Err(ForgeError::RepositoryExists(new.path));
+                }
+                tx.execute("INSERT OR IGNORE INTO owners (login) VALUES (?1)", [new.path.owner.as_str()])?;
+                tx.execute(
+                    "INSERT INTO repos (owner, name, description, default_branch, created_ms, updated_ms, pushed_ms)
+                     VALUES (?1, ?2, nullif(?3, ''), ?4, ?5, ?5, ?5)",
+                    (new.path.owner.as_str(), new.path.name.as_str(), &description, default_branch.as_str(), now),
+                )?;
+                if place.exists() {
+                    // No row named it: a crash came between the rename and the commit below.
+                    std::fs::remove_dir_all(&place)?;
+                }
+                if let Some(parent) = place.parent() {
+                    std::fs::create_dir_all(parent)?;
+                }
+                std::fs::rename(&half.dir, &place)?;
+                find_row(tx, &new.path)?.ok_or_else(|| ForgeError::NoRepository(new.path.to_string()))
+            })
+            .await
+    }
+
+    /// The repository of this name, whatever the case of its letters.
+    pub async fn repo(&self, path: &RepoPath) -> Result<Repository> {
+        self.find(path).await?.ok_or_else(|| ForgeError::NoRepository(path.to_string()))
+    }
+
+    pub(crate) async fn find(&self, path: &RepoPath) -> Result<Option<Repository>> {
+        let path = path.clone();
+        self.inner.database.read(move |db| find_row(db, &path)).await
+    }
+
+    /// All repositories by name.
+    pub async fn repos(&self) -> Result<Vec<Repository>> {
+        self.inner
+            .database
+            .read(|db| {
+                let mut query = db.prepare_cached("SELECT * FROM repos ORDER BY owner, name")?;
+                let rows = query.query_and_then([], read_row)?;
+                rows.collect()
+            })
+            .await
+    }
+
+    /// Makes another existing branch the default one.
+    pub async fn set_default_branch(&self, path: &RepoPath, branch: &BranchName) -> Result<Repository> {
+        let repo = self.repo(path).await?;
+        self.branch_tip(&repo.path, branch).await?;
+        self.git(&repo.path, &["symbolic-ref", "HEAD", &branch.full_ref()]).must().await?;
+        let branch = branch.to_string();
+        let id = repo.id;
+        self.inner
+            .database
+            .write(move |tx| Ok(tx.execute("UPDATE repos SET default_branch = ?2, updated_ms = ?3 WHERE id = ?1", (id, branch, now_ms()))?))
+            .await?;
+        self.repo(path).await
+    }
+
+    /// Packs what pushes have brought and drops what nothing refers to any more. For a quiet hour: it may take minutes.
+    pub async fn maintain(&self, path: &RepoPath) -> Result<()> {
+        let repo = self.repo(path).await?;
+        self.git(&repo.path, &["gc", "--quiet", "--no-detach"]).transfer().must().await?;
+        Ok(())
+    }
+}
+
+/// A repository being made; its directory goes away unless it was moved to its place.
+struct Half {
+    dir: PathBuf,
+}
+
+impl Half {
+    async fn begin(forge: &LocalForge) -> Result<Self> {
+        let incoming = &forge.inner.incoming_dir;
+        let dir = incoming.join(format!("{}-{}", now_ms(), NEXT_HALF.fetch_add(1, std::sync::atomic::Ordering::Relaxed)));
+        tokio::fs::create_dir_all(&dir).await?;
+        let half = Self { dir };
+        let args = ["init", "--quiet", "--bare", "--template=", "--initial-branch=main", "--object-format=sha1", "."];
+        forge.inner.git.call(&half.dir, args).must().await?;
+        Ok(half)
+    }
+}
+
+static NEXT_HALF: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(0);
+
+impl Drop for Half {
+    fn drop(&mut self) {
+        // Not there any more when the import succeeded.
+        let _ = std::fs::remove_dir_all(&self.dir);
+    }
+}
+
+impl BranchName {
+    fn main() -> Self {
+        // `main` is a valid branch name; the parser's test has it.
+        match "main".parse() {
+            Ok(name) => name,
+            Err(_) => unreachable!("`main` is a branch name"),
+        }
+    }
+}
+
+fn import_failed(path: &str, why: &str) -> ForgeError {
+    ForgeError::Import { path: path.to_owned(), why: why.trim().to_owned() }
+}
+
+/// Fetches all branches and tags and says which branch the source calls its own.
+async fn fetch_all(git: &Git, into: &Path, source: &str) -> Result<BranchName> {
+    let list = git.call(into, ["ls-remote", "--symref", "--", source, "HEAD"]).transfer().run().await?;
+    if list.code != 0 {
+        return Err(import_failed(source, &list.stderr));
+    }
+    let refs = ["+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*"];
+    let args = ["fetch", "--quiet", "--no-write-fetch-head", "--no-tags", "--no-auto-maintenance", "--", source];
+    let fetch = git.call(into, args.iter().chain(&refs)).env("GIT_ALLOW_PROTOCOL", "file:http:https").transfer().run().await?;
+    if fetch.code != 0 {
+        return Err(import_failed(source, &fetch.stderr));
+    }
+    let named = String::from_utf8_lossy(&list.stdout)
+        .lines()
+        .find_map(|line| line.strip_prefix("ref: refs/heads/")?.strip_suffix("\tHEAD").map(str::to_owned));
+    let branches = git.call(into, ["for-each-ref", "--format=%(refname:lstrip=2)", "refs/heads"]).line().await?;
+    let has = |name: &&str| branches.lines().any(|line| line == *name);
+    let chosen = named.as_deref().filter(has).or(["main", "master"].into_iter().find(has)).or(branches.lines().next());
+    match chosen {
+        Some(name) => Ok(name.parse()?),
+        None => Err(import_failed(source, "it has no branch with a commit")),
+    }
+}
+
+/// Makes a plain directory the first commit of `main`.
+async fn first_commit(git: &Git, into: &Path, dir: &Path, author: &Signature, message: &str) -> Result<()> {
+    let shown = dir.display().to_string();
+    let dir = dir.canonicalize().map_err(|error| import_failed(&shown, &error.to_string()))?;
+    if !dir.is_dir() {
+        return Err(import_failed(&shown, "it is not a directory"));
+    }
+    let add = git.call(into, ["-c", "core.bare=false", "add", "--all", "."]);
+    let add = add.work_tree(&dir, into).transfer().run().await?;
+    if add.code != 0 {
+        return Err(import_failed(&shown, &add.stderr));
+    }
+    let tree = git.call(into, ["write-tree"]).line().await?;
+    let files = git.call(into, ["ls-tree", "--name-only", &tree]).line().await?;
+    if files.is_empty() {
+        return Err(import_failed(&shown, "it has no file to commit"));
+    }
+    let commit = author.sign(git.call(into, ["commit-tree", &tree]), author).input(message).line().await?;
+    let commit: CommitId = commit.parse()?;
+    git.call(into, ["update-ref", "refs/heads/main", commit.as_str()]).must().await?;
+    let _ = tokio::fs::remove_file(into.join("index")).await;
+    Ok(())
+}
+
+pub(crate) fn find_row(db: &rusqlite::Connection, path: &RepoPath) -> Result<Option<Repository>> {
+    let mut query = db.prepare_cached("SELECT * FROM repos WHERE owner = ?1 AND name = ?2")?;
+    let found = query.query_row((path.owner.as_str(), path.name.as_str()), |row| Ok(read_row(row))).optional()?;
+    found.transpose()
+}
+
+pub(crate) fn read_row(row: &Row<'_>) -> Result<Repository> {
+    let text = |column: &str| row.get::<_, String>(column);
+    Ok(Repository {
+        id: row.get("id")?,
+        path: RepoPath::new(text("owner")?.parse()?, text("name")?.parse()?),
+        description: row.get("description")?,
+        default_branch: text("default_branch")?.parse()?,
+        created_ms: row.get("created_ms")?,
+        updated_ms: row.get("updated_ms")?,
+        pushed_ms: row.get("pushed_ms")?,
+    })
+}
