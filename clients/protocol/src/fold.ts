@@ -1,0 +1,243 @@
+// What is true of a session now: a fold over its events. The twin of crates/protocol/src/state.rs, held to it by
+// crates/protocol/fixtures.
+
+import type {
+  Event,
+  EventBody,
+  PromptId,
+  PromptState,
+  PromptStatus,
+  PullRequestChange,
+  PullRequestState,
+  SessionState,
+  SessionStatus,
+  TurnId,
+  TurnOutcome,
+  TurnState,
+} from "./generated.ts";
+import { clip, fingerprint } from "./text.ts";
+
+/** Changed paths the folded state remembers. */
+const STATE_FILES_MAX = 5000;
+/** How much of a prompt the folded state keeps once the prompt has run. */
+const STATE_PROMPT_CHARS_MAX = 300;
+
+/** The state after the first event of a log, or `undefined` if that is not a beginning. */
+export function begin(event: Event): SessionState | undefined {
+  const body = event.body;
+  if (body.type !== "session_created" || event.seq !== 1) return undefined;
+  return {
+    id: body.session,
+    owner: body.owner.user,
+    repo: body.repo,
+    base_branch: body.base_branch,
+    base_commit: body.base_commit,
+    branch: body.branch,
+    model: body.model,
+    title: body.title,
+    created_ms: event.time_ms,
+    updated_ms: event.time_ms,
+    seq: event.seq,
+    status: "idle",
+    participants: [body.owner],
+    prompts: [],
+    turns: [],
+    open_calls: [],
+    sandbox: "absent",
+    todos: [],
+    files: {},
+    pushed: null,
+    pull_requests: [],
+    usage: { input_tokens: 0, output_tokens: 0, cache_read_tokens: 0, cache_write_tokens: 0 },
+    cost_micro_usd: 0,
+  };
+}
+
+/** The state after a whole log. Throws where the events are not a log. */
+export function fold(events: readonly Event[]): SessionState {
+  const [first, ...rest] = events;
+  const state = first && begin(first);
+  if (!state) throw new Error("the log does not begin with session_created");
+  for (const event of rest) {
+    if (event.seq !== state.seq + 1) throw new Error(`event ${event.seq} follows event ${state.seq}`);
+    apply(state, event);
+  }
+  return state;
+}
+
+/** Takes in the next event, changing `state`. An event that was taken in already changes nothing. */
+export function apply(state: SessionState, event: Event): void {
+  if (event.seq <= state.seq) return;
+  state.seq = event.seq;
+  state.updated_ms = event.time_ms;
+  applyBody(state, event.body);
+}
+
+/** The turn that is running, if one is. */
+export function openTurn(state: SessionState): TurnState | undefined {
+  const last = state.turns.at(-1);
+  return last && last.outcome === null ? last : undefined;
+}
+
+/** The prompts that wait, oldest first. */
+export function queue(state: SessionState): PromptState[] {
+  return state.prompts.filter((prompt) => prompt.status === "queued");
+}
+
+function applyBody(state: SessionState, body: EventBody): void {
+  switch (body.type) {
+    case "session_created":
+    case "model_retried":
+    case "push_refused":
+    case "warning":
+      return;
+    case "participant_joined":
+      state.participants.push(body.person);
+      return;
+    case "title_changed":
+      state.title = body.title;
+      return;
+    case "prompt_added":
+      state.prompts.push({
+        id: body.prompt,
+        request_id: body.request_id,
+        author: body.author,
+        text: body.text,
+        fingerprint: fingerprint(body.text),
+        status: "queued",
+      });
+      return;
+    case "prompt_cancelled":
+      settlePrompt(state, body.prompt, "cancelled");
+      return;
+    case "turn_started":
+      settlePrompt(state, body.prompt, "taken");
+      state.turns.push({ id: body.turn, prompt: body.prompt, steps: 0, resumes: 0, stop_requested_by: null, outcome: null });
+      state.status = "running";
+      return;
+    case "turn_resumed": {
+      const turn = turnOf(state, body.turn);
+      if (turn) turn.resumes += 1;
+      return;
+    }
+    case "stop_requested": {
+      const turn = turnOf(state, body.turn);
+      if (turn) turn.stop_requested_by ??= body.by;
+      return;
+    }
+    case "turn_ended":
+      endTurn(state, body.turn, body.outcome);
+      return;
+    case "sandbox_changed":
+      state.sandbox = body.phase;
+      return;
+    case "model_requested": {
+      const turn = turnOf(state, body.turn);
+      if (turn) turn.steps = body.step;
+      return;
+    }
+    case "model_replied":
+      state.usage.input_tokens += body.usage.input_tokens;
+      state.usage.output_tokens += body.usage.output_tokens;
+      state.usage.cache_read_tokens += body.usage.cache_read_tokens;
+      state.usage.cache_write_tokens += body.usage.cache_write_tokens;
+      state.cost_micro_usd += body.cost_micro_usd ?? 0;
+      for (const block of body.blocks) {
+        if (block.type !== "tool_call") continue;
+        state.open_calls.push({ turn: body.turn, call: block.call, name: block.name, started: false });
+      }
+      return;
+    case "tool_started": {
+      const open = state.open_calls.find((known) => known.turn === body.turn && known.call === body.call);
+      if (open) open.started = true;
+      else state.open_calls.push({ turn: body.turn, call: body.call, name: body.name, started: true });
+      return;
+    }
+    case "tool_finished":
+      state.open_calls = state.open_calls.filter((known) => known.turn !== body.turn || known.call !== body.call);
+      return;
+    case "todo_changed":
+      state.todos = body.items;
+      return;
+    case "files_changed": {
+      let count = Object.keys(state.files).length;
+      for (const file of body.files) {
+        const known = Object.hasOwn(state.files, file.path);
+        if (!known && count >= STATE_FILES_MAX) continue;
+        if (!known) count += 1;
+        state.files[file.path] = file.kind;
+      }
+      return;
+    }
+    case "branch_pushed":
+      state.pushed = body.new;
+      return;
+    case "pull_request_opened":
+      state.pull_requests.push({
+        number: body.number,
+        title: body.title,
+        author: body.author,
+        url: body.url,
+        status: "open",
+        merge_commit: null,
+        approved_by: [],
+      });
+      return;
+    case "pull_request_changed": {
+      const known = state.pull_requests.find((pull) => pull.number === body.number);
+      if (known) changePullRequest(state, known, body.change);
+      return;
+    }
+    default:
+      body satisfies never;
+  }
+}
+
+function turnOf(state: SessionState, turn: TurnId): TurnState | undefined {
+  return state.turns.find((known) => known.id === turn);
+}
+
+function settlePrompt(state: SessionState, prompt: PromptId, status: PromptStatus): void {
+  const known = state.prompts.find((candidate) => candidate.id === prompt);
+  if (!known) return;
+  known.status = status;
+  known.text = clip(known.text, STATE_PROMPT_CHARS_MAX);
+}
+
+function endTurn(state: SessionState, turn: TurnId, outcome: TurnOutcome): void {
+  const known = turnOf(state, turn);
+  if (known) known.outcome = outcome;
+  state.open_calls = state.open_calls.filter((open) => open.turn !== turn);
+  state.status = outcome.type === "failed" ? "failed" : restingStatus(state);
+}
+
+function restingStatus(state: SessionState): SessionStatus {
+  return state.pull_requests.at(-1)?.status === "merged" ? "merged" : "idle";
+}
+
+function changePullRequest(state: SessionState, known: PullRequestState, change: PullRequestChange): void {
+  switch (change.type) {
+    case "synchronized":
+      break;
+    case "reviewed":
+      known.approved_by = known.approved_by.filter((approver) => approver !== change.by);
+      if (change.verdict === "approved") known.approved_by.push(change.by);
+      break;
+    case "merged":
+      known.status = "merged";
+      known.merge_commit = change.commit;
+      break;
+    case "closed":
+      known.status = "closed";
+      break;
+    case "reopened":
+      known.status = "open";
+      break;
+    default:
+      change satisfies never;
+  }
+  const resting = restingStatus(state);
+  // A review or a push does not undo that the last turn failed; a merge ends the matter.
+  if (state.status === "running" || (state.status === "failed" && resting === "idle")) return;
+  state.status = resting;
+}

@@ -1,0 +1,13 @@
+export type * from "./generated.ts";
+export { Api, Refused, requestId } from "./api.ts";
+export { apply, begin, fold, openTurn, queue } from "./fold.ts";
+export { follow, type Follower, type StreamStatus } from "./follow.ts";
+export {
+  emptyTimeline,
+  takeFrame,
+  type ReplyBlock,
+  type ReplyItem,
+  type Timeline,
+  type TimelineItem,
+  type ToolItem,
+} from "./timeline.ts";

@@ -1,0 +1,347 @@
+// What a person reads of a session, in order: the log and the stream's hints, grouped into rows. A fold like that of the
+// state; `takeFrame` changes the timeline it is given, so that it can run on a plain object or on a reactive store.
+
+import type {
+  BlobRef,
+  Event,
+  FileChange,
+  Frame,
+  Person,
+  PromptId,
+  PullRequestChange,
+  Seq,
+  TextChannel,
+  TodoItem,
+  ToolStatus,
+  TurnId,
+  TurnOutcome,
+  UserId,
+} from "./generated.ts";
+import { byteLength, dropBytes } from "./text.ts";
+
+/** Words or thoughts of a reply. `bytes` is how long `text` is in UTF-8: the place where the next delta must begin. */
+export interface ReplyBlock {
+  channel: TextChannel;
+  text: string;
+  bytes: number;
+}
+
+/** One answer of the model: streaming until `done`. Sparse while it streams: block numbers count tool calls too. */
+export interface ReplyItem {
+  kind: "reply";
+  key: string;
+  turn: TurnId;
+  step: number;
+  blocks: ReplyBlock[];
+  done: boolean;
+  time: number;
+  retry: { attempt: number; wait_ms: number; reason: string; time: number } | null;
+}
+
+/** One tool call, from the model's asking to its end. */
+export interface ToolItem {
+  kind: "tool";
+  key: string;
+  turn: TurnId;
+  call: string;
+  name: string;
+  input: unknown;
+  status: "waiting" | "running" | ToolStatus;
+  output: string;
+  outputBytes: number;
+  blob: BlobRef | null;
+  started: number | null;
+  duration_ms: number | null;
+}
+
+export type TimelineItem =
+  | ReplyItem
+  | ToolItem
+  | { kind: "prompt"; key: string; prompt: PromptId; author: UserId; text: string; time: number; status: "queued" | "taken" | "cancelled" }
+  | { kind: "turn_end"; key: string; turn: TurnId; outcome: TurnOutcome; started: number; time: number; tools: number }
+  | { kind: "resumed"; key: string; reason: string; time: number }
+  | { kind: "stop"; key: string; by: UserId; time: number }
+  | { kind: "sandbox"; key: string; phase: "absent" | "preparing" | "ready" | "failed"; detail: string; duration_ms: number; time: number }
+  | { kind: "files"; key: string; files: FileChange[]; more: number; time: number }
+  | { kind: "todo"; key: string; items: TodoItem[]; time: number }
+  | { kind: "pushed"; key: string; branch: string; commit: string; time: number }
+  | { kind: "refused"; key: string; reason: string; time: number }
+  | { kind: "pull"; key: string; number: number; title: string; author: UserId; time: number }
+  | { kind: "pull_change"; key: string; number: number; change: PullRequestChange; time: number }
+  | { kind: "joined"; key: string; person: Person; time: number }
+  | { kind: "title"; key: string; title: string; by: UserId | null; time: number }
+  | { kind: "warning"; key: string; text: string; time: number };
+
+/** The rows, and what is needed to find the one that the next frame belongs to. */
+export interface Timeline {
+  items: TimelineItem[];
+  /** The last event that was taken in. */
+  seq: Seq;
+  /** When the running turn began; `null` between turns. */
+  turnStarted: number | null;
+}
+
+/** A timeline of which nothing has been read. */
+export function emptyTimeline(): Timeline {
+  return { items: [], seq: 0, turnStarted: null };
+}
+
+/** How far back a row is looked for. Rows that change are near the end: a turn has far fewer open calls. */
+const LOOK_BACK = 2000;
+
+/** Takes in a frame. Frames that were taken in already, or that a gap makes useless, change nothing. */
+export function takeFrame(timeline: Timeline, frame: Frame): void {
+  switch (frame.frame) {
+    case "event":
+      if (frame.event.seq <= timeline.seq) return;
+      timeline.seq = frame.event.seq;
+      takeEvent(timeline, frame.event);
+      return;
+    case "text":
+      takeText(timeline, frame);
+      return;
+    case "text_reset": {
+      const reply = openReply(timeline, frame.turn, frame.step);
+      if (reply) reply.blocks = [];
+      return;
+    }
+    case "tool_output": {
+      const tool = last(timeline, (item): item is ToolItem => item.kind === "tool" && item.call === frame.call);
+      if (!tool || tool.duration_ms !== null) return;
+      const fresh = unseen(tool.outputBytes, frame.offset, frame.text);
+      if (fresh === "") return;
+      tool.output += fresh;
+      tool.outputBytes += byteLength(fresh);
+      return;
+    }
+    case "caught_up":
+    case "bye":
+      return;
+    default:
+      frame satisfies never;
+  }
+}
+
+/** The part of `text`, which begins at byte `offset`, that lies behind the `known` bytes; nothing where some are missing between. */
+function unseen(known: number, offset: number, text: string): string {
+  if (offset > known) return "";
+  return offset === known ? text : dropBytes(text, known - offset);
+}
+
+function takeText(timeline: Timeline, frame: Extract<Frame, { frame: "text" }>): void {
+  const reply = openReply(timeline, frame.turn, frame.step);
+  if (!reply) return;
+  while (reply.blocks.length <= frame.block) {
+    // Blocks in between are tool calls, which stream nothing: they stay empty and are not shown.
+    reply.blocks.push({ channel: frame.channel, text: "", bytes: 0 });
+  }
+  const block = reply.blocks[frame.block];
+  if (!block) return;
+  const fresh = unseen(block.bytes, frame.offset, frame.text);
+  if (fresh === "") return;
+  block.channel = frame.channel;
+  block.text += fresh;
+  block.bytes += byteLength(fresh);
+  reply.retry = null;
+}
+
+function openReply(timeline: Timeline, turn: TurnId, step: number): ReplyItem | undefined {
+  const reply = last(timeline, (item): item is ReplyItem => item.kind === "reply" && item.turn === turn && item.step === step);
+  return reply && !reply.done ? reply : undefined;
+}
+
+function last<Item extends TimelineItem>(timeline: Timeline, fits: (item: TimelineItem) => item is Item): Item | undefined {
+  const stop = Math.max(0, timeline.items.length - LOOK_BACK);
+  for (let index = timeline.items.length - 1; index >= stop; index -= 1) {
+    const item = timeline.items[index];
+    if (item && fits(item)) return item;
+  }
+  return undefined;
+}
+
+function takeEvent(timeline: Timeline, event: Event): void {
+  const { body, time_ms: time } = event;
+  const key = `e${event.seq}`;
+  const add = (item: TimelineItem): void => {
+    timeline.items.push(item);
+  };
+  const newest = timeline.items.at(-1);
+  switch (body.type) {
+    case "session_created":
+      return;
+    case "participant_joined":
+      return add({ kind: "joined", key, person: body.person, time });
+    case "title_changed":
+      return add({ kind: "title", key, title: body.title, by: event.cause.by === "user" ? event.cause.user : null, time });
+    case "prompt_added":
+      return add({ kind: "prompt", key, prompt: body.prompt, author: body.author, text: body.text, time, status: "queued" });
+    case "prompt_cancelled":
+      settlePrompt(timeline, body.prompt, "cancelled");
+      return;
+    case "turn_started":
+      timeline.turnStarted = time;
+      beginTurn(timeline, body.prompt);
+      return;
+    case "turn_resumed":
+      return add({ kind: "resumed", key, reason: body.reason, time });
+    case "stop_requested":
+      return add({ kind: "stop", key, by: body.by, time });
+    case "turn_ended":
+      endTurn(timeline, body.turn, body.outcome, key, time);
+      return;
+    case "sandbox_changed":
+      if (newest?.kind === "sandbox" && newest.phase === "preparing") {
+        newest.phase = body.phase;
+        newest.detail = body.detail;
+        newest.duration_ms = body.duration_ms;
+        return;
+      }
+      return add({ kind: "sandbox", key, phase: body.phase, detail: body.detail, duration_ms: body.duration_ms, time });
+    case "model_requested": {
+      // A request that is asked again after a restart continues in its row: what it had said before is void.
+      const known = openReply(timeline, body.turn, body.step);
+      if (known) known.blocks = [];
+      else add({ kind: "reply", key, turn: body.turn, step: body.step, blocks: [], done: false, time, retry: null });
+      return;
+    }
+    case "model_retried": {
+      const reply = openReply(timeline, body.turn, body.step);
+      if (!reply) return;
+      reply.blocks = [];
+      reply.retry = { attempt: body.attempt, wait_ms: body.wait_ms, reason: body.reason, time };
+      return;
+    }
+    case "model_replied":
+      takeReply(timeline, body, key, time);
+      return;
+    case "tool_started": {
+      const tool = openTool(timeline, body.turn, body.call);
+      if (tool) {
+        tool.status = "running";
+        tool.started = time;
+        tool.input = body.input;
+        return;
+      }
+      return add({ ...newTool(key, body.turn, body.call, body.name, body.input), status: "running", started: time });
+    }
+    case "tool_finished": {
+      const tool = openTool(timeline, body.turn, body.call);
+      if (!tool) return;
+      tool.status = body.status;
+      tool.output = body.output;
+      tool.outputBytes = 0;
+      tool.blob = body.blob;
+      tool.duration_ms = body.duration_ms;
+      return;
+    }
+    case "todo_changed":
+      if (newest?.kind === "todo") newest.items = body.items;
+      else add({ kind: "todo", key, items: body.items, time });
+      return;
+    case "files_changed":
+      if (newest?.kind === "files") {
+        const named = new Set(body.files.map((file) => file.path));
+        newest.files = [...newest.files.filter((file) => !named.has(file.path)), ...body.files];
+        newest.more += body.more;
+        return;
+      }
+      return add({ kind: "files", key, files: body.files, more: body.more, time });
+    case "branch_pushed":
+      return add({ kind: "pushed", key, branch: body.branch, commit: body.new, time });
+    case "push_refused":
+      return add({ kind: "refused", key, reason: body.reason, time });
+    case "pull_request_opened":
+      return add({ kind: "pull", key, number: body.number, title: body.title, author: body.author, time });
+    case "pull_request_changed":
+      return add({ kind: "pull_change", key, number: body.number, change: body.change, time });
+    case "warning":
+      return add({ kind: "warning", key, text: body.text, time });
+    default:
+      body satisfies never;
+  }
+}
+
+function newTool(key: string, turn: TurnId, call: string, name: string, input: unknown): ToolItem {
+  return {
+    kind: "tool",
+    key,
+    turn,
+    call,
+    name,
+    input,
+    status: "waiting",
+    output: "",
+    outputBytes: 0,
+    blob: null,
+    started: null,
+    duration_ms: null,
+  };
+}
+
+function openTool(timeline: Timeline, turn: TurnId, call: string): ToolItem | undefined {
+  return last(
+    timeline,
+    (item): item is ToolItem => item.kind === "tool" && item.turn === turn && item.call === call && item.duration_ms === null,
+  );
+}
+
+function settlePrompt(timeline: Timeline, prompt: PromptId, status: "taken" | "cancelled"): void {
+  const known = promptOf(timeline, prompt);
+  if (known) known.status = status;
+}
+
+function promptOf(timeline: Timeline, prompt: PromptId): Extract<TimelineItem, { kind: "prompt" }> | undefined {
+  return timeline.items.find(
+    (item): item is Extract<TimelineItem, { kind: "prompt" }> => item.kind === "prompt" && item.prompt === prompt,
+  );
+}
+
+/** A prompt that waited moves down to where its turn begins: what is read below it is the answer to it. */
+function beginTurn(timeline: Timeline, prompt: PromptId): void {
+  const known = promptOf(timeline, prompt);
+  if (!known) return;
+  known.status = "taken";
+  if (timeline.items.at(-1)?.key === known.key) return;
+  const rest = timeline.items.filter((item) => item.key !== known.key);
+  timeline.items = [...rest, known];
+}
+
+function takeReply(timeline: Timeline, body: Extract<Event["body"], { type: "model_replied" }>, key: string, time: number): void {
+  let reply = openReply(timeline, body.turn, body.step);
+  if (!reply) {
+    timeline.items.push({ kind: "reply", key, turn: body.turn, step: body.step, blocks: [], done: false, time, retry: null });
+    reply = openReply(timeline, body.turn, body.step);
+    if (!reply) return;
+  }
+  reply.done = true;
+  reply.retry = null;
+  body.blocks.forEach((block, index) => {
+    const text = block.type === "tool_call" ? "" : block.text;
+    const channel = block.type === "reasoning" ? "reasoning" : "text";
+    const known = reply.blocks[index];
+    // The block that was streamed is kept where it was right, so that nothing on the screen is drawn again.
+    if (!known) reply.blocks.push({ channel, text, bytes: 0 });
+    else if (known.text !== text || known.channel !== channel) Object.assign(known, { text, channel });
+    if (block.type === "tool_call") {
+      timeline.items.push(newTool(`${key}.${index}`, body.turn, block.call, block.name, block.input));
+    }
+  });
+  if (reply.blocks.length > body.blocks.length) reply.blocks = reply.blocks.slice(0, body.blocks.length);
+}
+
+function endTurn(timeline: Timeline, turn: TurnId, outcome: TurnOutcome, key: string, time: number): void {
+  let tools = 0;
+  for (let index = timeline.items.length - 1; index >= 0; index -= 1) {
+    const item = timeline.items[index];
+    if (!item || item.kind === "turn_end") break;
+    if (item.kind === "reply" && item.turn === turn && !item.done) item.done = true;
+    if (item.kind !== "tool" || item.turn !== turn) continue;
+    tools += 1;
+    if (item.duration_ms === null) {
+      item.status = "interrupted";
+      item.duration_ms = item.started === null ? 0 : time - item.started;
+    }
+  }
+  timeline.items.push({ kind: "turn_end", key, turn, outcome, started: timeline.turnStarted ?? time, time, tools });
+  timeline.turnStarted = null;
+}
