@@ -1,0 +1,526 @@
+//! One command: a thread that moves its bytes, obeys its wishes and tells its end.
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    ffi::CString,
+    fs::File,
+    io::{self, Read, Write},
+    os::fd::OwnedFd,
+    path::Path,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU32, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use hangar_protocol::guest::{
+    ExchangeId, ExecRequest, ExitStatus, Failure, FailureKind, OUTPUT_CHUNK_BYTES_MAX, OUTPUT_FRAMES_AHEAD, Program,
+    Reply, STDIN_FRAMES_AHEAD, Signal, StdinMode, Stream, WindowSize, request::Leftovers, setup::ProcessLimits,
+};
+use rustix::{
+    event::{EventfdFlags, PollFd, PollFlags, eventfd, poll},
+    fs::{Mode, OFlags},
+    pipe::{PipeFlags, pipe_with},
+    pty::{OpenptFlags, grantpt, ioctl_tiocgptpeer, openpt, unlockpt},
+    termios::{Winsize, tcsetwinsize},
+};
+
+use crate::{
+    files::{failure, resolve},
+    spawn::{Launch, Launched, Notice, launch},
+    tree::{self, Reaper},
+    wire::Writer,
+};
+
+/// How long a command may take to end after SIGTERM before it gets SIGKILL.
+const TERM_PATIENCE: Duration = Duration::from_secs(2);
+/// After the command's end, how long its leftovers may be silent before the output counts as complete.
+const OUTPUT_SILENCE: Duration = Duration::from_millis(50);
+/// Ended commands whose leftovers still hold an output pipe. Beyond it the pipe is closed under them.
+const LINGERING_MAX: u32 = 64;
+/// Signals that may wait to be delivered.
+const SIGNALS_MAX: usize = 16;
+
+static LINGERING: AtomicU32 = AtomicU32::new(0);
+
+/// What the host has asked of a running command since its thread last looked.
+#[derive(Default)]
+struct Wishes {
+    credits: u32,
+    stdin: VecDeque<Vec<u8>>,
+    stdin_end: bool,
+    signals: Vec<Signal>,
+    resize: Option<WindowSize>,
+    cancelled: bool,
+}
+
+/// Where the wishes for one command arrive.
+pub(crate) struct Inbox {
+    wishes: Mutex<Wishes>,
+    wake: OwnedFd,
+}
+
+impl Inbox {
+    pub(crate) fn new() -> io::Result<Self> {
+        let wishes = Wishes { credits: OUTPUT_FRAMES_AHEAD, ..Wishes::default() };
+        Ok(Self { wishes: Mutex::new(wishes), wake: eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)? })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Wishes> {
+        self.wishes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn wish(&self, change: impl FnOnce(&mut Wishes)) {
+        change(&mut self.lock());
+        // Fails only when the counter is full, and then the thread is awake anyway.
+        let _ = rustix::io::write(&self.wake, &1u64.to_ne_bytes());
+    }
+
+    pub(crate) fn credit(&self, frames: u32) {
+        self.wish(|wishes| wishes.credits = wishes.credits.saturating_add(frames).min(OUTPUT_FRAMES_AHEAD));
+    }
+
+    /// Returns whether there was room.
+    pub(crate) fn stdin(&self, bytes: Vec<u8>) -> bool {
+        let room = self.lock().stdin.len() < STDIN_FRAMES_AHEAD as usize;
+        if room {
+            self.wish(|wishes| wishes.stdin.push_back(bytes));
+        }
+        room
+    }
+
+    pub(crate) fn stdin_end(&self) {
+        self.wish(|wishes| wishes.stdin_end = true);
+    }
+
+    pub(crate) fn signal(&self, signal: Signal) {
+        self.wish(|wishes| {
+            if wishes.signals.len() < SIGNALS_MAX {
+                wishes.signals.push(signal);
+            }
+        });
+    }
+
+    pub(crate) fn resize(&self, size: WindowSize) {
+        self.wish(|wishes| wishes.resize = Some(size));
+    }
+
+    pub(crate) fn cancel(&self) {
+        self.wish(|wishes| wishes.cancelled = true);
+    }
+}
+
+/// The host's ends of a command's streams.
+struct Ends {
+    stdin: Option<File>,
+    stdout: Option<File>,
+    stderr: Option<File>,
+    terminal: Option<OwnedFd>,
+}
+
+/// Everything one exec needs from its surroundings.
+pub(crate) struct Context<'a> {
+    pub id: ExchangeId,
+    pub writer: &'a Writer,
+    pub inbox: &'a Arc<Inbox>,
+    pub reaper: &'a Reaper,
+    pub env: &'a BTreeMap<String, String>,
+    pub limits: ProcessLimits,
+}
+
+/// Runs a command from start to end. Returns when the exchange is over; `Err` is how it ended without an exit status.
+pub(crate) fn run(request: &ExecRequest, context: &Context<'_>) -> Result<(), Failure> {
+    let started = Instant::now();
+    let system = |error: io::Error| failure("starting the command", &error);
+    let (ends, command) = prepare(request, context).map_err(|error| match error {
+        Unready::Invalid(failure) => failure,
+        Unready::System(error) => system(error),
+    })?;
+    let launched = launch(&command).map_err(system)?;
+    drop(command);
+    context.reaper.spawned();
+    for end in [&ends.stdin, &ends.stdout, &ends.stderr].into_iter().flatten() {
+        rustix::io::ioctl_fionbio(end, true).map_err(|error| system(error.into()))?;
+    }
+    let running = Running {
+        request,
+        context,
+        launched,
+        ends,
+        started,
+        deadline: request.timeout_ms.map(|ms| started + Duration::from_millis(ms)),
+        term_sent: false,
+        timed_out: false,
+        ended: None,
+    };
+    running.see_through()
+}
+
+/// Why there is nothing to launch.
+enum Unready {
+    Invalid(Failure),
+    System(io::Error),
+}
+
+impl From<rustix::io::Errno> for Unready {
+    fn from(error: rustix::io::Errno) -> Self {
+        Self::System(error.into())
+    }
+}
+
+impl From<std::ffi::NulError> for Unready {
+    fn from(_: std::ffi::NulError) -> Self {
+        let message = "an argument, a variable or a path contains a zero byte".into();
+        Self::Invalid(Failure { kind: FailureKind::Invalid, message })
+    }
+}
+
+fn prepare(request: &ExecRequest, context: &Context<'_>) -> Result<(Ends, Launch), Unready> {
+    let mut env = context.env.clone();
+    env.extend(request.env.iter().map(|(name, value)| (name.clone(), value.clone())));
+    let argv = match &request.program {
+        Program::Argv(argv) => argv.clone(),
+        Program::Shell(script) => {
+            let shell = if Path::new("/bin/bash").exists() { "/bin/bash" } else { "/bin/sh" };
+            vec![shell.into(), "-c".into(), script.clone()]
+        }
+    };
+    let Some(name) = argv.first().filter(|name| !name.is_empty()) else {
+        return Err(Unready::Invalid(Failure {
+            kind: FailureKind::Invalid,
+            message: "there is no program to run".into(),
+        }));
+    };
+    let programs = if name.contains('/') {
+        vec![CString::new(name.as_str())?]
+    } else {
+        let path = env.get("PATH").map_or("/usr/bin:/bin", String::as_str);
+        path.split(':').map(|directory| CString::new(format!("{directory}/{name}"))).collect::<Result<_, _>>()?
+    };
+    let (ends, [stdin, stdout, stderr]) = match request.pty {
+        Some(size) => terminal(size)?,
+        None => pipes(request.stdin)?,
+    };
+    let launch = Launch {
+        programs,
+        argv: argv.iter().map(|argument| CString::new(argument.as_str())).collect::<Result<_, _>>()?,
+        env: env.iter().map(|(name, value)| CString::new(format!("{name}={value}"))).collect::<Result<_, _>>()?,
+        cwd: CString::new(resolve(&request.cwd).into_os_string().into_encoded_bytes())?,
+        stdin,
+        stdout,
+        stderr,
+        terminal: request.pty.is_some(),
+        limits: context.limits,
+    };
+    Ok((ends, launch))
+}
+
+fn terminal(size: WindowSize) -> Result<(Ends, [OwnedFd; 3]), Unready> {
+    let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC;
+    let master = openpt(flags)?;
+    grantpt(&master)?;
+    unlockpt(&master)?;
+    tcsetwinsize(&master, winsize(size))?;
+    let child = ioctl_tiocgptpeer(&master, flags)?;
+    let copy = || rustix::io::fcntl_dupfd_cloexec(&master, 3);
+    let ends = Ends { stdin: Some(copy()?.into()), stdout: Some(copy()?.into()), stderr: None, terminal: Some(master) };
+    let child_copy = || rustix::io::fcntl_dupfd_cloexec(&child, 3);
+    Ok((ends, [child_copy()?, child_copy()?, child]))
+}
+
+fn winsize(size: WindowSize) -> Winsize {
+    Winsize { ws_row: size.rows, ws_col: size.columns, ws_xpixel: 0, ws_ypixel: 0 }
+}
+
+fn pipes(mode: StdinMode) -> Result<(Ends, [OwnedFd; 3]), Unready> {
+    let (stdout, stdout_child) = pipe_with(PipeFlags::CLOEXEC)?;
+    let (stderr, stderr_child) = pipe_with(PipeFlags::CLOEXEC)?;
+    let (stdin, stdin_child) = match mode {
+        StdinMode::Null => (None, rustix::fs::open("/dev/null", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?),
+        StdinMode::Piped => {
+            let (child, host) = pipe_with(PipeFlags::CLOEXEC)?;
+            (Some(host.into()), child)
+        }
+    };
+    let ends = Ends { stdin, stdout: Some(stdout.into()), stderr: Some(stderr.into()), terminal: None };
+    Ok((ends, [stdin_child, stdout_child, stderr_child]))
+}
+
+struct Running<'a> {
+    request: &'a ExecRequest,
+    context: &'a Context<'a>,
+    launched: Launched,
+    ends: Ends,
+    started: Instant,
+    deadline: Option<Instant>,
+    term_sent: bool,
+    timed_out: bool,
+    ended: Option<ExitStatus>,
+}
+
+/// What a look at the descriptors found.
+#[derive(Default)]
+struct Ready {
+    notice: bool,
+    stdin: bool,
+    stdout: bool,
+    stderr: bool,
+}
+
+impl Running<'_> {
+    fn see_through(mut self) -> Result<(), Failure> {
+        loop {
+            let ready = self.wait().map_err(|error| failure("waiting for the command", &error))?;
+            if self.obey() {
+                self.kill_tree();
+                return Ok(());
+            }
+            self.watch_the_clock();
+            if ready.notice {
+                self.notice()?;
+            }
+            if ready.stdin {
+                self.feed();
+            }
+            let moved = (ready.stdout && self.forward(Stream::Stdout)) | (ready.stderr && self.forward(Stream::Stderr));
+            let silent = self.ends.stdout.is_none() && self.ends.stderr.is_none();
+            // Without credit the output was not looked at, so its silence means nothing.
+            let left_alone = !moved && !ready.notice && self.keeps_leftovers() && self.context.inbox.lock().credits > 0;
+            if let Some(status) = self.ended.filter(|_| silent || left_alone) {
+                return self.finish(status);
+            }
+        }
+    }
+
+    fn keeps_leftovers(&self) -> bool {
+        let taken_along = self.timed_out || self.request.pty.is_some();
+        match self.request.leftovers {
+            Leftovers::Keep => !taken_along,
+            Leftovers::Kill => false,
+        }
+    }
+
+    /// Sleeps until something happens; output is looked at only while there is credit for it.
+    fn wait<'a>(&'a self) -> io::Result<Ready> {
+        let (credits, stdin_waiting) = {
+            let wishes = self.context.inbox.lock();
+            (wishes.credits, !wishes.stdin.is_empty() || wishes.stdin_end)
+        };
+        let mut polled = vec![PollFd::new(&self.context.inbox.wake, PollFlags::IN)];
+        let mut place = |file: Option<&'a File>, flags, wanted: bool| {
+            file.filter(|_| wanted).map(|file| {
+                polled.push(PollFd::new(file, flags));
+                polled.len() - 1
+            })
+        };
+        let notice = place(Some(&self.launched.notices), PollFlags::IN, self.ended.is_none());
+        let stdout = place(self.ends.stdout.as_ref(), PollFlags::IN, credits > 0);
+        let stderr = place(self.ends.stderr.as_ref(), PollFlags::IN, credits > 0);
+        let stdin = place(self.ends.stdin.as_ref(), PollFlags::OUT, stdin_waiting);
+        let patience = if self.ended.is_some() && self.keeps_leftovers() {
+            Some(OUTPUT_SILENCE)
+        } else {
+            self.deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()))
+        };
+        let patience = patience.and_then(|patience| rustix::event::Timespec::try_from(patience).ok());
+        match poll(&mut polled, patience.as_ref()) {
+            Ok(_) | Err(rustix::io::Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+        let fired = |place: Option<usize>| place.is_some_and(|place| !polled[place].revents().is_empty());
+        Ok(Ready { notice: fired(notice), stdin: fired(stdin), stdout: fired(stdout), stderr: fired(stderr) })
+    }
+
+    /// Does what was asked. Returns whether the exchange was cancelled.
+    fn obey(&mut self) -> bool {
+        let mut drained = [0u8; 8];
+        // Nothing to drain is fine: the poll may have ended for another reason.
+        let _ = rustix::io::read(&self.context.inbox.wake, &mut drained);
+        let (signals, resize, cancelled) = {
+            let mut wishes = self.context.inbox.lock();
+            (std::mem::take(&mut wishes.signals), wishes.resize.take(), wishes.cancelled)
+        };
+        if let (Some(size), Some(terminal)) = (resize, &self.ends.terminal) {
+            // A terminal that is gone needs no size.
+            let _ = tcsetwinsize(terminal, winsize(size));
+        }
+        for signal in signals {
+            match signal {
+                Signal::Kill => self.kill_tree(),
+                Signal::Interrupt => tree::signal(self.launched.supervisor, rustix::process::Signal::INT),
+                Signal::Terminate => tree::signal(self.launched.supervisor, rustix::process::Signal::TERM),
+                Signal::Hangup => tree::signal(self.launched.supervisor, rustix::process::Signal::HUP),
+                Signal::Stop => tree::signal(self.launched.supervisor, rustix::process::Signal::STOP),
+                Signal::Continue => tree::signal(self.launched.supervisor, rustix::process::Signal::CONT),
+            }
+        }
+        cancelled
+    }
+
+    fn kill_tree(&self) {
+        tree::kill(self.launched.supervisor);
+    }
+
+    fn watch_the_clock(&mut self) {
+        if self.ended.is_some() || self.deadline.is_none_or(|deadline| Instant::now() < deadline) {
+            return;
+        }
+        self.timed_out = true;
+        if self.term_sent {
+            self.deadline = None;
+            self.kill_tree();
+        } else {
+            self.term_sent = true;
+            self.deadline = Some(Instant::now() + TERM_PATIENCE);
+            tree::signal(self.launched.supervisor, rustix::process::Signal::TERM);
+        }
+    }
+
+    /// Takes one notice of the supervisor.
+    fn notice(&mut self) -> Result<(), Failure> {
+        let not_found = |error: i32, what: &str| failure(what, &io::Error::from_raw_os_error(error));
+        match Notice::read(&mut self.launched.notices).map_err(|error| failure("the supervisor", &error))? {
+            Some(Notice::Started(pid)) => {
+                // When the host is gone, the reader of the socket ends the process.
+                let _ = self.context.writer.send(self.context.id, &Reply::Started { pid }, &[]);
+                Ok(())
+            }
+            Some(Notice::NoDirectory(error)) => Err(not_found(error, &self.request.cwd)),
+            Some(Notice::NoProgram(error)) => {
+                let program = match &self.request.program {
+                    Program::Argv(argv) => argv.first().map_or("", String::as_str),
+                    Program::Shell(_) => "the shell",
+                };
+                Err(not_found(error, program))
+            }
+            Some(Notice::Ended(status)) => {
+                self.ended = Some(exit_status(status));
+                self.deadline = None;
+                if !self.keeps_leftovers() {
+                    self.kill_tree();
+                }
+                Ok(())
+            }
+            // Somebody in the sandbox killed the supervisor. What it looked after is nobody's now; the command counts as killed.
+            None => {
+                self.ended = Some(ExitStatus::Signal(libc::SIGKILL));
+                self.deadline = None;
+                Ok(())
+            }
+        }
+    }
+
+    /// Moves one chunk of output to the host. Returns whether there was one.
+    fn forward(&mut self, stream: Stream) -> bool {
+        let end = match stream {
+            Stream::Stdout => &mut self.ends.stdout,
+            Stream::Stderr => &mut self.ends.stderr,
+        };
+        let Some(file) = end else { return false };
+        {
+            let wishes = self.context.inbox.lock();
+            if wishes.credits == 0 {
+                return false;
+            }
+        }
+        let mut chunk = [0u8; OUTPUT_CHUNK_BYTES_MAX];
+        match file.read(&mut chunk) {
+            Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => false,
+            // A terminal whose last user has gone answers EIO.
+            Ok(0) | Err(_) => {
+                *end = None;
+                false
+            }
+            Ok(size) => {
+                self.context.inbox.lock().credits -= 1;
+                // As above: the reader of the socket ends the process.
+                let _ = self.context.writer.send(self.context.id, &Reply::Output { stream }, &chunk[..size]);
+                true
+            }
+        }
+    }
+
+    /// Moves standard input to the command.
+    fn feed(&mut self) {
+        let (next, end) = {
+            let mut wishes = self.context.inbox.lock();
+            (wishes.stdin.pop_front(), wishes.stdin_end)
+        };
+        let Some(file) = &mut self.ends.stdin else { return };
+        match next {
+            Some(mut bytes) => match file.write(&bytes) {
+                Ok(size) if size < bytes.len() => {
+                    bytes.drain(..size);
+                    self.context.inbox.lock().stdin.push_front(bytes);
+                }
+                Ok(_) => self.stdin_taken(),
+                Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {
+                    self.context.inbox.lock().stdin.push_front(bytes);
+                }
+                // The command has closed its input: the rest is for nobody, but must not hold the host up.
+                Err(_) => {
+                    let left = self.context.inbox.lock().stdin.drain(..).count();
+                    for _ in 0..=left {
+                        self.stdin_taken();
+                    }
+                    self.ends.stdin = None;
+                }
+            },
+            None if end => {
+                if self.ends.terminal.is_some() {
+                    // Ctrl-D is how a terminal says the end.
+                    let _ = file.write(&[4]);
+                }
+                self.ends.stdin = None;
+            }
+            None => {}
+        }
+    }
+
+    fn stdin_taken(&self) {
+        let _ = self.context.writer.send(self.context.id, &Reply::StdinTaken { frames: 1 }, &[]);
+    }
+
+    /// Tells the end, then keeps reading for leftovers that still write, so that they neither block nor die of a closed pipe.
+    fn finish(mut self, status: ExitStatus) -> Result<(), Failure> {
+        let duration_ms = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let reply = Reply::Exited { status, duration_ms, timed_out: self.timed_out };
+        let _ = self.context.writer.send(self.context.id, &reply, &[]);
+        let open: Vec<File> = [self.ends.stdout.take(), self.ends.stderr.take()].into_iter().flatten().collect();
+        if open.is_empty() || LINGERING.fetch_add(1, Ordering::Relaxed) >= LINGERING_MAX {
+            return Ok(());
+        }
+        let drain = std::thread::Builder::new().name("leftovers".into()).stack_size(64 * 1024).spawn(move || {
+            drain(open);
+            LINGERING.fetch_sub(1, Ordering::Relaxed);
+        });
+        if drain.is_err() {
+            LINGERING.fetch_sub(1, Ordering::Relaxed);
+        }
+        Ok(())
+    }
+}
+
+/// Reads and forgets until every pipe has ended.
+fn drain(mut open: Vec<File>) {
+    let mut chunk = [0u8; 4096];
+    while !open.is_empty() {
+        let mut polled: Vec<PollFd<'_>> = open.iter().map(|file| PollFd::new(file, PollFlags::IN)).collect();
+        if poll(&mut polled, None).is_err_and(|error| error != rustix::io::Errno::INTR) {
+            return;
+        }
+        open.retain_mut(|file| match file.read(&mut chunk) {
+            Ok(size) => size > 0,
+            Err(error) => matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted),
+        });
+    }
+}
+
+fn exit_status(status: i32) -> ExitStatus {
+    if libc::WIFSIGNALED(status) {
+        ExitStatus::Signal(libc::WTERMSIG(status))
+    } else {
+        ExitStatus::Code(libc::WEXITSTATUS(status))
+    }
+}

@@ -1,0 +1,268 @@
+//! Reads requests one after another and hands each to whoever answers it. Nothing here waits for a command or a disk.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    io::BufReader,
+    os::unix::net::UnixStream,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+use hangar_protocol::guest::{
+    EXCHANGES_MAX, ExchangeId, ExecRequest, Failure, FailureKind, Reply, Request, decode, setup::ProcessLimits,
+};
+
+use crate::{
+    exec::{self, Inbox},
+    files,
+    pool::Pool,
+    search,
+    tree::{self, Reaper},
+    watch::{self, Ender},
+    wire::{Incoming, Writer, malformed, read_frame},
+};
+
+/// Stack of the thread of one command: a chunk of output and a few frames.
+const EXEC_STACK_BYTES: usize = 256 * 1024;
+/// Stack of the thread of one watch.
+const WATCH_STACK_BYTES: usize = 256 * 1024;
+/// Bytes read from the socket at once.
+const READ_BUFFER_BYTES: usize = 64 * 1024;
+
+/// What every command of this sandbox starts with.
+pub(crate) struct Surroundings {
+    pub env: BTreeMap<String, String>,
+    pub limits: ProcessLimits,
+}
+
+/// An exchange that lasts.
+enum Open {
+    Exec(Arc<Inbox>),
+    Search(Arc<AtomicBool>),
+    Watch(Arc<Ender>),
+}
+
+struct Guest {
+    writer: Writer,
+    open: Mutex<HashMap<ExchangeId, Open>>,
+    surroundings: Surroundings,
+    /// The disk is full: files may not grow.
+    shrink_only: AtomicBool,
+    pool: Pool,
+    reaper: Reaper,
+}
+
+/// Serves until the host closes the socket.
+pub(crate) fn run(socket: UnixStream, surroundings: Surroundings) {
+    let (Ok(writer), Ok(pool), Ok(reaper)) = (Writer::new(&socket), Pool::start(), Reaper::start()) else { return };
+    let guest = Arc::new(Guest {
+        writer,
+        open: Mutex::new(HashMap::new()),
+        surroundings,
+        shrink_only: AtomicBool::new(false),
+        pool,
+        reaper,
+    });
+    let mut socket = BufReader::with_capacity(READ_BUFFER_BYTES, socket);
+    // An error of the socket is its end: there is one host, and it is gone.
+    while let Ok(Some(incoming)) = read_frame(&mut socket) {
+        match incoming {
+            Incoming::TooLarge(bytes) => {
+                guest.writer.fail(ExchangeId::NONE, malformed(&hangar_protocol::guest::FrameError::TooLarge { bytes }));
+            }
+            Incoming::Frame(frame) => match decode::<Request>(&frame) {
+                Ok((header, payload)) => guest.take(header.id, header.body, payload),
+                Err(error) => guest.writer.fail(ExchangeId::NONE, malformed(&error)),
+            },
+        }
+    }
+}
+
+fn invalid(message: impl Into<String>) -> Failure {
+    Failure { kind: FailureKind::Invalid, message: message.into() }
+}
+
+impl Guest {
+    fn open(&self) -> MutexGuard<'_, HashMap<ExchangeId, Open>> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn take(self: &Arc<Self>, id: ExchangeId, request: Request, payload: &[u8]) {
+        let taken = match request {
+            Request::Ping => self.answer(id, Ok((Reply::Pong, vec![]))),
+            Request::Exec(request) => self.exec(id, request),
+            Request::Stdin => self.with_exec(id, |inbox| inbox.stdin(payload.to_vec())),
+            Request::StdinEnd => self.with_exec(id, |inbox| {
+                inbox.stdin_end();
+                true
+            }),
+            Request::Signal(signal) => self.with_exec(id, |inbox| {
+                inbox.signal(signal);
+                true
+            }),
+            Request::Resize(size) => self.with_exec(id, |inbox| {
+                inbox.resize(size);
+                true
+            }),
+            Request::Credit { frames } => self.with_exec(id, |inbox| {
+                inbox.credit(frames);
+                true
+            }),
+            Request::Cancel => {
+                self.cancel(id);
+                Ok(())
+            }
+            Request::Read { path, offset, limit } => self.on_files(id, move |_| files::read(&path, offset, limit)),
+            Request::Write { path, mode } => {
+                let (payload, guest) = (payload.to_vec(), Arc::clone(self));
+                self.on_files(id, move |_| {
+                    guest.may_grow(&path)?;
+                    files::write(&path, mode, &payload).map(bare)
+                })
+            }
+            Request::Stat { path } => self.on_files(id, move |_| files::stat(&path).map(bare)),
+            Request::List { path, limit } => self.on_files(id, move |_| files::list(&path, limit).map(bare)),
+            Request::Glob(request) => self.on_files(id, move |cancelled| search::glob(&request, cancelled).map(bare)),
+            Request::Grep(request) => self.on_files(id, move |cancelled| search::grep(&request, cancelled).map(bare)),
+            Request::Watch { path } => self.watch(id, path),
+            Request::KillAll => self.on_files(id, |_| Ok(bare(Reply::Killed { processes: tree::kill_all() }))),
+            Request::ShrinkOnly(on) => {
+                self.shrink_only.store(on, Ordering::Relaxed);
+                self.answer(id, Ok((Reply::Pong, vec![])))
+            }
+        };
+        if let Err(failure) = taken {
+            self.writer.fail(id, failure);
+        }
+    }
+
+    /// When the host is gone, the reader ends the process; so a failed send is nobody's matter.
+    fn answer(&self, id: ExchangeId, answer: Result<(Reply, Vec<u8>), Failure>) -> Result<(), Failure> {
+        let (reply, payload) = answer?;
+        let _ = self.writer.send(id, &reply, &payload);
+        Ok(())
+    }
+
+    fn may_grow(&self, path: &str) -> Result<(), Failure> {
+        if self.shrink_only.load(Ordering::Relaxed) {
+            let message = format!("{path}: the sandbox's disk is full; delete files first");
+            return Err(Failure { kind: FailureKind::DiskFull, message });
+        }
+        Ok(())
+    }
+
+    /// Opens an exchange that lasts.
+    fn begin(&self, id: ExchangeId, kind: Open) -> Result<(), Failure> {
+        let mut open = self.open();
+        if id == ExchangeId::NONE || open.contains_key(&id) {
+            return Err(invalid(format!("exchange {} is taken", id.0)));
+        }
+        if open.len() >= EXCHANGES_MAX {
+            let message = format!("{EXCHANGES_MAX} requests are open already; wait for some to end");
+            return Err(Failure { kind: FailureKind::Busy, message });
+        }
+        open.insert(id, kind);
+        Ok(())
+    }
+
+    fn end(&self, id: ExchangeId) {
+        self.open().remove(&id);
+    }
+
+    fn cancel(&self, id: ExchangeId) {
+        match self.open().get(&id) {
+            Some(Open::Exec(inbox)) => inbox.cancel(),
+            Some(Open::Search(cancelled)) => cancelled.store(true, Ordering::Relaxed),
+            Some(Open::Watch(ender)) => ender.end(),
+            // It has ended meanwhile.
+            None => {}
+        }
+    }
+
+    /// Passes something on to a running command. One that has just ended needs nothing any more.
+    fn with_exec(&self, id: ExchangeId, pass: impl FnOnce(&Inbox) -> bool) -> Result<(), Failure> {
+        let inbox = match self.open().get(&id) {
+            Some(Open::Exec(inbox)) => Arc::clone(inbox),
+            Some(Open::Search(_) | Open::Watch(_)) => return Err(invalid("this exchange is no command")),
+            None => return Ok(()),
+        };
+        if pass(&inbox) { Ok(()) } else { Err(invalid("more standard input than was asked for")) }
+    }
+
+    fn on_files(
+        self: &Arc<Self>,
+        id: ExchangeId,
+        work: impl FnOnce(&AtomicBool) -> Result<(Reply, Vec<u8>), Failure> + Send + 'static,
+    ) -> Result<(), Failure> {
+        let cancelled = Arc::new(AtomicBool::new(false));
+        self.begin(id, Open::Search(Arc::clone(&cancelled)))?;
+        let guest = Arc::clone(self);
+        let handed = self.pool.run(move || {
+            let answer = work(&cancelled);
+            guest.end(id);
+            if let Err(failure) = guest.answer(id, answer) {
+                guest.writer.fail(id, failure);
+            }
+        });
+        if handed.is_err() {
+            self.end(id);
+        }
+        handed
+    }
+
+    fn exec(self: &Arc<Self>, id: ExchangeId, request: ExecRequest) -> Result<(), Failure> {
+        let no_thread = |error: std::io::Error| files::failure("starting the command", &error);
+        let inbox = Arc::new(Inbox::new().map_err(no_thread)?);
+        self.begin(id, Open::Exec(Arc::clone(&inbox)))?;
+        let guest = Arc::clone(self);
+        let thread = std::thread::Builder::new().name("exec".into()).stack_size(EXEC_STACK_BYTES);
+        let started = thread.spawn(move || {
+            let mut limits = guest.surroundings.limits;
+            if guest.shrink_only.load(Ordering::Relaxed) {
+                limits.file_bytes = 0;
+            }
+            let context = exec::Context {
+                id,
+                writer: &guest.writer,
+                inbox: &inbox,
+                reaper: &guest.reaper,
+                env: &guest.surroundings.env,
+                limits,
+            };
+            let ran = exec::run(&request, &context);
+            guest.end(id);
+            if let Err(failure) = ran {
+                guest.writer.fail(id, failure);
+            }
+        });
+        if started.is_err() {
+            self.end(id);
+        }
+        started.map(drop).map_err(no_thread)
+    }
+
+    fn watch(self: &Arc<Self>, id: ExchangeId, path: String) -> Result<(), Failure> {
+        let no_thread = |error: std::io::Error| files::failure("starting the watch", &error);
+        let ender = Arc::new(Ender::new().map_err(no_thread)?);
+        self.begin(id, Open::Watch(Arc::clone(&ender)))?;
+        let guest = Arc::clone(self);
+        let thread = std::thread::Builder::new().name("watch".into()).stack_size(WATCH_STACK_BYTES);
+        let started = thread.spawn(move || {
+            let ran = watch::run(&path, id, &guest.writer, &ender);
+            guest.end(id);
+            if let Err(failure) = ran {
+                guest.writer.fail(id, failure);
+            }
+        });
+        if started.is_err() {
+            self.end(id);
+        }
+        started.map(drop).map_err(no_thread)
+    }
+}
+
+fn bare(reply: Reply) -> (Reply, Vec<u8>) {
+    (reply, vec![])
+}

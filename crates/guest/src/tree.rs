@@ -1,0 +1,134 @@
+//! Trees of processes: finding them, signalling them, reaping what is left.
+
+use std::{
+    collections::HashMap,
+    fs,
+    sync::{Arc, Condvar, Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+
+use rustix::process::{Pid, Signal, WaitOptions, kill_process, wait};
+
+/// How long a tree may resist SIGKILL (a fork bomb makes new processes while the old ones die).
+const KILL_PATIENCE: Duration = Duration::from_secs(10);
+/// Between two looks at a tree that is being killed.
+const KILL_PAUSE: Duration = Duration::from_millis(1);
+
+/// A process as `/proc` shows it.
+struct Entry {
+    parent: i32,
+    zombie: bool,
+}
+
+/// Sends a signal to every descendant of `root`, not to `root` itself.
+pub(crate) fn signal(root: Pid, signal: Signal) {
+    for pid in descendants(&processes(), root.as_raw_nonzero().get()) {
+        send(pid, signal);
+    }
+}
+
+/// Kills every descendant of `root` and waits until they are dead. Returns how many were killed.
+pub(crate) fn kill(root: Pid) -> u32 {
+    let deadline = Instant::now() + KILL_PATIENCE;
+    let mut killed = std::collections::HashSet::new();
+    loop {
+        let alive = descendants(&processes(), root.as_raw_nonzero().get());
+        if alive.is_empty() || Instant::now() > deadline {
+            return u32::try_from(killed.len()).unwrap_or(u32::MAX);
+        }
+        for pid in alive {
+            send(pid, Signal::KILL);
+            killed.insert(pid);
+        }
+        std::thread::sleep(KILL_PAUSE);
+    }
+}
+
+/// Kills every process of the sandbox but the guest.
+pub(crate) fn kill_all() -> u32 {
+    kill(Pid::INIT)
+}
+
+fn send(pid: i32, signal: Signal) {
+    if let Some(pid) = Pid::from_raw(pid) {
+        // It may have ended since it was seen.
+        let _ = kill_process(pid, signal);
+    }
+}
+
+/// All processes of the sandbox.
+fn processes() -> HashMap<i32, Entry> {
+    let Ok(entries) = fs::read_dir("/proc") else { return HashMap::new() };
+    entries
+        .filter_map(|entry| {
+            let pid: i32 = entry.ok()?.file_name().to_str()?.parse().ok()?;
+            let stat = fs::read(format!("/proc/{pid}/stat")).ok()?;
+            // "pid (any name, even with parentheses) state parent …"
+            let after_name = stat.iter().rposition(|byte| *byte == b')')?;
+            let mut fields = stat.get(after_name + 2..)?.split(|byte| *byte == b' ');
+            let zombie = fields.next()? == b"Z";
+            let parent = std::str::from_utf8(fields.next()?).ok()?.parse().ok()?;
+            Some((pid, Entry { parent, zombie }))
+        })
+        .collect()
+}
+
+/// Living descendants of `root`. Zombies are walked through but not returned.
+fn descendants(processes: &HashMap<i32, Entry>, root: i32) -> Vec<i32> {
+    let below = |mut pid: i32| {
+        // A chain longer than the number of processes would be a loop, which a snapshot of a moving tree may contain.
+        for _ in 0..=processes.len() {
+            match processes.get(&pid) {
+                Some(entry) if entry.parent == root => return true,
+                Some(entry) => pid = entry.parent,
+                None => return false,
+            }
+        }
+        false
+    };
+    processes
+        .iter()
+        .filter(|(pid, entry)| **pid != root && !entry.zombie && below(**pid))
+        .map(|(pid, _)| *pid)
+        .collect()
+}
+
+/// Reaps what has ended below process 1: supervisors, and whatever lost its supervisor.
+#[derive(Clone)]
+pub(crate) struct Reaper {
+    spawned: Arc<(Mutex<bool>, Condvar)>,
+}
+
+impl Reaper {
+    /// Starts the reaping thread.
+    pub(crate) fn start() -> std::io::Result<Self> {
+        let reaper = Self { spawned: Arc::new((Mutex::new(false), Condvar::new())) };
+        let thread = reaper.clone();
+        std::thread::Builder::new().name("reaper".into()).stack_size(64 * 1024).spawn(move || thread.run())?;
+        Ok(reaper)
+    }
+
+    /// Tells that there is a new child to wait for.
+    pub(crate) fn spawned(&self) {
+        let (flag, wake) = &*self.spawned;
+        *flag.lock().unwrap_or_else(PoisonError::into_inner) = true;
+        wake.notify_one();
+    }
+
+    fn run(&self) {
+        loop {
+            match wait(WaitOptions::empty()) {
+                Ok(_) | Err(rustix::io::Errno::INTR) => {}
+                // No child: sleep until there is one. Orphans come only from supervisors, which are children themselves.
+                Err(_) => {
+                    let (flag, wake) = &*self.spawned;
+                    let mut spawned = flag.lock().unwrap_or_else(PoisonError::into_inner);
+                    while !*spawned {
+                        spawned = wake.wait(spawned).unwrap_or_else(PoisonError::into_inner);
+                    }
+                    *spawned = false;
+                }
+            }
+        }
+    }
+}
