@@ -1,0 +1,345 @@
+//! What a model is shown: a fold over a session's events.
+//!
+//! Architecture invariant: the fold only ever appends. The messages after a longer log begin with the messages after a
+//! shorter one, so that a provider's prompt cache stays warm, and a server that was killed asks its next question with the
+//! same bytes.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use hangar_protocol::{
+    Block, CallId, Event, EventBody, Person, PromptId, RepoPath, SessionId, StopReason, TurnId, UserId,
+    event::{BlobRef, ToolStatus, TurnOutcome},
+};
+
+use crate::instructions;
+
+/// What a model is told about a call that had begun when the turn was cut off.
+pub const INTERRUPTED_CALL: &str =
+    "This call was interrupted after it had begun. It may have had some of its effects; look before you repeat it.";
+/// What a model is told about a call that had not begun when the turn was cut off.
+pub const UNSTARTED_CALL: &str = "The turn ended before this call began. It had no effect.";
+
+/// What was said in a session so far, as its model is to see it.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Conversation {
+    facts: Option<Facts>,
+    people: Vec<Person>,
+    waiting: BTreeMap<PromptId, (UserId, String)>,
+    entries: Vec<Entry>,
+    turn: Option<OpenTurn>,
+    note: Option<String>,
+    /// Why the model stopped, when its last reply asks for nothing.
+    ended: Option<StopReason>,
+    given: BTreeSet<String>,
+}
+
+/// What a session works on.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Facts {
+    /// The session.
+    pub session: SessionId,
+    /// The repository.
+    pub repo: RepoPath,
+    /// The branch its pull request goes to.
+    pub base_branch: String,
+    /// The branch it works on.
+    pub branch: String,
+}
+
+/// The turn that is running.
+#[derive(Clone, Debug, PartialEq)]
+pub struct OpenTurn {
+    /// Its number.
+    pub id: TurnId,
+    /// Whose prompt it works on.
+    pub author: Person,
+    /// Model requests so far.
+    pub steps: u32,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+enum Entry {
+    Prompt(String),
+    Reply(Vec<Block>),
+    Calls(Vec<Call>),
+}
+
+/// A call that a model asked for.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Call {
+    /// The model's name for it.
+    pub call: CallId,
+    /// The tool.
+    pub name: String,
+    /// Its arguments, as the model gave them.
+    pub input: serde_json::Value,
+    /// Its effect may have begun.
+    pub started: bool,
+    result: Option<CallOutput>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+struct CallOutput {
+    status: ToolStatus,
+    text: String,
+    /// Where the whole text is, as long as `text` is only a part of it.
+    missing: Option<BlobRef>,
+}
+
+/// One message of a request to a model. Two of the same kind never follow each other.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Message<'a> {
+    /// What people said and tools gave: results first, in the order of their calls.
+    User(Vec<Part<'a>>),
+    /// What the model replied. Never empty.
+    Assistant(&'a [Block]),
+}
+
+/// A piece of what a model is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part<'a> {
+    /// Words.
+    Text(&'a str),
+    /// What a call gave.
+    Result {
+        /// Which call.
+        call: &'a CallId,
+        /// What it gave.
+        output: &'a str,
+        /// Whether it did what it was asked.
+        ok: bool,
+    },
+}
+
+impl Conversation {
+    /// The conversation after these events.
+    pub fn fold<'a>(events: impl IntoIterator<Item = &'a Event>) -> Self {
+        let mut conversation = Self::default();
+        for event in events {
+            conversation.apply(event);
+        }
+        conversation
+    }
+
+    /// Takes in the next event.
+    pub fn apply(&mut self, event: &Event) {
+        self.apply_body(&event.body);
+    }
+
+    /// Takes in what the next event says.
+    pub fn apply_body(&mut self, body: &EventBody) {
+        match body {
+            EventBody::SessionCreated { session, owner, repo, base_branch, branch, .. } => {
+                self.people.push(owner.clone());
+                self.facts = Some(Facts {
+                    session: session.clone(),
+                    repo: repo.clone(),
+                    base_branch: base_branch.clone(),
+                    branch: branch.clone(),
+                });
+            }
+            EventBody::ParticipantJoined { person } => self.people.push(person.clone()),
+            EventBody::PromptAdded { prompt, author, text, .. } => {
+                self.waiting.insert(*prompt, (author.clone(), text.clone()));
+            }
+            EventBody::PromptCancelled { prompt } => drop(self.waiting.remove(prompt)),
+            EventBody::TurnStarted { turn, prompt } => self.begin_turn(*turn, *prompt),
+            EventBody::TurnEnded { outcome, .. } => self.end_turn(outcome),
+            EventBody::ModelRequested { step, .. } => {
+                if let Some(turn) = &mut self.turn {
+                    turn.steps = *step;
+                }
+            }
+            EventBody::ModelReplied { blocks, stop, .. } => self.add_reply(blocks, *stop),
+            EventBody::ToolStarted { call, .. } => {
+                if let Some(known) = self.call_mut(call) {
+                    known.started = true;
+                }
+            }
+            EventBody::ToolFinished { call, status, output, blob, .. } => {
+                self.given.extend(instructions::given_in(output));
+                if let Some(known) = self.call_mut(call) {
+                    known.result = Some(CallOutput { status: *status, text: output.clone(), missing: blob.clone() });
+                }
+            }
+            EventBody::TitleChanged { .. }
+            | EventBody::TurnResumed { .. }
+            | EventBody::StopRequested { .. }
+            | EventBody::SandboxChanged { .. }
+            | EventBody::ModelRetried { .. }
+            | EventBody::TodoChanged { .. }
+            | EventBody::FilesChanged { .. }
+            | EventBody::BranchPushed { .. }
+            | EventBody::PushRefused { .. }
+            | EventBody::PullRequestOpened { .. }
+            | EventBody::PullRequestChanged { .. }
+            | EventBody::Warning { .. } => {}
+        }
+    }
+
+    fn begin_turn(&mut self, turn: TurnId, prompt: PromptId) {
+        self.close_calls();
+        let Some((user, text)) = self.waiting.remove(&prompt) else { return };
+        let author = self.people.iter().find(|person| person.user == user).cloned().unwrap_or_else(|| Person {
+            name: user.to_string(),
+            email: String::new(),
+            user,
+        });
+        let mut said = self.note.take().map(|note| format!("[{note}]\n\n")).unwrap_or_default();
+        if self.people.len() > 1 {
+            said.push_str(&format!("{} ({}):\n", author.name, author.user));
+        }
+        said.push_str(&text);
+        self.entries.push(Entry::Prompt(said));
+        self.ended = None;
+        self.turn = Some(OpenTurn { id: turn, author, steps: 0 });
+    }
+
+    fn end_turn(&mut self, outcome: &TurnOutcome) {
+        self.close_calls();
+        self.turn = None;
+        self.note = match outcome {
+            TurnOutcome::Done => None,
+            TurnOutcome::Stopped { by } => Some(format!("{by} stopped the turn before this message.")),
+            TurnOutcome::Failed { .. } => {
+                Some("The turn before this message failed for a technical reason.".to_owned())
+            }
+        };
+    }
+
+    fn add_reply(&mut self, blocks: &[Block], stop: StopReason) {
+        let calls: Vec<Call> = blocks
+            .iter()
+            .filter_map(|block| match block {
+                Block::ToolCall { call, name, input } => Some(Call {
+                    call: call.clone(),
+                    name: name.clone(),
+                    input: input.clone(),
+                    started: false,
+                    result: None,
+                }),
+                Block::Text { .. } | Block::Reasoning { .. } => None,
+            })
+            .collect();
+        if !blocks.is_empty() {
+            self.entries.push(Entry::Reply(blocks.to_vec()));
+        }
+        self.ended = calls.is_empty().then_some(stop);
+        if !calls.is_empty() {
+            self.entries.push(Entry::Calls(calls));
+        }
+    }
+
+    /// Gives every open call an answer: a request with a call but no result is refused by every provider.
+    fn close_calls(&mut self) {
+        let Some(Entry::Calls(calls)) = self.entries.last_mut() else { return };
+        for call in calls.iter_mut().filter(|call| call.result.is_none()) {
+            let text = if call.started { INTERRUPTED_CALL } else { UNSTARTED_CALL };
+            call.result = Some(CallOutput { status: ToolStatus::Interrupted, text: text.to_owned(), missing: None });
+        }
+    }
+
+    fn call_mut(&mut self, wanted: &CallId) -> Option<&mut Call> {
+        match self.entries.last_mut()? {
+            Entry::Calls(calls) => calls.iter_mut().find(|call| call.call == *wanted),
+            Entry::Prompt(_) | Entry::Reply(_) => None,
+        }
+    }
+
+    /// What the session works on; `None` before its first event.
+    #[must_use]
+    pub fn facts(&self) -> Option<&Facts> {
+        self.facts.as_ref()
+    }
+
+    /// The turn that is running.
+    #[must_use]
+    pub fn open_turn(&self) -> Option<&OpenTurn> {
+        self.turn.as_ref()
+    }
+
+    /// Calls of the last reply that have no result yet, in the model's order.
+    pub fn open_calls(&self) -> impl Iterator<Item = &Call> {
+        let calls: &[Call] = match self.entries.last() {
+            Some(Entry::Calls(calls)) => calls,
+            Some(Entry::Prompt(_) | Entry::Reply(_)) | None => &[],
+        };
+        calls.iter().filter(|call| call.result.is_none())
+    }
+
+    /// Why the model stopped, when it has the last word: its last reply to the open turn asks for nothing.
+    #[must_use]
+    pub fn ended(&self) -> Option<StopReason> {
+        self.ended
+    }
+
+    /// Whether a call of this name was made before in the session.
+    #[must_use]
+    pub fn knows_call(&self, wanted: &str) -> bool {
+        self.entries.iter().any(|entry| match entry {
+            Entry::Calls(calls) => calls.iter().any(|call| call.call.as_str() == wanted),
+            Entry::Prompt(_) | Entry::Reply(_) => false,
+        })
+    }
+
+    /// Instruction files the model has been given, by their path.
+    #[must_use]
+    pub fn instructions_given(&self) -> &BTreeSet<String> {
+        &self.given
+    }
+
+    /// Results of which only the beginning and end are here. Fetch each and hand it to [`Conversation::supply`].
+    #[must_use]
+    pub fn missing(&self) -> Vec<BlobRef> {
+        let outputs = self.entries.iter().flat_map(|entry| match entry {
+            Entry::Calls(calls) => calls.as_slice(),
+            Entry::Prompt(_) | Entry::Reply(_) => &[],
+        });
+        outputs.filter_map(|call| call.result.as_ref()?.missing.clone()).collect()
+    }
+
+    /// The whole text of a result that was [missing](Conversation::missing).
+    pub fn supply(&mut self, blob: &BlobRef, whole: &str) {
+        for entry in &mut self.entries {
+            let Entry::Calls(calls) = entry else { continue };
+            for output in calls.iter_mut().filter_map(|call| call.result.as_mut()) {
+                if output.missing.as_ref() == Some(blob) {
+                    whole.clone_into(&mut output.text);
+                    output.missing = None;
+                }
+            }
+        }
+    }
+
+    /// What a model is shown. Results that are still missing are shown as far as they are here.
+    #[must_use]
+    pub fn messages(&self) -> Vec<Message<'_>> {
+        let mut messages: Vec<Message<'_>> = Vec::new();
+        for entry in &self.entries {
+            let parts: Vec<Part<'_>> = match entry {
+                Entry::Reply(blocks) => {
+                    messages.push(Message::Assistant(blocks));
+                    continue;
+                }
+                Entry::Prompt(text) => vec![Part::Text(text)],
+                Entry::Calls(calls) => calls.iter().filter_map(Call::part).collect(),
+            };
+            match messages.last_mut() {
+                Some(Message::User(said)) => said.extend(parts),
+                Some(Message::Assistant(_)) | None => messages.push(Message::User(parts)),
+            }
+        }
+        messages
+    }
+}
+
+impl Call {
+    fn part(&self) -> Option<Part<'_>> {
+        let result = self.result.as_ref()?;
+        let ok = match result.status {
+            ToolStatus::Ok => true,
+            ToolStatus::Error | ToolStatus::Interrupted => false,
+        };
+        Some(Part::Result { call: &self.call, output: &result.text, ok })
+    }
+}

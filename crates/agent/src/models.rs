@@ -1,0 +1,227 @@
+//! The models a server can use.
+
+use std::{fmt, sync::Arc};
+
+use hangar_protocol::api::ModelInfo;
+
+use crate::{
+    limits,
+    provider::{Provider, Timeouts, anthropic::Anthropic, openai::OpenAi},
+};
+
+mod price;
+
+pub use price::Price;
+
+/// Where Anthropic's API is.
+pub const ANTHROPIC_BASE_URL: &str = "https://api.anthropic.com";
+/// Where OpenAI's API is.
+pub const OPENAI_BASE_URL: &str = "https://api.openai.com/v1";
+
+/// A value that is never printed.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret<T>(T);
+
+impl<T> Secret<T> {
+    /// Hides a value.
+    pub fn new(value: T) -> Self {
+        Self(value)
+    }
+
+    /// The value, for the one place that needs it.
+    pub fn reveal(&self) -> &T {
+        &self.0
+    }
+}
+
+impl<T> fmt::Debug for Secret<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("[secret]")
+    }
+}
+
+/// Which wire a model service speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ProviderKind {
+    /// Anthropic Messages.
+    Anthropic,
+    /// OpenAI chat completions, as OpenAI, Ollama, llama.cpp, vLLM and many gateways speak them.
+    OpenAi,
+}
+
+/// How much a model thinks before it speaks, where its provider lets hangar choose.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Thinking {
+    /// As the provider does by itself.
+    #[default]
+    Unset,
+    /// The model decides (Anthropic's `adaptive`).
+    Adaptive,
+    /// Up to so many tokens.
+    Budget(u32),
+}
+
+/// One model, as the configuration names it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ModelConfig {
+    /// The first half of its id: `anthropic`, `openai`, `ollama`, …
+    pub provider: String,
+    /// The second half of its id, as the service knows it.
+    pub model: String,
+    /// The wire.
+    pub kind: ProviderKind,
+    /// Without the path of the wire: `https://api.anthropic.com`, `http://127.0.0.1:11434/v1`.
+    pub base_url: String,
+    /// The key; `None` where the service wants none.
+    pub key: Option<Secret<String>>,
+    /// What people should know about it.
+    pub note: String,
+    /// Tokens it may write in one reply.
+    pub output_tokens_max: u32,
+    /// How much it thinks.
+    pub thinking: Thinking,
+    /// How long it may take.
+    pub timeouts: Timeouts,
+}
+
+impl ModelConfig {
+    /// A model of Anthropic's.
+    #[must_use]
+    pub fn anthropic(model: &str, key: Secret<String>) -> Self {
+        Self::new("anthropic", model, ProviderKind::Anthropic, ANTHROPIC_BASE_URL, Some(key))
+    }
+
+    /// A model of OpenAI's.
+    #[must_use]
+    pub fn openai(model: &str, key: Secret<String>) -> Self {
+        Self::new("openai", model, ProviderKind::OpenAi, OPENAI_BASE_URL, Some(key))
+    }
+
+    /// The scripted model `name` at the address where [`crate::scripted::serve`] listens.
+    #[must_use]
+    pub fn scripted(name: &str, base_url: &str) -> Self {
+        let mut config = Self::new("scripted", name, ProviderKind::Anthropic, base_url, None);
+        config.note = "Not a model: plays a transcript of prepared replies. The tool calls really run.".to_owned();
+        config
+    }
+
+    /// Any model, with default limits and no note.
+    #[must_use]
+    pub fn new(provider: &str, model: &str, kind: ProviderKind, base_url: &str, key: Option<Secret<String>>) -> Self {
+        Self {
+            provider: provider.to_owned(),
+            model: model.to_owned(),
+            kind,
+            base_url: base_url.trim_end_matches('/').to_owned(),
+            key,
+            note: String::new(),
+            output_tokens_max: limits::OUTPUT_TOKENS_MAX,
+            thinking: Thinking::Unset,
+            timeouts: Timeouts::default(),
+        }
+    }
+}
+
+/// A model that can be asked.
+#[derive(Clone)]
+pub struct Model {
+    /// `provider/model`.
+    pub id: String,
+    /// What people should know about it.
+    pub note: String,
+    /// The service.
+    pub provider: Arc<dyn Provider>,
+    /// What it costs.
+    pub price: Price,
+    /// How long it may take, and how often it is tried.
+    pub timeouts: Timeouts,
+}
+
+/// What is wrong with a list of models.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ModelsFault {
+    /// A server without a model cannot run a session.
+    #[error("no model is configured: set ANTHROPIC_API_KEY or OPENAI_API_KEY, or add [[models]] to hangar.toml")]
+    None,
+    /// Two entries have the same id.
+    #[error("the model {0} is configured twice: give one of them another provider name")]
+    Twice(String),
+    /// The service cannot be spoken to.
+    #[error("the model {id} cannot be used: {reason}")]
+    Unusable {
+        /// Which.
+        id: String,
+        /// Why.
+        reason: String,
+    },
+}
+
+/// The catalogue: never empty, the first is the default.
+#[derive(Clone)]
+pub struct Models {
+    models: Vec<Arc<Model>>,
+}
+
+impl Models {
+    /// Builds the catalogue. The first entry is the default.
+    ///
+    /// # Errors
+    /// [`ModelsFault`] says which entry is wrong and what to do.
+    pub fn new(configs: Vec<ModelConfig>) -> Result<Self, ModelsFault> {
+        let mut models: Vec<Arc<Model>> = Vec::new();
+        for config in configs {
+            let model = Model::new(config)?;
+            if models.iter().any(|known| known.id == model.id) {
+                return Err(ModelsFault::Twice(model.id));
+            }
+            models.push(Arc::new(model));
+        }
+        if models.is_empty() { Err(ModelsFault::None) } else { Ok(Self { models }) }
+    }
+
+    /// The id of the model that new sessions use unless they say otherwise.
+    #[must_use]
+    pub fn default_id(&self) -> &str {
+        self.models.first().map_or("", |model| model.id.as_str())
+    }
+
+    /// The model with this id.
+    #[must_use]
+    pub fn find(&self, id: &str) -> Option<Arc<Model>> {
+        self.models.iter().find(|model| model.id == id).cloned()
+    }
+
+    /// The list for people.
+    #[must_use]
+    pub fn list(&self) -> Vec<ModelInfo> {
+        let info = |(place, model): (usize, &Arc<Model>)| ModelInfo {
+            id: model.id.clone(),
+            note: model.note.clone(),
+            default: place == 0,
+        };
+        self.models.iter().enumerate().map(info).collect()
+    }
+}
+
+impl Model {
+    /// Makes a model ready to be asked.
+    ///
+    /// # Errors
+    /// [`ModelsFault::Unusable`] when the address or key cannot be used.
+    pub fn new(config: ModelConfig) -> Result<Self, ModelsFault> {
+        let id = format!("{}/{}", config.provider, config.model);
+        let unusable = |reason: String| ModelsFault::Unusable { id: id.clone(), reason };
+        let (note, price, timeouts) = (config.note.clone(), Price::of(&config), config.timeouts);
+        let provider: Arc<dyn Provider> = match config.kind {
+            ProviderKind::Anthropic => Arc::new(Anthropic::new(config).map_err(unusable)?),
+            ProviderKind::OpenAi => Arc::new(OpenAi::new(config).map_err(unusable)?),
+        };
+        Ok(Self { id, note, provider, price, timeouts })
+    }
+}
+
+impl fmt::Debug for Model {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Model").field("id", &self.id).finish_non_exhaustive()
+    }
+}

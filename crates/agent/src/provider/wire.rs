@@ -1,0 +1,193 @@
+//! What both wires share: a POST that is answered by Server-Sent Events, with time-outs and faults told apart.
+
+use std::{error::Error, pin::Pin, time::Duration};
+
+use bytes::Bytes;
+use futures::{
+    Stream, StreamExt,
+    future::ready,
+    stream::{self, BoxStream},
+};
+use reqwest::{Client, RequestBuilder, Response, StatusCode, header::RETRY_AFTER, redirect::Policy};
+use sse_stream::{Sse, SseByteStream};
+use tokio::{sync::mpsc, time::timeout};
+
+use super::{Fault, FaultKind, Piece, Timeouts};
+use crate::{limits, models::Secret};
+
+/// How much of an error's body is read and told.
+const ERROR_BYTES_MAX: usize = 4 * 1024;
+const ERROR_CHARS_MAX: usize = 400;
+/// Anthropic's "overloaded", which is no registered status.
+const OVERLOADED: u16 = 529;
+
+/// A client for one service. It follows no redirect: the key must not travel to another host.
+pub(super) fn client(timeouts: &Timeouts) -> Result<Client, String> {
+    Client::builder()
+        .connect_timeout(timeouts.connect)
+        .redirect(Policy::none())
+        .tcp_nodelay(true)
+        .user_agent(concat!("hangar/", env!("CARGO_PKG_VERSION")))
+        .build()
+        .map_err(|error| chain(&error))
+}
+
+/// The events of an answer.
+pub(super) struct Events {
+    stream: Pin<Box<dyn Stream<Item = Result<Sse, sse_stream::Error>> + Send>>,
+    idle: Duration,
+    bytes: usize,
+}
+
+/// The key of a service: hidden from every fault, and what to do when it is refused.
+#[derive(Clone)]
+pub(super) struct Credential {
+    pub(super) key: Option<Secret<String>>,
+    pub(super) hint: String,
+}
+
+impl Credential {
+    /// A service may quote the key that it refuses.
+    fn redact(&self, words: String) -> String {
+        match &self.key {
+            Some(key) if !key.reveal().is_empty() => words.replace(key.reveal().as_str(), "[key]"),
+            Some(_) | None => words,
+        }
+    }
+}
+
+/// Sends a request and waits for the head of its answer.
+pub(super) async fn open(
+    request: RequestBuilder,
+    timeouts: Timeouts,
+    credential: &Credential,
+) -> Result<Events, Fault> {
+    let sent = timeout(timeouts.first_byte, request.send()).await;
+    let response = sent
+        .map_err(|_| Fault::passing(format!("no answer within {} s", timeouts.first_byte.as_secs_f32())))?
+        .map_err(|error| {
+            Fault::passing(format!("the model service cannot be reached: {}", chain(&error.without_url())))
+        })?;
+    if !response.status().is_success() {
+        return Err(refused(response, timeouts.idle, credential).await);
+    }
+    Ok(Events { stream: Box::pin(SseByteStream::new(response.bytes_stream())), idle: timeouts.idle, bytes: 0 })
+}
+
+impl Events {
+    /// The next event's data; `None` when the stream has ended.
+    pub(super) async fn next(&mut self) -> Result<Option<String>, Fault> {
+        loop {
+            let next = timeout(self.idle, self.stream.next()).await;
+            let next =
+                next.map_err(|_| Fault::passing(format!("the stream was silent for {} s", self.idle.as_secs_f32())))?;
+            match next {
+                None => return Ok(None),
+                Some(Err(error)) => return Err(Fault::passing(format!("the stream broke off: {}", chain(&error)))),
+                Some(Ok(Sse { data: None, .. })) => {}
+                Some(Ok(Sse { data: Some(data), .. })) => {
+                    self.bytes += data.len();
+                    // Events weigh about thirty times the text they carry, one or two characters each.
+                    if self.bytes > 64 * limits::REPLY_BYTES_MAX {
+                        return Err(Fault::lasting("the reply is larger than hangar takes"));
+                    }
+                    return Ok(Some(data));
+                }
+            }
+        }
+    }
+}
+
+async fn refused(response: Response, patience: Duration, credential: &Credential) -> Fault {
+    let status = response.status();
+    let retry_after = retry_after(&response);
+    let body = timeout(patience, error_body(response)).await.unwrap_or_default();
+    let said = credential.redact(error_message(&body));
+    let reason = format!("HTTP {}{}{said}", status.as_u16(), if said.is_empty() { "" } else { ": " });
+    match status {
+        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
+            Fault::lasting(format!("the model service refused the key ({reason}). {}", credential.hint))
+        }
+        StatusCode::NOT_FOUND => Fault::lasting(format!(
+            "the model service does not know this model or path ({reason}). Check the model's name and base URL."
+        )),
+        StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT | StatusCode::CONFLICT => {
+            Fault { kind: FaultKind::Passing { retry_after }, reason }
+        }
+        status if status.is_server_error() || status.as_u16() == OVERLOADED => {
+            Fault { kind: FaultKind::Passing { retry_after }, reason }
+        }
+        _ => Fault::lasting(format!("the model service refused the request ({reason})")),
+    }
+}
+
+/// `Retry-After` in seconds, as every model service sends it. The form with a date is not used by any.
+fn retry_after(response: &Response) -> Option<Duration> {
+    let seconds: f64 = response.headers().get(RETRY_AFTER)?.to_str().ok()?.trim().parse().ok()?;
+    Duration::try_from_secs_f64(seconds).ok()
+}
+
+async fn error_body(response: Response) -> Bytes {
+    let mut body = Vec::new();
+    let mut chunks = response.bytes_stream();
+    while let Some(Ok(chunk)) = chunks.next().await {
+        body.extend_from_slice(&chunk);
+        if body.len() >= ERROR_BYTES_MAX {
+            break;
+        }
+    }
+    body.into()
+}
+
+/// The words of an error body: `error.message` as both wires have it, else the beginning of whatever came.
+fn error_message(body: &[u8]) -> String {
+    let parsed: Option<serde_json::Value> = serde_json::from_slice(body).ok();
+    let words = parsed.as_ref().and_then(|value| {
+        let error = value.get("error")?;
+        error.get("message").unwrap_or(error).as_str().map(str::to_owned)
+    });
+    let words = words.unwrap_or_else(|| String::from_utf8_lossy(body).into_owned());
+    hangar_protocol::limits::clip(words.trim(), ERROR_CHARS_MAX)
+}
+
+/// An error with its causes: reqwest says "error sending request" and keeps "connection refused" behind it.
+fn chain(error: &dyn Error) -> String {
+    let mut words = error.to_string();
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        let inner_words = inner.to_string();
+        if !words.contains(&inner_words) {
+            words.push_str(": ");
+            words.push_str(&inner_words);
+        }
+        cause = inner.source();
+    }
+    hangar_protocol::limits::clip(&words, ERROR_CHARS_MAX)
+}
+
+/// Pieces on their way to the turn. Bounded: when the turn is slower than the service, the service waits.
+const PIECES_AHEAD: usize = 64;
+
+/// The sending end of a stream of pieces.
+pub(super) struct Pieces(mpsc::Sender<Result<Piece, Fault>>);
+
+impl Pieces {
+    pub(super) async fn send(&self, piece: Piece) {
+        // The receiver lives as long as the stream that polls this future: sending cannot fail.
+        let _ = self.0.send(Ok(piece)).await;
+    }
+}
+
+/// A stream of what `read` sends, and of the fault with which it ends, if it does. No task: all is done while the stream is
+/// polled, and dropping it drops the request.
+pub(super) fn pieces<R, F>(read: R) -> BoxStream<'static, Result<Piece, Fault>>
+where
+    R: FnOnce(Pieces) -> F,
+    F: Future<Output = Result<(), Fault>> + Send + 'static,
+{
+    let (sender, receiver) = mpsc::channel(PIECES_AHEAD);
+    let reading = read(Pieces(sender));
+    let fault = stream::once(reading).filter_map(|read| ready(read.err().map(Err)));
+    let pieces = stream::unfold(receiver, |mut receiver| async move { Some((receiver.recv().await?, receiver)) });
+    stream::select(pieces, fault).boxed()
+}

@@ -1,0 +1,1 @@
+//! The scripted model: plays a transcript over the real wire.

@@ -1,0 +1,186 @@
+//! What a model can do. Each tool is a file with its schema, its words for the model, and its rules.
+//!
+//! A tool's error is one of two: a [`Tell`] goes to the model, which may do better; everything else ends the turn.
+
+pub(crate) mod output;
+
+use async_trait::async_trait;
+use hangar_protocol::{CallId, TurnId};
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use std::sync::Arc;
+
+use crate::{
+    jobs::Jobs,
+    sink::{TurnOver, TurnSink},
+    workspace::{PathFault, SandboxPath, Sandboxes, Workspace, WorkspaceError},
+};
+
+/// Words for the model: why a call did not do what it asked, and what to do instead.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct Tell(pub String);
+
+/// Why a tool gave nothing.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ToolError {
+    /// The model is told and goes on.
+    #[error(transparent)]
+    Tell(#[from] Tell),
+    /// No call can work: the turn fails with this reason.
+    #[error("{0}")]
+    Fatal(String),
+    /// The turn is no longer the session's.
+    #[error(transparent)]
+    Over(#[from] TurnOver),
+}
+
+impl From<WorkspaceError> for ToolError {
+    fn from(error: WorkspaceError) -> Self {
+        match error {
+            WorkspaceError::Failed(failure) => Self::Tell(Tell(failure.message)),
+            WorkspaceError::Lost(reason) => Self::Tell(Tell(format!(
+                "The sandbox went away during this call ({reason}). Files are kept; processes are gone. The next call gets a \
+                 new sandbox."
+            ))),
+        }
+    }
+}
+
+impl From<PathFault> for ToolError {
+    fn from(fault: PathFault) -> Self {
+        Self::Tell(Tell(format!("{fault}.")))
+    }
+}
+
+/// A tool, as a model is told of it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ToolSpec {
+    /// Its name.
+    pub name: &'static str,
+    /// What it does and when to use it.
+    pub description: &'static str,
+    /// The JSON schema of its arguments: always an object.
+    pub schema: Value,
+}
+
+/// What a call may touch: decides what it may run beside, and whether it must wait for a writable workspace.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Effect {
+    /// It looks and changes nothing.
+    Reads,
+    /// It changes only what hangar keeps about the session; beside everything but its own kind.
+    Notes,
+    /// It changes this one file.
+    Changes(SandboxPath),
+    /// It may change anything: it runs alone.
+    ChangesAnything,
+}
+
+impl Effect {
+    /// Whether the workspace may be another one afterwards.
+    #[must_use]
+    pub fn mutates(&self) -> bool {
+        match self {
+            Self::Reads | Self::Notes => false,
+            Self::Changes(_) | Self::ChangesAnything => true,
+        }
+    }
+
+    /// Whether a call with this effect must wait for an earlier call with that effect.
+    #[must_use]
+    pub fn waits_for(&self, earlier: &Self) -> bool {
+        match (self, earlier) {
+            (Self::Notes, Self::Notes) => true,
+            (Self::Notes, _) | (_, Self::Notes) | (Self::Reads, Self::Reads) => false,
+            (Self::Changes(one), Self::Changes(other)) => one == other,
+            (Self::Reads, Self::Changes(_) | Self::ChangesAnything)
+            | (Self::Changes(_), Self::Reads | Self::ChangesAnything)
+            | (Self::ChangesAnything, Self::Reads | Self::Changes(_) | Self::ChangesAnything) => true,
+        }
+    }
+}
+
+/// What a tool gave.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ToolOutput {
+    /// For the model. May be longer than the model is shown.
+    pub text: String,
+    /// Whether it did what it was asked; a command that failed did not.
+    pub ok: bool,
+}
+
+impl ToolOutput {
+    /// The words of a call that worked.
+    #[must_use]
+    pub fn done(text: impl Into<String>) -> Self {
+        Self { text: text.into(), ok: true }
+    }
+}
+
+/// One thing a model can do.
+#[async_trait]
+pub trait Tool: Send + Sync {
+    /// What the model is told of it.
+    fn spec(&self) -> &ToolSpec;
+
+    /// What a call with these arguments may touch. Arguments that make no sense count as the worst the tool can do.
+    fn effect(&self, input: &Value) -> Effect;
+
+    /// Whether it needs a sandbox: its first call then carries the repository's instructions.
+    fn uses_workspace(&self) -> bool {
+        true
+    }
+
+    /// Does it. Dropping the future ends whatever it started.
+    ///
+    /// # Errors
+    /// [`ToolError`].
+    async fn run(&self, context: &CallContext<'_>, input: Value) -> Result<ToolOutput, ToolError>;
+}
+
+/// What a call can reach.
+pub struct CallContext<'a> {
+    /// In which turn.
+    pub turn: TurnId,
+    /// The call.
+    pub call: &'a CallId,
+    /// Where the workspace comes from.
+    pub sandboxes: &'a dyn Sandboxes,
+    /// The session.
+    pub sink: &'a dyn TurnSink,
+    /// The session's background commands.
+    pub jobs: &'a Jobs,
+    /// Environment of every command: the name and address that commits carry.
+    pub env: &'a [(String, String)],
+}
+
+impl CallContext<'_> {
+    /// The workspace, made if need be.
+    ///
+    /// # Errors
+    /// [`ToolError::Fatal`] when there can be none: no call would work.
+    pub async fn workspace(&self) -> Result<Arc<dyn Workspace>, ToolError> {
+        self.sandboxes.workspace().await.map_err(|error| {
+            let reason = match error {
+                WorkspaceError::Failed(failure) => failure.message,
+                WorkspaceError::Lost(reason) => reason,
+            };
+            ToolError::Fatal(format!("The sandbox could not be made: {reason}"))
+        })
+    }
+}
+
+/// Reads a call's arguments.
+///
+/// # Errors
+/// Words for the model that name the argument that is wrong.
+pub(crate) fn arguments<T: DeserializeOwned>(input: Value) -> Result<T, ToolError> {
+    serde_json::from_value(input)
+        .map_err(|error| ToolError::Tell(Tell(format!("The arguments do not fit the tool's schema: {error}."))))
+}
+
+/// Every tool, in the order in which models are told of them.
+pub(crate) fn toolbox() -> Vec<Arc<dyn Tool>> {
+    Vec::new()
+}

@@ -1,0 +1,216 @@
+//! A turn, from its prompt to its end.
+//!
+//! ```text
+//!          ┌────────────── a reply with calls ◀──────────────┐
+//!          ▼                                                 │
+//!   calls: hooks → tools → hooks ── all answered ──▶ ask the model ── a reply without calls ──▶ done
+//!          │                                                 │
+//!          └──────── stop, time over, fatal ◀────────────────┘
+//! ```
+//!
+//! The turn begins wherever its log ends: calls that had not begun are run, calls that had are answered as interrupted,
+//! and only then is the model asked. So a turn that goes on after a crash is the same code as one that was never cut.
+
+use std::{sync::Arc, time::Duration};
+
+use hangar_protocol::{EventBody, Person, StopReason, TurnId, event::ToolStatus};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    Conversation,
+    conversation::INTERRUPTED_CALL,
+    hooks::Hook,
+    jobs::Jobs,
+    limits::TurnLimits,
+    models::Model,
+    prompt,
+    sink::{TurnOver, TurnSink},
+    tools::{Tool, ToolSpec, toolbox},
+    workspace::Sandboxes,
+};
+
+mod ask;
+mod calls;
+
+/// What a turn needs.
+pub struct TurnInput {
+    /// Everything said so far, with a turn open.
+    pub conversation: Conversation,
+    /// Who is asked.
+    pub model: Arc<Model>,
+    /// Where a workspace comes from when the first tool needs one.
+    pub sandboxes: Arc<dyn Sandboxes>,
+    /// The session's background commands. Keep it from turn to turn; dropping it ends them.
+    pub jobs: Jobs,
+    /// What watches over tool calls, in this order.
+    pub hooks: Vec<Arc<dyn Hook>>,
+    /// How much the turn may use.
+    pub limits: TurnLimits,
+}
+
+/// How a turn ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TurnEnd {
+    /// The model says it is done.
+    Done,
+    /// It was cancelled. Every call has its result; the caller knows who asked.
+    Stopped,
+    /// It could not go on.
+    Failed {
+        /// Why, and what to do.
+        reason: String,
+    },
+    /// The session took the turn away ([`TurnOver`]); there is nothing to record.
+    Over,
+}
+
+/// Why a turn does not go on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Halt {
+    Stopped,
+    Failed(String),
+    Over,
+}
+
+impl From<TurnOver> for Halt {
+    fn from(TurnOver: TurnOver) -> Self {
+        Self::Over
+    }
+}
+
+/// Works on the open turn of a conversation until it ends. Cancelling `stop` ends it within a second, with every call
+/// answered. The caller records [`EventBody::TurnEnded`].
+///
+/// Dropping the future instead leaves the turn as a crash would: it can be taken up again from the log.
+pub async fn run_turn(input: TurnInput, sink: Arc<dyn TurnSink>, stop: CancellationToken) -> TurnEnd {
+    let Some(open) = input.conversation.open_turn().cloned() else {
+        return TurnEnd::Failed { reason: "there is no open turn to work on".to_owned() };
+    };
+    let tools = toolbox();
+    let mut turn = Turn {
+        id: open.id,
+        system: prompt::system(&input.conversation),
+        env: identity(&open.author),
+        specs: tools.iter().map(|tool| tool.spec().clone()).collect(),
+        tools,
+        deadline: Instant::now() + input.limits.duration_max,
+        instructed: calls::Instructed::new(&input.conversation),
+        input,
+        sink,
+        stop,
+    };
+    match turn.work().await {
+        Ok(()) => TurnEnd::Done,
+        Err(Halt::Stopped) => TurnEnd::Stopped,
+        Err(Halt::Failed(reason)) => TurnEnd::Failed { reason },
+        Err(Halt::Over) => TurnEnd::Over,
+    }
+}
+
+/// The name and address that commits carry, whatever the repository or the sandbox are configured with.
+fn identity(author: &Person) -> Vec<(String, String)> {
+    let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+    vec![
+        pair("GIT_AUTHOR_NAME", &author.name),
+        pair("GIT_AUTHOR_EMAIL", &author.email),
+        pair("GIT_COMMITTER_NAME", &author.name),
+        pair("GIT_COMMITTER_EMAIL", &author.email),
+    ]
+}
+
+struct Turn {
+    id: TurnId,
+    input: TurnInput,
+    system: String,
+    tools: Vec<Arc<dyn Tool>>,
+    specs: Vec<ToolSpec>,
+    env: Vec<(String, String)>,
+    sink: Arc<dyn TurnSink>,
+    stop: CancellationToken,
+    deadline: Instant,
+    instructed: calls::Instructed,
+}
+
+impl Turn {
+    async fn work(&mut self) -> Result<(), Halt> {
+        self.fetch_missing().await?;
+        self.answer_interrupted().await?;
+        loop {
+            if self.input.conversation.open_calls().next().is_some() {
+                self.run_calls().await?;
+            }
+            match self.input.conversation.ended() {
+                Some(StopReason::EndTurn | StopReason::ToolUse) => return Ok(()),
+                Some(StopReason::MaxTokens) => return Err(Halt::Failed(CUT_OFF.to_owned())),
+                Some(StopReason::Refusal) => return Err(Halt::Failed(REFUSED.to_owned())),
+                None => {}
+            }
+            self.ask().await?;
+        }
+    }
+
+    /// Results whose middle is only in a blob are read back once, so that the model sees them as it did before.
+    async fn fetch_missing(&mut self) -> Result<(), Halt> {
+        for blob in self.input.conversation.missing() {
+            let bytes = self.sink.read_blob(&blob).await?;
+            self.input.conversation.supply(&blob, &String::from_utf8_lossy(&bytes));
+        }
+        Ok(())
+    }
+
+    /// Calls that had begun when the turn was cut off may have had any part of their effect: they are not run again.
+    async fn answer_interrupted(&mut self) -> Result<(), Halt> {
+        let started: Vec<_> =
+            self.input.conversation.open_calls().filter(|call| call.started).map(|call| call.call.clone()).collect();
+        for call in started {
+            let finished = EventBody::ToolFinished {
+                turn: self.id,
+                call,
+                status: ToolStatus::Interrupted,
+                output: INTERRUPTED_CALL.to_owned(),
+                blob: None,
+                duration_ms: 0,
+            };
+            self.record(finished).await?;
+        }
+        Ok(())
+    }
+
+    /// Makes an event durable and takes it into the conversation.
+    async fn record(&mut self, body: EventBody) -> Result<(), Halt> {
+        self.sink.record(body.clone()).await?;
+        self.input.conversation.apply_body(&body);
+        Ok(())
+    }
+
+    /// Waits until the turn has to end.
+    async fn halted(&self) -> Halt {
+        tokio::select! {
+            biased;
+            () = self.stop.cancelled() => Halt::Stopped,
+            () = tokio::time::sleep_until(self.deadline) => Halt::Failed(format!(
+                "The turn took longer than {} minutes. Its files are kept; send another prompt to go on.",
+                self.input.limits.duration_max.as_secs() / 60
+            )),
+        }
+    }
+}
+
+const CUT_OFF: &str =
+    "The model reached the limit of what it may write in one reply. Send \"go on\", or raise output_tokens_max.";
+const REFUSED: &str = "The model refused to go on. Put the wish in other words, or choose another model.";
+
+/// A time span in whole milliseconds, as events carry it.
+fn millis(span: Duration) -> u32 {
+    u32::try_from(span.as_millis()).unwrap_or(u32::MAX)
+}
+
+/// A turn runs as a task of its own.
+const _: () = {
+    const fn is_send<T: Send>(_: &T) {}
+    fn check(input: TurnInput, sink: Arc<dyn TurnSink>, stop: CancellationToken) {
+        is_send(&run_turn(input, sink, stop));
+    }
+    let _ = check;
+};

@@ -1,0 +1,273 @@
+//! The calls of one reply: what may run beside what, hooks before and after, and what the model is told.
+
+use std::{collections::BTreeSet, sync::Mutex, time::Duration};
+
+use bytes::Bytes;
+use futures::{StreamExt, stream::FuturesUnordered};
+use hangar_protocol::{
+    CallId, EventBody,
+    event::{BlobRef, ToolStatus},
+    limits::EVENT_OUTPUT_BYTES_MAX,
+};
+use serde_json::Value;
+use tokio::time::Instant;
+
+use super::{Halt, Turn, ask::UNPARSED, millis};
+use crate::{
+    Conversation,
+    conversation::{Call, INTERRUPTED_CALL, UNSTARTED_CALL},
+    hooks::{ToolCall, ToolResult, Verdict},
+    instructions, limits,
+    tools::{CallContext, Effect, Tell, Tool, ToolError, ToolOutput, output},
+    workspace::SandboxPath,
+};
+
+/// Which instruction files the model has been given, and which directories were looked into.
+pub(super) struct Instructed(Mutex<BTreeSet<String>>);
+
+impl Instructed {
+    pub(super) fn new(conversation: &Conversation) -> Self {
+        let directory = |path: &String| path.rsplit_once('/').map_or("", |(directory, _)| directory).to_owned();
+        Self(Mutex::new(conversation.instructions_given().iter().map(directory).collect()))
+    }
+
+    /// Whether nobody has looked into this directory before.
+    fn claim(&self, directory: &str) -> bool {
+        // A poisoned lock means that another call panicked; instructions are then given once more at worst.
+        let mut known = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        known.insert(directory.to_owned())
+    }
+}
+
+/// A call with what is known about it before it runs.
+struct Planned {
+    call: Call,
+    effect: Effect,
+    place: usize,
+}
+
+/// What came of a call.
+struct Ended {
+    events: Vec<EventBody>,
+    /// Outputs that did not fit into their event.
+    whole: Vec<(BlobRef, String)>,
+    halt: Option<Halt>,
+}
+
+impl Turn {
+    /// Runs every open call of the last reply. Reads run side by side, writes to one path in the model's order, commands
+    /// alone. After a stop, each call is still answered.
+    pub(super) async fn run_calls(&mut self) -> Result<(), Halt> {
+        let planned: Vec<Planned> = self
+            .input
+            .conversation
+            .open_calls()
+            .cloned()
+            .enumerate()
+            .map(|(place, call)| self.plan(place, call))
+            .collect();
+        let mut begun = vec![false; planned.len()];
+        let mut ended = vec![false; planned.len()];
+        let mut results: Vec<Ended> = Vec::new();
+        let mut halt = None;
+        let turn: &Self = self;
+        let mut running = FuturesUnordered::new();
+        loop {
+            for planned_call in &planned {
+                let place = planned_call.place;
+                let waits = planned[..place]
+                    .iter()
+                    .any(|earlier| !ended[earlier.place] && planned_call.effect.waits_for(&earlier.effect));
+                if !begun[place] && !waits && running.len() < limits::CALLS_AT_ONCE_MAX {
+                    begun[place] = true;
+                    running.push(async move { (place, turn.run_call(planned_call).await) });
+                }
+            }
+            let Some((place, done)) = running.next().await else { break };
+            ended[place] = true;
+            halt = halt.or_else(|| done.halt.clone());
+            results.push(done);
+            if halt == Some(Halt::Over) {
+                break;
+            }
+        }
+        drop(running);
+        for Ended { events, whole, .. } in results {
+            for event in &events {
+                self.input.conversation.apply_body(event);
+            }
+            for (blob, text) in whole {
+                self.input.conversation.supply(&blob, &text);
+            }
+        }
+        halt.map_or(Ok(()), Err)
+    }
+
+    fn plan(&self, place: usize, call: Call) -> Planned {
+        let effect = self.tool(&call.name).map_or(Effect::Reads, |tool| tool.effect(&call.input));
+        Planned { call, effect, place }
+    }
+
+    fn tool(&self, name: &str) -> Option<&dyn Tool> {
+        self.tools.iter().find(|tool| tool.spec().name == name).map(AsRef::as_ref)
+    }
+
+    /// One call from hooks to hooks. Whatever happens, it ends with a result in the log, unless the log is closed.
+    async fn run_call(&self, planned: &Planned) -> Ended {
+        let mut ended = Ended { events: Vec::new(), whole: Vec::new(), halt: None };
+        if let Err(halt) = self.try_call(planned, &mut ended).await {
+            ended.halt = Some(halt);
+        }
+        ended
+    }
+
+    async fn try_call(&self, planned: &Planned, ended: &mut Ended) -> Result<(), Halt> {
+        let Call { call, name, input, .. } = &planned.call;
+        let mut seen = ToolCall {
+            call: call.clone(),
+            name: name.clone(),
+            input: input.clone(),
+            mutates: planned.effect.mutates(),
+        };
+        let admitted = tokio::select! {
+            biased;
+            halt = self.halted() => Err(Refused::Halt(halt)),
+            admitted = self.admit(planned, &mut seen) => admitted.map_err(Refused::Tell),
+        };
+        let tool = match admitted {
+            Ok(tool) => tool,
+            Err(Refused::Tell(Tell(words))) => {
+                let result = ToolResult { status: ToolStatus::Error, output: words };
+                return self.finish(call, result, Duration::ZERO, ended).await;
+            }
+            Err(Refused::Halt(halt)) => {
+                let result = ToolResult { status: ToolStatus::Interrupted, output: UNSTARTED_CALL.to_owned() };
+                self.finish(call, result, Duration::ZERO, ended).await?;
+                return Err(halt);
+            }
+        };
+        let started =
+            EventBody::ToolStarted { turn: self.id, call: call.clone(), name: name.clone(), input: seen.input.clone() };
+        self.sink.record(started.clone()).await?;
+        ended.events.push(started);
+        let began = Instant::now();
+        let (result, halt) = tokio::select! {
+            biased;
+            halt = self.halted() => {
+                let output = INTERRUPTED_CALL.to_owned();
+                (ToolResult { status: ToolStatus::Interrupted, output }, Some(halt))
+            }
+            result = self.carry_out(tool, &seen) => result?,
+        };
+        self.finish(call, result, began.elapsed(), ended).await?;
+        halt.map_or(Ok(()), Err)
+    }
+
+    /// Whether a call may run, and with which arguments.
+    async fn admit(&self, planned: &Planned, seen: &mut ToolCall) -> Result<&dyn Tool, Tell> {
+        if planned.place >= self.input.limits.step_calls_max {
+            return Err(Tell(format!(
+                "At most {} calls are run for one reply. Make this call again in the next.",
+                self.input.limits.step_calls_max
+            )));
+        }
+        let tool = self.tool(&seen.name).ok_or_else(|| {
+            let names: Vec<&str> = self.specs.iter().map(|spec| spec.name).collect();
+            Tell(format!("There is no tool {:?}. The tools are: {}.", seen.name, names.join(", ")))
+        })?;
+        if let Some(Value::String(text)) = seen.input.get(UNPARSED) {
+            let fault = serde_json::from_str::<serde_json::Map<String, Value>>(text).err();
+            let fault = fault.map_or_else(|| "not an object".to_owned(), |fault| fault.to_string());
+            return Err(Tell(format!(
+                "The arguments are not a JSON object ({fault}). Make the call again with valid JSON."
+            )));
+        }
+        for hook in &self.input.hooks {
+            match hook.before(seen).await {
+                Verdict::Allow => {}
+                Verdict::Change(input) => seen.input = input,
+                Verdict::Block(reason) => return Err(Tell(reason)),
+            }
+        }
+        Ok(tool)
+    }
+
+    /// Runs the tool and puts its result into the form the model sees.
+    async fn carry_out(&self, tool: &dyn Tool, seen: &ToolCall) -> Result<(ToolResult, Option<Halt>), Halt> {
+        let context = CallContext {
+            turn: self.id,
+            call: &seen.call,
+            sandboxes: &*self.input.sandboxes,
+            sink: &*self.sink,
+            jobs: &self.input.jobs,
+            env: &self.env,
+        };
+        let given = tool.run(&context, seen.input.clone()).await;
+        let (mut result, halt) = match given {
+            Ok(ToolOutput { text, ok }) => {
+                let status = if ok { ToolStatus::Ok } else { ToolStatus::Error };
+                (ToolResult { status, output: text }, None)
+            }
+            Err(ToolError::Tell(Tell(words))) => (ToolResult { status: ToolStatus::Error, output: words }, None),
+            Err(ToolError::Fatal(reason)) => {
+                (ToolResult { status: ToolStatus::Error, output: reason.clone() }, Some(Halt::Failed(reason)))
+            }
+            Err(ToolError::Over(over)) => return Err(over.into()),
+        };
+        for hook in &self.input.hooks {
+            hook.after(seen, &mut result).await;
+        }
+        result.output = output::fit(result.output, &context).await;
+        if tool.uses_workspace() && halt.is_none() {
+            self.instruct(&context, seen, &mut result.output).await;
+        }
+        Ok((result, halt))
+    }
+
+    /// Adds the repository's instructions to the first result that can carry them.
+    async fn instruct(&self, context: &CallContext<'_>, seen: &ToolCall, output: &mut String) {
+        let path = seen.input.get("path").and_then(Value::as_str).and_then(|path| SandboxPath::parse(path).ok());
+        let directories = instructions::directories(&path.unwrap_or_else(SandboxPath::workspace));
+        let wanted: Vec<&String> = directories.iter().filter(|directory| self.instructed.claim(directory)).collect();
+        if wanted.is_empty() {
+            return;
+        }
+        let Ok(workspace) = context.workspace().await else { return };
+        let mut found = Vec::new();
+        for directory in wanted {
+            // A sandbox that went away just now will be noticed by the next call.
+            let Ok(file) = instructions::of_directory(&*workspace, directory).await else { return };
+            found.extend(file);
+        }
+        instructions::append(output, &found);
+    }
+
+    async fn finish(&self, call: &CallId, result: ToolResult, took: Duration, ended: &mut Ended) -> Result<(), Halt> {
+        let whole = result.output;
+        let (output, blob) = if whole.len() <= EVENT_OUTPUT_BYTES_MAX {
+            (whole.clone(), None)
+        } else {
+            (output::ends(&whole, EVENT_OUTPUT_BYTES_MAX), Some(self.sink.blob(Bytes::from(whole.clone())).await?))
+        };
+        let finished = EventBody::ToolFinished {
+            turn: self.id,
+            call: call.clone(),
+            status: result.status,
+            output,
+            blob: blob.clone(),
+            duration_ms: millis(took),
+        };
+        self.sink.record(finished.clone()).await?;
+        ended.events.push(finished);
+        if let Some(blob) = blob {
+            ended.whole.push((blob, whole));
+        }
+        Ok(())
+    }
+}
+
+/// Why a call does not run.
+enum Refused {
+    Tell(Tell),
+    Halt(Halt),
+}
