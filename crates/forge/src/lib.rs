@@ -8,6 +8,8 @@
 //! The crate knows no users: a [`Doorkeeper`] of the server answers who a token belongs to and what they may do. It knows
 //! no sessions either: the broker gets a grant and reports what was pushed; followers read [`LocalForge::changes_since`].
 
+mod backend;
+pub mod broker;
 mod changes;
 mod checks;
 mod comments;
@@ -18,12 +20,15 @@ mod diff;
 mod door;
 mod error;
 mod git;
+mod gitdoor;
+pub mod http;
 mod limits;
 mod local;
 mod merge;
 mod names;
 mod people;
 mod pulls;
+mod push;
 mod refs;
 mod repos;
 mod reviews;
