@@ -2,7 +2,17 @@
 //!
 //! A tool's error is one of two: a [`Tell`] goes to the model, which may do better; everything else ends the turn.
 
+mod bash;
+mod edit;
+mod glob;
+mod grep;
+mod job;
+mod list;
 pub(crate) mod output;
+mod pull_request;
+mod read;
+mod todo;
+mod write;
 
 use async_trait::async_trait;
 use hangar_protocol::{CallId, TurnId};
@@ -180,7 +190,53 @@ pub(crate) fn arguments<T: DeserializeOwned>(input: Value) -> Result<T, ToolErro
         .map_err(|error| ToolError::Tell(Tell(format!("The arguments do not fit the tool's schema: {error}."))))
 }
 
+/// The effect of a tool that changes the file named `path`.
+fn file_effect(input: &Value) -> Effect {
+    let path = input.get("path").and_then(Value::as_str).and_then(|path| SandboxPath::parse(path).ok());
+    path.map_or(Effect::ChangesAnything, Effect::Changes)
+}
+
 /// Every tool, in the order in which models are told of them.
 pub(crate) fn toolbox() -> Vec<Arc<dyn Tool>> {
-    Vec::new()
+    vec![
+        Arc::new(read::Read::new()),
+        Arc::new(write::Write::new()),
+        Arc::new(edit::Edit::new()),
+        Arc::new(list::List::new()),
+        Arc::new(glob::Glob::new()),
+        Arc::new(grep::Grep::new()),
+        Arc::new(bash::Bash::new()),
+        Arc::new(job::JobTool::new()),
+        Arc::new(todo::Todo::new()),
+        Arc::new(pull_request::PullRequest::new()),
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Conversation, limits::PREAMBLE_BYTES_MAX, prompt};
+
+    #[test]
+    fn prompt_and_schemas_stay_small() {
+        let schemas: usize = toolbox()
+            .iter()
+            .map(|tool| tool.spec().name.len() + tool.spec().description.len() + tool.spec().schema.to_string().len())
+            .sum();
+        let prompt = prompt::system(&Conversation::default()).len();
+        assert!(prompt + schemas <= PREAMBLE_BYTES_MAX, "{prompt} + {schemas} bytes");
+    }
+
+    #[test]
+    fn only_what_can_disturb_waits() {
+        let file = |path: &str| Effect::Changes(SandboxPath::parse(path).unwrap());
+        let check = |later: Effect, earlier: Effect, waits: bool| assert_eq!(later.waits_for(&earlier), waits);
+        check(Effect::Reads, Effect::Reads, false);
+        check(file("a"), file("./a"), true);
+        check(file("a"), file("b"), false);
+        check(Effect::Reads, file("a"), true);
+        check(Effect::ChangesAnything, Effect::Reads, true);
+        check(Effect::Notes, Effect::ChangesAnything, false);
+        check(Effect::Notes, Effect::Notes, true);
+    }
 }

@@ -1,0 +1,157 @@
+//! A line as an Anthropic Messages stream.
+
+use std::{io, time::Duration};
+
+use futures::{Stream, stream};
+use serde_json::{Value, json};
+
+use super::{
+    history::History,
+    transcript::{Chosen, Fault, ScriptedCall},
+};
+
+/// Arguments of calls come in larger chunks than words: nobody reads along.
+const ARGUMENT_CHUNK_FACTOR: usize = 8;
+
+/// What is done next on the wire.
+enum Act {
+    /// Send these bytes.
+    Send(String),
+    /// Wait, then send these bytes.
+    SendLater(Duration, String),
+    /// Break the connection.
+    Break,
+    /// Send nothing more and keep the connection.
+    Hang,
+}
+
+/// The bytes of a reply, at the transcript's pace, perhaps with a fault.
+pub(super) fn play(
+    chosen: &Chosen<'_>,
+    history: &History,
+    fault: Option<Fault>,
+) -> impl Stream<Item = io::Result<String>> + Send + 'static {
+    let mut acts = acts(chosen, history);
+    if let Some(fault) = fault {
+        spoil(&mut acts, fault);
+    }
+    stream::unfold(acts.into_iter(), |mut acts| async {
+        let sent = match acts.next()? {
+            Act::Send(bytes) => Ok(bytes),
+            Act::SendLater(pause, bytes) => {
+                tokio::time::sleep(pause).await;
+                Ok(bytes)
+            }
+            Act::Break => Err(io::Error::other("a fault of the transcript")),
+            Act::Hang => std::future::pending().await,
+        };
+        Some((sent, acts))
+    })
+}
+
+fn event(value: &Value) -> String {
+    format!("event: {}\ndata: {value}\n\n", value["type"].as_str().unwrap_or_default())
+}
+
+fn acts(chosen: &Chosen<'_>, history: &History) -> Vec<Act> {
+    let Chosen { line, pace, .. } = chosen;
+    let usage = line.usage;
+    let mut writer = Writer { acts: Vec::new(), pause: Duration::from_millis(pace.pause_ms), block: 0 };
+    writer.now(&json!({"type": "message_start", "message": {
+        "id": format!("msg_scripted_{}", history.messages), "type": "message", "role": "assistant", "content": [],
+        "model": history.model, "stop_reason": null, "stop_sequence": null,
+        "usage": {
+            "input_tokens": usage.input, "cache_read_input_tokens": usage.cache_read,
+            "cache_creation_input_tokens": usage.cache_write, "output_tokens": 0,
+        },
+    }}));
+    if !line.think.is_empty() {
+        writer.open(&json!({"type": "thinking", "thinking": "", "signature": ""}));
+        writer.say("thinking_delta", "thinking", &line.think, pace.chunk_chars);
+        writer.say("signature_delta", "signature", "c2NyaXB0ZWQ=", usize::MAX);
+        writer.close();
+    }
+    if !line.say.is_empty() {
+        writer.open(&json!({"type": "text", "text": ""}));
+        writer.say("text_delta", "text", &line.say, pace.chunk_chars);
+        writer.close();
+    }
+    for (number, ScriptedCall { tool, input }) in line.calls.iter().enumerate() {
+        let id = format!("toolu_scripted_{}_{number}", history.messages);
+        let arguments = match input {
+            Value::String(text) => text.clone(),
+            input => input.to_string(),
+        };
+        writer.open(&json!({"type": "tool_use", "id": id, "name": tool, "input": {}}));
+        writer.say("input_json_delta", "partial_json", &arguments, pace.chunk_chars * ARGUMENT_CHUNK_FACTOR);
+        writer.close();
+    }
+    let stop = line.stop.as_deref().unwrap_or(if line.calls.is_empty() { "end_turn" } else { "tool_use" });
+    writer.now(&json!({
+        "type": "message_delta", "delta": {"stop_reason": stop, "stop_sequence": null},
+        "usage": {"output_tokens": usage.output},
+    }));
+    writer.now(&json!({"type": "message_stop"}));
+    writer.acts
+}
+
+struct Writer {
+    acts: Vec<Act>,
+    pause: Duration,
+    block: u32,
+}
+
+impl Writer {
+    fn now(&mut self, value: &Value) {
+        self.acts.push(Act::Send(event(value)));
+    }
+
+    fn open(&mut self, block: &Value) {
+        self.now(&json!({"type": "content_block_start", "index": self.block, "content_block": block}));
+    }
+
+    fn close(&mut self) {
+        self.now(&json!({"type": "content_block_stop", "index": self.block}));
+        self.block += 1;
+    }
+
+    fn say(&mut self, kind: &str, name: &str, text: &str, chunk_chars: usize) {
+        let chars: Vec<char> = text.chars().collect();
+        for chunk in chars.chunks(chunk_chars.max(1)) {
+            let mut delta = json!({"type": kind});
+            delta[name] = Value::String(chunk.iter().collect());
+            let bytes = event(&json!({"type": "content_block_delta", "index": self.block, "delta": delta}));
+            self.acts.push(if self.pause.is_zero() { Act::Send(bytes) } else { Act::SendLater(self.pause, bytes) });
+        }
+    }
+}
+
+/// Cuts a stream off behind so many characters of its bytes that carry text, and goes wrong there.
+fn spoil(acts: &mut Vec<Act>, fault: Fault) {
+    let (after_chars, wrong) = match fault {
+        Fault::Drop { after_chars } => (after_chars, vec![Act::Break]),
+        Fault::Silence { after_chars } => (after_chars, vec![Act::Hang]),
+        Fault::Malformed { after_chars } => {
+            let broken = "event: content_block_delta\ndata: {\"type\":\"content_block_delta\",\"index\":0,\"del\n\n";
+            (after_chars, vec![Act::Send(broken.to_owned()), Act::Hang])
+        }
+        Fault::Overloaded { after_chars } => {
+            let error = json!({"type": "error", "error": {"type": "overloaded_error", "message": "Overloaded"}});
+            (after_chars, vec![Act::Send(event(&error)), Act::Hang])
+        }
+        Fault::Status { .. } | Fault::NoAnswer {} => return,
+    };
+    let mut said = 0;
+    let text_of = |bytes: &str| {
+        let data = bytes.split_once("data: ").map_or("", |(_, data)| data);
+        let value: Value = serde_json::from_str(data).unwrap_or_default();
+        value["delta"]["text"].as_str().map_or(0, |text| text.chars().count())
+    };
+    let end = acts.iter().position(|act| {
+        let (Act::Send(bytes) | Act::SendLater(_, bytes)) = act else { return false };
+        said += text_of(bytes);
+        said > after_chars
+    });
+    acts.truncate(end.unwrap_or(acts.len().saturating_sub(1)));
+    acts.extend(wrong);
+}
