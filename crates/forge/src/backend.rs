@@ -84,7 +84,13 @@ pub(crate) enum Encoding {
 
 /// Starts git, waits for the head of its answer and lets the rest stream. `after` runs when git has ended, whether or not the
 /// client still listens, and before the client sees the end of the answer.
-pub(crate) async fn serve(forge: &LocalForge, wish: Wish<'_>, upload: Upload, encoding: Encoding, after: BoxFuture<'static, ()>) -> Result<Response<Body>> {
+pub(crate) async fn serve(
+    forge: &LocalForge,
+    wish: Wish<'_>,
+    upload: Upload,
+    encoding: Encoding,
+    after: BoxFuture<'static, ()>,
+) -> Result<Response<Body>> {
     let turn = forge.inner.git.turn(Pace::Transfer).await?;
     let mut command = forge.inner.git.command(&forge.inner.repos_dir);
     command.arg("http-backend").stdin(Stdio::piped());
@@ -165,7 +171,11 @@ enum Relayed {
 type Head = (StatusCode, HeaderMap);
 
 /// Gives git's answer to the client.
-async fn relay(stdout: ChildStdout, head_out: tokio::sync::oneshot::Sender<Head>, pieces: &mpsc::Sender<std::io::Result<Bytes>>) -> Relayed {
+async fn relay(
+    stdout: ChildStdout,
+    head_out: tokio::sync::oneshot::Sender<Head>,
+    pieces: &mpsc::Sender<std::io::Result<Bytes>>,
+) -> Relayed {
     let mut stdout = BufReader::with_capacity(PIECE_BYTES, stdout);
     let Some(head) = read_head(&mut stdout).await else {
         return Relayed::ToTheEnd;

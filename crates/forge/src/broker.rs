@@ -91,7 +91,12 @@ impl Broker {
     /// A broker for one session. `user` is whose prompt is being worked on, in whose name branches move; it may change while the
     /// session lives. `reports` should be read all the time: when it is full an accepted push waits for room (so none is
     /// lost), while a report of a refusal is dropped (so a sandbox cannot stall anybody by asking for the forbidden).
-    pub fn new(forge: LocalForge, grant: Grant, user: watch::Receiver<ForgeUser>, reports: mpsc::Sender<BrokerReport>) -> Self {
+    pub fn new(
+        forge: LocalForge,
+        grant: Grant,
+        user: watch::Receiver<ForgeUser>,
+        reports: mpsc::Sender<BrokerReport>,
+    ) -> Self {
         Self { inner: Arc::new(Inner { forge, grant, user, reports }) }
     }
 
@@ -108,7 +113,9 @@ impl Broker {
 
     fn find(&self, owner: &str, repo: &str) -> Result<&RepoGrant, Refused> {
         let name = repo.strip_suffix(".git").unwrap_or(repo);
-        let granted = |grant: &&RepoGrant| grant.repo.owner.as_str().eq_ignore_ascii_case(owner) && grant.repo.name.as_str().eq_ignore_ascii_case(name);
+        let granted = |grant: &&RepoGrant| {
+            grant.repo.owner.as_str().eq_ignore_ascii_case(owner) && grant.repo.name.as_str().eq_ignore_ascii_case(name)
+        };
         self.inner.grant.repos.iter().find(granted).ok_or_else(|| {
             let own: Vec<String> = self.inner.grant.repos.iter().map(|grant| grant.repo.to_string()).collect();
             Refused {
@@ -128,7 +135,10 @@ impl Broker {
     fn report_refused(&self, Refused { what, why }: Refused) {
         tracing::info!(session = self.inner.grant.session, what, why, "broker refused");
         if self.inner.reports.try_send(BrokerReport::Refused { what, why }).is_err() {
-            tracing::warn!(session = self.inner.grant.session, "the session does not read its broker's reports; one was dropped");
+            tracing::warn!(
+                session = self.inner.grant.session,
+                "the session does not read its broker's reports; one was dropped"
+            );
         }
     }
 
@@ -137,14 +147,21 @@ impl Broker {
             tracing::info!(session = self.inner.grant.session, %repo, %branch, %new, "pushed");
             let report = BrokerReport::Pushed { repo: repo.clone(), branch, old, new };
             if self.inner.reports.send(report).await.is_err() {
-                tracing::warn!(session = self.inner.grant.session, "the session has ended; a push is reported to nobody");
+                tracing::warn!(
+                    session = self.inner.grant.session,
+                    "the session has ended; a push is reported to nobody"
+                );
             }
         }
     }
 }
 
 /// Serves a broker on a listener that only its sandbox can reach, until `shutdown` resolves and open requests are done.
-pub async fn serve_border(listener: TcpListener, broker: Broker, shutdown: impl Future<Output = ()> + Send + 'static) -> std::io::Result<()> {
+pub async fn serve_border(
+    listener: TcpListener,
+    broker: Broker,
+    shutdown: impl Future<Output = ()> + Send + 'static,
+) -> std::io::Result<()> {
     axum::serve(listener, broker.router()).with_graceful_shutdown(shutdown).await
 }
 
@@ -159,7 +176,12 @@ struct Question {
     service: Option<String>,
 }
 
-async fn advertise(State(broker): State<Broker>, Path((owner, repo)): Path<(String, String)>, Query(question): Query<Question>, headers: HeaderMap) -> Response<Body> {
+async fn advertise(
+    State(broker): State<Broker>,
+    Path((owner, repo)): Path<(String, String)>,
+    Query(question): Query<Question>,
+    headers: HeaderMap,
+) -> Response<Body> {
     let grant = match broker.find(&owner, &repo) {
         Ok(grant) => grant,
         Err(refused) => return broker.refuse(refused),
@@ -171,23 +193,41 @@ async fn advertise(State(broker): State<Broker>, Path((owner, repo)): Path<(Stri
     fetch(&broker.inner.forge, wish, Body::empty()).await.unwrap_or_else(|error| error_words(&error))
 }
 
-async fn upload_pack(State(broker): State<Broker>, Path((owner, repo)): Path<(String, String)>, headers: HeaderMap, body: Body) -> Response<Body> {
+async fn upload_pack(
+    State(broker): State<Broker>,
+    Path((owner, repo)): Path<(String, String)>,
+    headers: HeaderMap,
+    body: Body,
+) -> Response<Body> {
     let grant = match broker.find(&owner, &repo) {
         Ok(grant) => grant,
         Err(refused) => return broker.refuse(refused),
     };
-    let wish = Wish { repo: &grant.repo, service: Service::UploadPack, step: Step::Exchange, headers: &headers, login: "sandbox" };
+    let wish = Wish {
+        repo: &grant.repo,
+        service: Service::UploadPack,
+        step: Step::Exchange,
+        headers: &headers,
+        login: "sandbox",
+    };
     fetch(&broker.inner.forge, wish, body).await.unwrap_or_else(|error| error_words(&error))
 }
 
-async fn receive_pack(State(broker): State<Broker>, Path((owner, repo)): Path<(String, String)>, headers: HeaderMap, body: Body) -> Response<Body> {
+async fn receive_pack(
+    State(broker): State<Broker>,
+    Path((owner, repo)): Path<(String, String)>,
+    headers: HeaderMap,
+    body: Body,
+) -> Response<Body> {
     let grant = match broker.find(&owner, &repo) {
         Ok(grant) => grant,
         Err(refused) => return broker.refuse(refused),
     };
     let push = match open_push(&broker.inner.forge, &headers, body).await {
         Ok(push) => push,
-        Err(error) => return broker.refuse(Refused { what: format!("push to {}", grant.repo), why: error.to_string() }),
+        Err(error) => {
+            return broker.refuse(Refused { what: format!("push to {}", grant.repo), why: error.to_string() });
+        }
     };
     if let Err((reason, refused)) = may_push(grant, &push) {
         let why = refused.why.clone();
@@ -197,8 +237,12 @@ async fn receive_pack(State(broker): State<Broker>, Path((owner, repo)): Path<(S
     let user = broker.inner.user.borrow().clone();
     let repo = grant.repo.clone();
     let reporter = broker.clone();
-    let note = Box::new(move |moved| -> futures::future::BoxFuture<'static, ()> { Box::pin(reporter.report_pushed(repo, moved)) });
-    push.accept(&broker.inner.forge, &grant.repo, &headers, user, note).await.unwrap_or_else(|error| error_words(&error))
+    let note = Box::new(move |moved| -> futures::future::BoxFuture<'static, ()> {
+        Box::pin(reporter.report_pushed(repo, moved))
+    });
+    push.accept(&broker.inner.forge, &grant.repo, &headers, user, note)
+        .await
+        .unwrap_or_else(|error| error_words(&error))
 }
 
 /// All refs of the push must be of the session's own branch; otherwise none is moved.

@@ -181,7 +181,13 @@ pub(crate) enum Actor {
 }
 
 /// Appends a change in the same transaction as the rows it is about.
-pub(crate) fn record(tx: &Transaction<'_>, repo_id: i64, subject: Subject, actor: Actor, kind: &ChangeKind) -> Result<()> {
+pub(crate) fn record(
+    tx: &Transaction<'_>,
+    repo_id: i64,
+    subject: Subject,
+    actor: Actor,
+    kind: &ChangeKind,
+) -> Result<()> {
     let number = match subject {
         Subject::Repository => None,
         Subject::Pull(number) => Some(number),
@@ -191,7 +197,8 @@ pub(crate) fn record(tx: &Transaction<'_>, repo_id: i64, subject: Subject, actor
         Actor::Nobody => None,
     };
     let body = serde_json::to_string(kind).map_err(broken_row)?;
-    let mut insert = tx.prepare_cached("INSERT INTO changes (repo_id, number, actor_id, at_ms, body) VALUES (?1, ?2, ?3, ?4, ?5)")?;
+    let mut insert =
+        tx.prepare_cached("INSERT INTO changes (repo_id, number, actor_id, at_ms, body) VALUES (?1, ?2, ?3, ?4, ?5)")?;
     insert.execute((repo_id, number, actor, now_ms(), body))?;
     Ok(())
 }

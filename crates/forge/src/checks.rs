@@ -181,7 +181,13 @@ pub struct CheckRun {
 
 impl LocalForge {
     /// Reports a status of a commit.
-    pub async fn create_status(&self, path: &RepoPath, commit: &CommitId, new: NewStatus, by: &ForgeUser) -> Result<Status> {
+    pub async fn create_status(
+        &self,
+        path: &RepoPath,
+        commit: &CommitId,
+        new: NewStatus,
+        by: &ForgeUser,
+    ) -> Result<Status> {
         let repo = self.repo(path).await?;
         self.resolve(&repo.path, commit.as_str()).await?;
         check_name("Status", "context", &new.context)?;
@@ -229,7 +235,13 @@ impl LocalForge {
     }
 
     /// Reports a check run of a commit.
-    pub async fn create_check_run(&self, path: &RepoPath, commit: &CommitId, new: NewCheckRun, by: &ForgeUser) -> Result<CheckRun> {
+    pub async fn create_check_run(
+        &self,
+        path: &RepoPath,
+        commit: &CommitId,
+        new: NewCheckRun,
+        by: &ForgeUser,
+    ) -> Result<CheckRun> {
         let repo = self.repo(path).await?;
         self.resolve(&repo.path, commit.as_str()).await?;
         check_name("CheckRun", "name", &new.name)?;

@@ -34,7 +34,10 @@ impl LocalForge {
             remember(tx, &by)?;
             let pull = by_number(tx, repo.id, number)?;
             let now = now_ms();
-            tx.execute("INSERT INTO comments (pull_id, person_id, body, created_ms) VALUES (?1, ?2, ?3, ?4)", (pull.id, by.id, &body, now))?;
+            tx.execute(
+                "INSERT INTO comments (pull_id, person_id, body, created_ms) VALUES (?1, ?2, ?3, ?4)",
+                (pull.id, by.id, &body, now),
+            )?;
             let id = tx.last_insert_rowid();
             tx.execute("UPDATE pulls SET updated_ms = ?2 WHERE id = ?1", (pull.id, now))?;
             record(tx, repo.id, Subject::Pull(number), Actor::Person(by.id), &ChangeKind::Commented { comment: id })?;
@@ -49,9 +52,16 @@ impl LocalForge {
         self.inner
             .database
             .read(move |db| {
-                let mut query = db.prepare_cached("SELECT id, person_id, body, created_ms FROM comments WHERE pull_id = ?1 ORDER BY id")?;
+                let mut query = db.prepare_cached(
+                    "SELECT id, person_id, body, created_ms FROM comments WHERE pull_id = ?1 ORDER BY id",
+                )?;
                 let rows = query.query_and_then([pull.id], |row| {
-                    Ok(Comment { id: row.get(0)?, by: person(db, row.get(1)?)?, body: row.get(2)?, created_ms: row.get(3)? })
+                    Ok(Comment {
+                        id: row.get(0)?,
+                        by: person(db, row.get(1)?)?,
+                        body: row.get(2)?,
+                        created_ms: row.get(3)?,
+                    })
                 })?;
                 rows.collect()
             })

@@ -48,7 +48,14 @@ impl LocalForge {
 
     /// The past of a commit, newest first: `count` commits after skipping `skip`. `path` limits it to commits that touched that file
     /// or directory; empty for all.
-    pub async fn history(&self, repo: &RepoPath, from: &CommitId, path: &str, skip: usize, count: usize) -> Result<Vec<Commit>> {
+    pub async fn history(
+        &self,
+        repo: &RepoPath,
+        from: &CommitId,
+        path: &str,
+        skip: usize,
+        count: usize,
+    ) -> Result<Vec<Commit>> {
         let (skip, count) = (format!("--skip={skip}"), format!("--max-count={count}"));
         let mut args = vec![skip.as_str(), &count, from.as_str(), "--"];
         let path = format!(":(literal){path}");
@@ -81,10 +88,15 @@ impl LocalForge {
 }
 
 fn parse(fields: &[&str]) -> Result<Commit> {
-    let [id, tree, parents, author, author_email, authored, committer, committer_email, committed, message] = fields else {
+    let [id, tree, parents, author, author_email, authored, committer, committer_email, committed, message] = fields
+    else {
         return Err(ForgeError::Broken(format!("git log gave {} fields", fields.len())));
     };
-    let stamp = |name: &str, email: &str, at: &str| Stamp { name: name.into(), email: email.into(), at_s: at.parse().unwrap_or(0) };
+    let stamp = |name: &str, email: &str, at: &str| Stamp {
+        name: name.into(),
+        email: email.into(),
+        at_s: at.parse().unwrap_or(0),
+    };
     Ok(Commit {
         id: id.parse()?,
         tree: tree.parse()?,

@@ -63,7 +63,10 @@ impl LocalForge {
             }
             EntryKind::File | EntryKind::Symlink => {
                 if entry.size > self.limits().blob_bytes_max as u64 {
-                    return Err(ForgeError::OverLimit { what: "The file", limit: format!("{} bytes", self.limits().blob_bytes_max) });
+                    return Err(ForgeError::OverLimit {
+                        what: "The file",
+                        limit: format!("{} bytes", self.limits().blob_bytes_max),
+                    });
                 }
                 let bytes = self.git(repo, &["cat-file", "blob", entry.id.as_str()]).must().await?;
                 Ok(Content::File(entry, bytes))
@@ -73,7 +76,8 @@ impl LocalForge {
     }
 
     async fn list_tree(&self, repo: &RepoPath, args: &[&str]) -> Result<Vec<Entry>> {
-        let all: Vec<&str> = ["ls-tree", "-z", "--long", "--full-tree"].into_iter().chain(args.iter().copied()).collect();
+        let all: Vec<&str> =
+            ["ls-tree", "-z", "--long", "--full-tree"].into_iter().chain(args.iter().copied()).collect();
         let bytes = self.git(repo, &all).must().await?;
         let text = String::from_utf8_lossy(&bytes);
         let entries = text.split('\0').filter(|line| !line.is_empty()).take(ENTRIES_MAX).map(parse);

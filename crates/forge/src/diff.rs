@@ -1,6 +1,7 @@
 //! What changed between two commits, file by file, within limits.
 
 use crate::error::{ForgeError, Result};
+use crate::limits::Limits;
 use crate::local::LocalForge;
 use crate::names::{CommitId, RepoPath};
 
@@ -66,7 +67,8 @@ pub enum FileStatus {
     Changed,
 }
 
-const OPTIONS: [&str; 5] = ["--no-color", "--no-ext-diff", "--no-textconv", "--find-renames", "--full-index"];
+const OPTIONS: [&str; 6] =
+    ["--no-color", "--no-ext-diff", "--no-textconv", "--find-renames", "--full-index", "--no-abbrev"];
 
 impl LocalForge {
     /// The difference from one commit to another. For what a branch brings, give the merge base as `from`.
@@ -74,40 +76,53 @@ impl LocalForge {
         let head = ["diff", "--raw", "--numstat", "-z"];
         let args: Vec<&str> = head.into_iter().chain(OPTIONS).chain([from.as_str(), to.as_str(), "--"]).collect();
         let summary = self.git(repo, &args).must().await?;
-        let mut diff = parse_summary(&summary, self.limits().diff_files_max)?;
-        let patches = self.patches(repo, from, to).await?;
-        for (file, patch) in diff.files.iter_mut().zip(patches) {
-            if file.patch == Patch::TooLarge {
-                file.patch = patch;
-            }
-        }
-        Ok(diff)
-    }
-
-    /// The whole difference as one text that `git apply` takes; an error over `Limits::diff_bytes_max`.
-    pub async fn diff_text(&self, repo: &RepoPath, from: &CommitId, to: &CommitId) -> Result<String> {
-        let args: Vec<&str> = ["diff", "--patch", "--binary"].into_iter().chain(OPTIONS).chain([from.as_str(), to.as_str(), "--"]).collect();
-        let answer = self.git(repo, &args).output_max(self.limits().diff_bytes_max).run().await?;
-        match (answer.cut, answer.code) {
-            (true, _) => Err(ForgeError::OverLimit { what: "The diff", limit: format!("{} bytes", self.limits().diff_bytes_max) }),
-            (false, 0) => Ok(String::from_utf8_lossy(&answer.stdout).into_owned()),
-            (false, _) => Err(ForgeError::Broken(answer.stderr)),
-        }
-    }
-
-    async fn patches(&self, repo: &RepoPath, from: &CommitId, to: &CommitId) -> Result<Vec<Patch>> {
-        let args: Vec<&str> = ["diff", "--patch"].into_iter().chain(OPTIONS).chain([from.as_str(), to.as_str(), "--"]).collect();
+        let args: Vec<&str> =
+            ["diff", "--patch"].into_iter().chain(OPTIONS).chain([from.as_str(), to.as_str(), "--"]).collect();
         let answer = self.git(repo, &args).output_max(self.limits().diff_bytes_max).run().await?;
         if answer.code != 0 && !answer.cut {
             return Err(ForgeError::Broken(answer.stderr));
         }
-        let text = String::from_utf8_lossy(&answer.stdout);
-        let mut sections = split_sections(&text);
-        if answer.cut {
+        Diff::parse(&summary, &String::from_utf8_lossy(&answer.stdout), answer.cut, self.limits())
+    }
+
+    /// The whole difference as one text that `git apply` takes; an error over `Limits::diff_bytes_max`.
+    pub async fn diff_text(&self, repo: &RepoPath, from: &CommitId, to: &CommitId) -> Result<String> {
+        let args: Vec<&str> = ["diff", "--patch", "--binary"]
+            .into_iter()
+            .chain(OPTIONS)
+            .chain([from.as_str(), to.as_str(), "--"])
+            .collect();
+        let answer = self.git(repo, &args).output_max(self.limits().diff_bytes_max).run().await?;
+        match (answer.cut, answer.code) {
+            (true, _) => Err(ForgeError::OverLimit {
+                what: "The diff",
+                limit: format!("{} bytes", self.limits().diff_bytes_max),
+            }),
+            (false, 0) => Ok(String::from_utf8_lossy(&answer.stdout).into_owned()),
+            (false, _) => Err(ForgeError::Broken(answer.stderr)),
+        }
+    }
+}
+
+impl Diff {
+    /// Reads what git printed about the same two trees: `summary` of `git diff --raw --numstat -z`, `patches` of `git diff --patch`,
+    /// both with `--find-renames --full-index --no-color`. `cut` says that `patches` was longer and ends in the middle.
+    ///
+    /// # Errors
+    /// When the summary is not git's.
+    pub fn parse(summary: &[u8], patches: &str, cut: bool, limits: &Limits) -> Result<Self> {
+        let mut diff = parse_summary(summary, limits.diff_files_max)?;
+        let mut sections = split_sections(patches);
+        if cut {
             // The last one is torn.
             sections.pop();
         }
-        Ok(sections.into_iter().map(|section| patch_of(section, self.limits().diff_file_bytes_max)).collect())
+        for (file, section) in diff.files.iter_mut().zip(sections) {
+            if file.patch == Patch::TooLarge {
+                file.patch = patch_of(section, limits.diff_file_bytes_max);
+            }
+        }
+        Ok(diff)
     }
 }
 
@@ -159,17 +174,28 @@ fn parse_summary(bytes: &[u8], files_max: usize) -> Result<Diff> {
             _ => FileStatus::Changed,
         };
         let (path, previous_path) = match status {
-            FileStatus::Renamed | FileStatus::Copied => (words.next().ok_or_else(|| odd("path"))?.to_owned(), Some(first)),
+            FileStatus::Renamed | FileStatus::Copied => {
+                (words.next().ok_or_else(|| odd("path"))?.to_owned(), Some(first))
+            }
             FileStatus::Added | FileStatus::Removed | FileStatus::Modified | FileStatus::Changed => (first, None),
         };
         let blob = if status == FileStatus::Removed { old } else { new };
-        files.push(FileDiff { path, previous_path, status, blob: blob.parse()?, additions: 0, deletions: 0, patch: Patch::TooLarge });
+        files.push(FileDiff {
+            path,
+            previous_path,
+            status,
+            blob: blob.parse()?,
+            additions: 0,
+            deletions: 0,
+            patch: Patch::TooLarge,
+        });
     }
     let (mut additions, mut deletions) = (0, 0);
     for file in &mut files {
         let counts = words.next().ok_or_else(|| odd("count"))?;
         let mut counts = counts.splitn(3, '\t');
-        let (added, removed, path) = (counts.next().unwrap_or_default(), counts.next().unwrap_or_default(), counts.next().unwrap_or_default());
+        let (added, removed, path) =
+            (counts.next().unwrap_or_default(), counts.next().unwrap_or_default(), counts.next().unwrap_or_default());
         if path.is_empty() {
             // A rename: both paths follow on their own.
             words.next();

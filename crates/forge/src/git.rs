@@ -170,7 +170,10 @@ impl Call<'_> {
     pub(crate) async fn must(self) -> Result<Vec<u8>> {
         let answer = self.run().await?;
         if answer.cut {
-            return Err(ForgeError::OverLimit { what: "git's output", limit: format!("{} bytes", answer.stdout.len()) });
+            return Err(ForgeError::OverLimit {
+                what: "git's output",
+                limit: format!("{} bytes", answer.stdout.len()),
+            });
         }
         if answer.code == 0 {
             Ok(answer.stdout)

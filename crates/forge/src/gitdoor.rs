@@ -43,7 +43,8 @@ pub(crate) struct Push {
 
 /// Reads the list of refs at the beginning of a push.
 pub(crate) async fn open_push(forge: &LocalForge, headers: &HeaderMap, body: Body) -> Result<Push, HeadError> {
-    let gzip = headers.get(header::CONTENT_ENCODING).is_some_and(|value| matches!(value.as_bytes(), b"gzip" | b"x-gzip"));
+    let gzip =
+        headers.get(header::CONTENT_ENCODING).is_some_and(|value| matches!(value.as_bytes(), b"gzip" | b"x-gzip"));
     let body = read_body(body);
     let mut rest: Upload = if gzip { Box::pin(GzipDecoder::new(BufReader::new(body))) } else { body };
     let head = read_head(&mut rest, forge.limits().push_commands_max).await?;
@@ -55,15 +56,25 @@ impl Push {
     pub(crate) async fn refuse(self, reason: &str, words: &str) -> Response<Body> {
         let _ = tokio::io::copy(&mut self.rest.take(DRAIN_BYTES_MAX), &mut tokio::io::sink()).await;
         let mut response = Response::new(Body::from(refusal(&self.head, reason, words)));
-        response.headers_mut().insert(header::CONTENT_TYPE, header::HeaderValue::from_static("application/x-git-receive-pack-result"));
+        response
+            .headers_mut()
+            .insert(header::CONTENT_TYPE, header::HeaderValue::from_static("application/x-git-receive-pack-result"));
         response.headers_mut().insert(header::CACHE_CONTROL, header::HeaderValue::from_static("no-cache"));
         response
     }
 
     /// Gives the push to git, then records what it moved and tells `note`.
-    pub(crate) async fn accept(self, forge: &LocalForge, repo: &RepoPath, headers: &HeaderMap, by: ForgeUser, note: Note) -> Result<Response<Body>> {
+    pub(crate) async fn accept(
+        self,
+        forge: &LocalForge,
+        repo: &RepoPath,
+        headers: &HeaderMap,
+        by: ForgeUser,
+        note: Note,
+    ) -> Result<Response<Body>> {
         let upload: Upload = Box::pin(std::io::Cursor::new(self.head.raw).chain(self.rest));
-        let wish = Wish { repo, service: Service::ReceivePack, step: Step::Exchange, headers, login: by.login.as_str() };
+        let wish =
+            Wish { repo, service: Service::ReceivePack, step: Step::Exchange, headers, login: by.login.as_str() };
         let before = before(forge, repo, &self.head.commands).await;
         let after = after_push(forge.clone(), repo.clone(), before, by.clone(), note);
         serve(forge, wish, upload, Encoding::Plain, Box::pin(after)).await
@@ -83,7 +94,13 @@ async fn before(forge: &LocalForge, repo: &RepoPath, commands: &[Command]) -> Ve
 }
 
 /// Looks which branches stand where the push wanted them.
-async fn after_push(forge: LocalForge, repo: RepoPath, wanted: Vec<(BranchName, CommitId, CommitId)>, by: ForgeUser, note: Note) {
+async fn after_push(
+    forge: LocalForge,
+    repo: RepoPath,
+    wanted: Vec<(BranchName, CommitId, CommitId)>,
+    by: ForgeUser,
+    note: Note,
+) {
     let mut moved = Vec::new();
     for (branch, old, new) in wanted {
         let now = match forge.branch_tip(&repo, &branch).await {

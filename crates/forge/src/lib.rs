@@ -37,7 +37,8 @@ mod workspace;
 
 pub use changes::{CHANGES_PAGE_MAX, Change, ChangeKind};
 pub use checks::{
-    CHECK_NAME_CHARS_MAX, CheckProgress, CheckRun, CheckState, Conclusion, NewCheckRun, NewStatus, Status, newest_by_context,
+    CHECK_NAME_CHARS_MAX, CheckProgress, CheckRun, CheckState, Conclusion, NewCheckRun, NewStatus, Status,
+    newest_by_context,
 };
 pub use comments::Comment;
 pub use commits::{COMMITS_BETWEEN_MAX, Commit, Stamp};
@@ -49,12 +50,12 @@ pub use limits::Limits;
 pub use local::{ForgeConfig, LocalForge};
 pub use merge::{MergeMethod, MergeWish, Mergeability};
 pub use names::{
-    BRANCH_BYTES_MAX, BranchName, CommitId, NameError, OWNER_BYTES_MAX, OWNERS_RESERVED, Owner, REPO_NAME_BYTES_MAX, RepoName,
-    RepoPath,
+    BRANCH_BYTES_MAX, BranchName, CommitId, NameError, OWNER_BYTES_MAX, OWNERS_RESERVED, Owner, REPO_NAME_BYTES_MAX,
+    RepoName, RepoPath,
 };
 pub use people::{Person, Signature};
 pub use pulls::{NewPull, Pull, PullEdit, PullFilter, PullState};
 pub use refs::{BRANCHES_MAX, Branch, Move};
-pub use repos::{DESCRIPTION_CHARS_MAX, ImportSource, NewRepo, Repository};
+pub use repos::{DESCRIPTION_CHARS_MAX, ImportSource, NewRepo, Repository, TEAM_IDS_FROM};
 pub use reviews::{NewReview, Review, ReviewState};
 pub use workspace::{WorkspaceClone, WorkspaceHead};

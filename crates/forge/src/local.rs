@@ -86,7 +86,9 @@ impl LocalForge {
         let git = Git::open(&data_dir, limits.clone())?;
         let database = Database::open(&data_dir.join("forge.sqlite"))?;
         let newest_change = watch::Sender::new(0);
-        Ok(Self { inner: Arc::new(Inner { git, database, limits, repos_dir, incoming_dir, newest_change, _lock: lock }) })
+        Ok(Self {
+            inner: Arc::new(Inner { git, database, limits, repos_dir, incoming_dir, newest_change, _lock: lock }),
+        })
     }
 
     /// The limits this forge was opened with.

@@ -64,7 +64,9 @@ impl LocalForge {
             (0, Some(tree)) => Ok(Mergeability::Clean { tree: tree.trim().parse()? }),
             (1, Some(_)) => Ok(Mergeability::Conflict { files: parts.map(str::to_owned).collect() }),
             _ if answer.stderr.contains("unrelated histories") => Ok(Mergeability::Conflict { files: Vec::new() }),
-            _ => Err(ForgeError::Broken(format!("git merge-tree ended with {}: {}", answer.code, answer.stderr.trim()))),
+            _ => {
+                Err(ForgeError::Broken(format!("git merge-tree ended with {}: {}", answer.code, answer.stderr.trim())))
+            }
         }
     }
 
@@ -83,7 +85,9 @@ impl LocalForge {
         match (&pull.state, pull.draft) {
             (PullState::Open, false) => {}
             (PullState::Open, true) => return Err(ForgeError::NotMergeable(NotMergeable::Draft)),
-            (PullState::Closed { .. } | PullState::Merged { .. }, _) => return Err(ForgeError::NotMergeable(NotMergeable::Closed)),
+            (PullState::Closed { .. } | PullState::Merged { .. }, _) => {
+                return Err(ForgeError::NotMergeable(NotMergeable::Closed));
+            }
         }
         let base = self.branch_tip(path, &pull.base.0).await?;
         let head = self.branch_tip(path, &pull.head.0).await?;
@@ -145,9 +149,10 @@ impl LocalForge {
     /// The message that GitHub would write: first line and the rest.
     async fn usual_message(&self, path: &RepoPath, pull: &Pull, method: MergeMethod) -> Result<(String, String)> {
         match method {
-            MergeMethod::Merge => {
-                Ok((format!("Merge pull request #{} from {}/{}", pull.number, path.owner, pull.head.0), pull.title.clone()))
-            }
+            MergeMethod::Merge => Ok((
+                format!("Merge pull request #{} from {}/{}", pull.number, path.owner, pull.head.0),
+                pull.title.clone(),
+            )),
             MergeMethod::Squash => {
                 let commits = self.pull_commits(path, pull).await?;
                 let (first, mut body) = match commits.as_slice() {
@@ -155,7 +160,10 @@ impl LocalForge {
                         let (first, rest) = one.message.split_once('\n').unwrap_or((&one.message, ""));
                         (first.to_owned(), rest.trim().to_owned())
                     }
-                    many => (pull.title.clone(), many.iter().map(|commit| format!("* {}\n\n", commit.message.trim())).collect()),
+                    many => (
+                        pull.title.clone(),
+                        many.iter().map(|commit| format!("* {}\n\n", commit.message.trim())).collect(),
+                    ),
                 };
                 let mut others: Vec<String> = Vec::new();
                 for commit in &commits {
@@ -174,8 +182,15 @@ impl LocalForge {
     }
 
     /// Claims the pull request for this merge; a second merge at the same time is told to look again.
-    async fn begin_merge(&self, pull: &Pull, (base, head): (&CommitId, &CommitId), commit: &CommitId, by: &ForgeUser) -> Result<()> {
-        let (id, base, head, commit, by) = (pull.id, base.to_string(), head.to_string(), commit.to_string(), by.clone());
+    async fn begin_merge(
+        &self,
+        pull: &Pull,
+        (base, head): (&CommitId, &CommitId),
+        commit: &CommitId,
+        by: &ForgeUser,
+    ) -> Result<()> {
+        let (id, base, head, commit, by) =
+            (pull.id, base.to_string(), head.to_string(), commit.to_string(), by.clone());
         self.write(move |tx| {
             remember(tx, &by)?;
             let rows = tx.execute(
@@ -211,7 +226,10 @@ impl LocalForge {
     pub(crate) async fn forget_merge(&self, path: &RepoPath, number: u64) -> Result<()> {
         let repo = self.repo(path).await?;
         self.write(move |tx| {
-            tx.execute("UPDATE pulls SET intent_sha = NULL, intent_by = NULL WHERE repo_id = ?1 AND number = ?2", (repo.id, number))?;
+            tx.execute(
+                "UPDATE pulls SET intent_sha = NULL, intent_by = NULL WHERE repo_id = ?1 AND number = ?2",
+                (repo.id, number),
+            )?;
             Ok(())
         })
         .await

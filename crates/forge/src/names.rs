@@ -232,11 +232,7 @@ fn check_branch(text: &str) -> Result<(), &'static str> {
 
 fn check_commit_id(text: &str) -> Result<(), &'static str> {
     let hex = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
-    if text.len() == 40 && text.bytes().all(hex) {
-        Ok(())
-    } else {
-        Err("it must be 40 lowercase hexadecimal digits")
-    }
+    if text.len() == 40 && text.bytes().all(hex) { Ok(()) } else { Err("it must be 40 lowercase hexadecimal digits") }
 }
 
 #[cfg(test)]
@@ -257,7 +253,10 @@ mod tests {
         }
         let branch = |text: &str| text.parse::<BranchName>().is_ok();
         assert!(branch("main") && branch("hangar/s-1") && branch("fix/ü") && branch("a@b"));
-        for bad in ["", "HEAD", "@", "-x", "a..b", "a b", "a~1", "a^", "a:b", "a?", "a*", "a[", "a\\b", "/a", "a/", "a//b", "a.lock", "a.lock/b", ".a", "a/.b", "a.", "a@{1}", "a\n"] {
+        for bad in [
+            "", "HEAD", "@", "-x", "a..b", "a b", "a~1", "a^", "a:b", "a?", "a*", "a[", "a\\b", "/a", "a/", "a//b",
+            "a.lock", "a.lock/b", ".a", "a/.b", "a.", "a@{1}", "a\n",
+        ] {
             assert!(!branch(bad), "{bad:?}");
         }
         assert!("acme/web".parse::<RepoPath>().is_ok());

@@ -65,5 +65,24 @@ pub(crate) fn remember(db: &rusqlite::Connection, user: &ForgeUser) -> Result<()
 /// Reads a person by their number.
 pub(crate) fn person(db: &rusqlite::Connection, id: i64) -> Result<Person> {
     let mut query = db.prepare_cached("SELECT id, login, name, email FROM people WHERE id = ?1")?;
-    Ok(query.query_row([id], |row| Ok(Person { id: row.get(0)?, login: row.get(1)?, name: row.get(2)?, email: row.get(3)? }))?)
+    Ok(query.query_row([id], |row| {
+        Ok(Person { id: row.get(0)?, login: row.get(1)?, name: row.get(2)?, email: row.get(3)? })
+    })?)
+}
+
+impl crate::local::LocalForge {
+    /// Known people by their e-mail address, in lower case: who wrote which commit.
+    pub(crate) async fn people_by_email(&self) -> Result<std::collections::HashMap<String, Person>> {
+        self.inner
+            .database
+            .read(|db| {
+                let mut query = db.prepare_cached("SELECT id, login, name, email FROM people")?;
+                let rows = query.query_and_then([], |row| {
+                    let person = Person { id: row.get(0)?, login: row.get(1)?, name: row.get(2)?, email: row.get(3)? };
+                    Ok((person.email.to_lowercase(), person))
+                })?;
+                rows.collect()
+            })
+            .await
+    }
 }

@@ -185,14 +185,20 @@ impl LocalForge {
             return Err(ForgeError::Invalid(Invalid::Missing { resource: RESOURCE, field: "title" }));
         }
         if title.chars().count() > limits.title_chars_max {
-            return Err(field("title", format!("title is too long (maximum is {} characters)", limits.title_chars_max)));
+            return Err(field(
+                "title",
+                format!("title is too long (maximum is {} characters)", limits.title_chars_max),
+            ));
         }
         self.check_text(body)
     }
 
     pub(crate) fn check_text(&self, body: &str) -> Result<()> {
         if body.chars().count() > self.limits().text_chars_max {
-            return Err(field("body", format!("body is too long (maximum is {} characters)", self.limits().text_chars_max)));
+            return Err(field(
+                "body",
+                format!("body is too long (maximum is {} characters)", self.limits().text_chars_max),
+            ));
         }
         Ok(())
     }
@@ -209,10 +215,20 @@ pub(crate) fn field(field: &'static str, why: String) -> ForgeError {
     ForgeError::Invalid(Invalid::Field { resource: RESOURCE, field, why })
 }
 
-fn insert(tx: &rusqlite::Transaction<'_>, repo: &Repository, new: NewPull, tips: (&CommitId, &CommitId), by: &ForgeUser) -> Result<Pull> {
+fn insert(
+    tx: &rusqlite::Transaction<'_>,
+    repo: &Repository,
+    new: NewPull,
+    tips: (&CommitId, &CommitId),
+    by: &ForgeUser,
+) -> Result<Pull> {
     remember(tx, by)?;
     refuse_second(tx, repo.id, &new.head, &new.base)?;
-    let number: u64 = tx.query_row("UPDATE repos SET next_number = next_number + 1 WHERE id = ?1 RETURNING next_number - 1", [repo.id], |row| row.get(0))?;
+    let number: u64 = tx.query_row(
+        "UPDATE repos SET next_number = next_number + 1 WHERE id = ?1 RETURNING next_number - 1",
+        [repo.id],
+        |row| row.get(0),
+    )?;
     let now = now_ms();
     tx.execute(
         "INSERT INTO pulls (repo_id, number, title, body, draft, state, author_id, head_branch, head_sha, base_branch, base_sha, created_ms, updated_ms)
@@ -263,7 +279,10 @@ fn apply_edit(
             if branch != pull.base.0 && pull.state == PullState::Open {
                 refuse_second(tx, repo_id, &pull.head.0, &branch)?;
             }
-            tx.execute("UPDATE pulls SET base_branch = ?2, base_sha = ?3 WHERE id = ?1", (pull.id, branch.as_str(), tip.as_str()))?;
+            tx.execute(
+                "UPDATE pulls SET base_branch = ?2, base_sha = ?3 WHERE id = ?1",
+                (pull.id, branch.as_str(), tip.as_str()),
+            )?;
         }
         tell(&ChangeKind::Edited)?;
     }
@@ -280,7 +299,9 @@ fn apply_edit(
             )?;
             tell(&ChangeKind::Reopened)?;
         }
-        (Some(false), PullState::Closed { .. } | PullState::Merged { .. }) | (Some(true), PullState::Open | PullState::Merged { .. }) | (None, _) => {}
+        (Some(false), PullState::Closed { .. } | PullState::Merged { .. })
+        | (Some(true), PullState::Open | PullState::Merged { .. })
+        | (None, _) => {}
     }
     by_number(tx, repo_id, number)
 }

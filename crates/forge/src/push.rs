@@ -65,7 +65,8 @@ pub(crate) async fn read_head<R: AsyncRead + Unpin>(body: &mut R, commands_max: 
         if let Some(capabilities) = halves.next() {
             let text = String::from_utf8_lossy(capabilities);
             head.sideband = text.split_ascii_whitespace().any(|word| word == "side-band-64k");
-            head.report = text.split_ascii_whitespace().any(|word| word == "report-status" || word == "report-status-v2");
+            head.report =
+                text.split_ascii_whitespace().any(|word| word == "report-status" || word == "report-status-v2");
         }
         head.commands.push(parse(command)?);
     }
@@ -74,9 +75,12 @@ pub(crate) async fn read_head<R: AsyncRead + Unpin>(body: &mut R, commands_max: 
 fn parse(command: &[u8]) -> Result<Command, HeadError> {
     let text = std::str::from_utf8(command).map_err(|_| malformed("a ref's name is not UTF-8"))?;
     let mut words = text.trim_end_matches('\n').splitn(3, ' ');
-    let mut id = || words.next().and_then(|word| word.parse::<CommitId>().ok()).ok_or_else(|| malformed("a command without ids"));
+    let mut id = || {
+        words.next().and_then(|word| word.parse::<CommitId>().ok()).ok_or_else(|| malformed("a command without ids"))
+    };
     let (old, new) = (id()?, id()?);
-    let full_ref = words.next().filter(|name| !name.is_empty()).ok_or_else(|| malformed("a command without a ref"))?.to_owned();
+    let full_ref =
+        words.next().filter(|name| !name.is_empty()).ok_or_else(|| malformed("a command without a ref"))?.to_owned();
     Ok(Command { full_ref, old, new })
 }
 
@@ -139,16 +143,22 @@ mod tests {
         assert_eq!(body, b"PACK...");
         assert_eq!(head.raw, raw);
         assert!(head.sideband && head.report);
-        let refs: Vec<_> = head.commands.iter().map(|command| (command.full_ref.as_str(), command.new.is_zero())).collect();
+        let refs: Vec<_> =
+            head.commands.iter().map(|command| (command.full_ref.as_str(), command.new.is_zero())).collect();
         assert_eq!(refs, [("refs/heads/x", false), ("refs/heads/y", true)]);
         let answer = String::from_utf8(refusal(&head, "not yours", "Push elsewhere.")).unwrap();
-        assert!(answer.contains("\u{2}Push elsewhere.\n") && answer.contains("ng refs/heads/x not yours\n") && answer.ends_with("0000"));
+        assert!(
+            answer.contains("\u{2}Push elsewhere.\n")
+                && answer.contains("ng refs/heads/x not yours\n")
+                && answer.ends_with("0000")
+        );
     }
 
     #[tokio::test]
     async fn malformed_heads_are_refused() {
         let many: Vec<u8> = (0..3).flat_map(|n| zero_to_one(&format!("refs/heads/{n}"), "")).chain(*b"0000").collect();
-        let bad: [&[u8]; 9] = [b"", b"00", b"zzzz", b"0003", b"0004", b"0008abcd", b"ffff", &packet(b"push-cert\0x"), &many];
+        let bad: [&[u8]; 9] =
+            [b"", b"00", b"zzzz", b"0003", b"0004", b"0008abcd", b"ffff", &packet(b"push-cert\0x"), &many];
         for bytes in bad {
             assert!(read_head(&mut { bytes }, 2).await.is_err(), "{bytes:?}");
         }

@@ -31,7 +31,8 @@ impl LocalForge {
     /// The commit that a branch, a tag, a full ref, `HEAD` or a full or abbreviated (7 digits or more) commit id means, tried in this order.
     pub async fn resolve(&self, repo: &RepoPath, reference: &str) -> Result<CommitId> {
         for candidate in candidates(reference) {
-            let answer = self.git(repo, &["rev-parse", "--verify", "--quiet", &format!("{candidate}^{{commit}}")]).run().await?;
+            let answer =
+                self.git(repo, &["rev-parse", "--verify", "--quiet", &format!("{candidate}^{{commit}}")]).run().await?;
             if answer.code == 0 {
                 return Ok(String::from_utf8_lossy(&answer.stdout).trim().parse()?);
             }
@@ -84,7 +85,13 @@ impl LocalForge {
     }
 
     /// Makes a branch at a commit.
-    pub async fn create_branch(&self, repo: &RepoPath, branch: &BranchName, at: &CommitId, by: &ForgeUser) -> Result<()> {
+    pub async fn create_branch(
+        &self,
+        repo: &RepoPath,
+        branch: &BranchName,
+        at: &CommitId,
+        by: &ForgeUser,
+    ) -> Result<()> {
         self.must_have(repo, at).await?;
         match self.swap_ref(repo, &branch.full_ref(), at, &CommitId::zero()).await? {
             Swap::Done => self.after_ref_moved(repo, branch, &CommitId::zero(), at, by).await,
@@ -93,7 +100,14 @@ impl LocalForge {
     }
 
     /// Moves a branch to another commit.
-    pub async fn move_branch(&self, repo: &RepoPath, branch: &BranchName, to: &CommitId, how: Move, by: &ForgeUser) -> Result<()> {
+    pub async fn move_branch(
+        &self,
+        repo: &RepoPath,
+        branch: &BranchName,
+        to: &CommitId,
+        how: Move,
+        by: &ForgeUser,
+    ) -> Result<()> {
         let old = match self.branch_tip(repo, branch).await {
             Err(ForgeError::NoCommit { .. }) => return Err(ForgeError::Invalid(Invalid::NoRef)),
             other => other?,
@@ -125,6 +139,11 @@ impl LocalForge {
         self.after_ref_moved(path, branch, &old, &CommitId::zero(), by).await
     }
 
+    /// The id of the tree without entries, to compare a first commit with.
+    pub(crate) async fn empty_tree(&self, repo: &RepoPath) -> Result<CommitId> {
+        Ok(self.git(repo, &["hash-object", "-t", "tree", "-w", "/dev/null"]).line().await?.parse()?)
+    }
+
     async fn must_have(&self, repo: &RepoPath, commit: &CommitId) -> Result<()> {
         match self.resolve(repo, commit.as_str()).await {
             Ok(_) => Ok(()),
@@ -134,7 +153,13 @@ impl LocalForge {
     }
 
     /// Moves a ref only if it still stands where the caller saw it.
-    pub(crate) async fn swap_ref(&self, repo: &RepoPath, full_ref: &str, to: &CommitId, from: &CommitId) -> Result<Swap> {
+    pub(crate) async fn swap_ref(
+        &self,
+        repo: &RepoPath,
+        full_ref: &str,
+        to: &CommitId,
+        from: &CommitId,
+    ) -> Result<Swap> {
         let answer = self.git(repo, &["update-ref", full_ref, to.as_str(), from.as_str()]).run().await?;
         if answer.code == 0 {
             return Ok(Swap::Done);
@@ -176,7 +201,10 @@ fn candidates(reference: &str) -> Vec<String> {
         return Vec::new();
     }
     let mut found = Vec::new();
-    if reference.starts_with("refs/heads/") || reference.starts_with("refs/tags/") || reference.starts_with("refs/pull/") {
+    if reference.starts_with("refs/heads/")
+        || reference.starts_with("refs/tags/")
+        || reference.starts_with("refs/pull/")
+    {
         found.push(reference.to_owned());
     }
     if reference.len() == 40 && reference.parse::<CommitId>().is_ok() {

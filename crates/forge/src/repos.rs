@@ -13,6 +13,12 @@ use crate::people::Signature;
 /// Longest description in characters (GitHub: 350).
 pub const DESCRIPTION_CHARS_MAX: usize = 350;
 
+/// Owners that are no known person get numbers from here on.
+pub const TEAM_IDS_FROM: i64 = 1_000_000_000;
+
+const COLUMNS: &str = "r.*, (SELECT id FROM people WHERE login = r.owner) AS person_id, (SELECT id FROM owners WHERE login = r.owner) AS team_id,
+    (SELECT count(*) FROM pulls p WHERE p.repo_id = r.id AND p.state = 'open') AS open_pulls";
+
 /// A repository's row.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Repository {
@@ -22,6 +28,10 @@ pub struct Repository {
     pub path: RepoPath,
     /// What it is, in a sentence.
     pub description: Option<String>,
+    /// Number of its owner: the person's own where the owner is one, else one of the forge's (above [`TEAM_IDS_FROM`]).
+    pub owner_id: i64,
+    /// How many pull requests are open.
+    pub open_pulls: u64,
     /// The branch that pull requests usually go to.
     pub default_branch: BranchName,
     /// Made, in ms since 1970.
@@ -80,6 +90,18 @@ impl LocalForge {
         self.settle(new, half, BranchName::main()).await
     }
 
+    /// Makes a repository whose first commit on `main` is a `README.md` with its name and description.
+    pub async fn create_repo_with_readme(&self, new: NewRepo, author: &Signature) -> Result<Repository> {
+        let half = Half::begin(self).await?;
+        let git = &self.inner.git;
+        let text = format!("# {}\n\n{}", new.path.name, new.description);
+        let blob =
+            git.call(&half.dir, ["hash-object", "-w", "--stdin"]).input(format!("{}\n", text.trim())).line().await?;
+        let tree = git.call(&half.dir, ["mktree"]).input(format!("100644 blob {blob}\tREADME.md\n")).line().await?;
+        commit_tree(git, &half.dir, &tree, author, "Initial commit").await?;
+        self.settle(new, half, BranchName::main()).await
+    }
+
     /// Makes a repository filled from elsewhere. Nothing is left behind when it fails.
     pub async fn import(&self, new: NewRepo, source: ImportSource) -> Result<Repository> {
         if self.find(&new.path).await?.is_some() {
@@ -88,7 +110,9 @@ impl LocalForge {
         let half = Half::begin(self).await?;
         let default_branch = match &source {
             ImportSource::Repository(dir) => {
-                let dir = dir.canonicalize().map_err(|error| import_failed(&dir.display().to_string(), &error.to_string()))?;
+                let dir = dir
+                    .canonicalize()
+                    .map_err(|error| import_failed(&dir.display().to_string(), &error.to_string()))?;
                 fetch_all(&self.inner.git, &half.dir, dir.to_str().unwrap_or_default()).await?
             }
             ImportSource::Url(url) => {
@@ -152,7 +176,7 @@ impl LocalForge {
         self.inner
             .database
             .read(|db| {
-                let mut query = db.prepare_cached("SELECT * FROM repos ORDER BY owner, name")?;
+                let mut query = db.prepare_cached(&format!("SELECT {COLUMNS} FROM repos r ORDER BY owner, name"))?;
                 let rows = query.query_and_then([], read_row)?;
                 rows.collect()
             })
@@ -168,7 +192,12 @@ impl LocalForge {
         let id = repo.id;
         self.inner
             .database
-            .write(move |tx| Ok(tx.execute("UPDATE repos SET default_branch = ?2, updated_ms = ?3 WHERE id = ?1", (id, branch, now_ms()))?))
+            .write(move |tx| {
+                Ok(tx.execute(
+                    "UPDATE repos SET default_branch = ?2, updated_ms = ?3 WHERE id = ?1",
+                    (id, branch, now_ms()),
+                )?)
+            })
             .await?;
         self.repo(path).await
     }
@@ -189,7 +218,8 @@ struct Half {
 impl Half {
     async fn begin(forge: &LocalForge) -> Result<Self> {
         let incoming = &forge.inner.incoming_dir;
-        let dir = incoming.join(format!("{}-{}", now_ms(), NEXT_HALF.fetch_add(1, std::sync::atomic::Ordering::Relaxed)));
+        let dir =
+            incoming.join(format!("{}-{}", now_ms(), NEXT_HALF.fetch_add(1, std::sync::atomic::Ordering::Relaxed)));
         tokio::fs::create_dir_all(&dir).await?;
         let half = Self { dir };
         let args = ["init", "--quiet", "--bare", "--template=", "--initial-branch=main", "--object-format=sha1", "."];
@@ -229,7 +259,8 @@ async fn fetch_all(git: &Git, into: &Path, source: &str) -> Result<BranchName> {
     }
     let refs = ["+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*"];
     let args = ["fetch", "--quiet", "--no-write-fetch-head", "--no-tags", "--no-auto-maintenance", "--", source];
-    let fetch = git.call(into, args.iter().chain(&refs)).env("GIT_ALLOW_PROTOCOL", "file:http:https").transfer().run().await?;
+    let fetch =
+        git.call(into, args.iter().chain(&refs)).env("GIT_ALLOW_PROTOCOL", "file:http:https").transfer().run().await?;
     if fetch.code != 0 {
         return Err(import_failed(source, &fetch.stderr));
     }
@@ -262,15 +293,21 @@ async fn first_commit(git: &Git, into: &Path, dir: &Path, author: &Signature, me
     if files.is_empty() {
         return Err(import_failed(&shown, "it has no file to commit"));
     }
-    let commit = author.sign(git.call(into, ["commit-tree", &tree]), author).input(message).line().await?;
-    let commit: CommitId = commit.parse()?;
-    git.call(into, ["update-ref", "refs/heads/main", commit.as_str()]).must().await?;
+    commit_tree(git, into, &tree, author, message).await?;
     let _ = tokio::fs::remove_file(into.join("index")).await;
     Ok(())
 }
 
+/// Makes a tree the first commit of `main`.
+async fn commit_tree(git: &Git, dir: &Path, tree: &str, author: &Signature, message: &str) -> Result<()> {
+    let commit = author.sign(git.call(dir, ["commit-tree", tree]), author).input(message).line().await?;
+    let commit: CommitId = commit.parse()?;
+    git.call(dir, ["update-ref", "refs/heads/main", commit.as_str()]).must().await?;
+    Ok(())
+}
+
 pub(crate) fn find_row(db: &rusqlite::Connection, path: &RepoPath) -> Result<Option<Repository>> {
-    let mut query = db.prepare_cached("SELECT * FROM repos WHERE owner = ?1 AND name = ?2")?;
+    let mut query = db.prepare_cached(&format!("SELECT {COLUMNS} FROM repos r WHERE owner = ?1 AND name = ?2"))?;
     let found = query.query_row((path.owner.as_str(), path.name.as_str()), |row| Ok(read_row(row))).optional()?;
     found.transpose()
 }
@@ -281,6 +318,11 @@ pub(crate) fn read_row(row: &Row<'_>) -> Result<Repository> {
         id: row.get("id")?,
         path: RepoPath::new(text("owner")?.parse()?, text("name")?.parse()?),
         description: row.get("description")?,
+        owner_id: match row.get("person_id")? {
+            Some(id) => id,
+            None => TEAM_IDS_FROM + row.get::<_, i64>("team_id")?,
+        },
+        open_pulls: row.get("open_pulls")?,
         default_branch: text("default_branch")?.parse()?,
         created_ms: row.get("created_ms")?,
         updated_ms: row.get("updated_ms")?,

@@ -102,7 +102,9 @@ impl LocalForge {
         self.inner
             .database
             .read(move |db| {
-                let mut query = db.prepare_cached("SELECT id, person_id, state, body, sha, submitted_ms FROM reviews WHERE pull_id = ?1 ORDER BY id")?;
+                let mut query = db.prepare_cached(
+                    "SELECT id, person_id, state, body, sha, submitted_ms FROM reviews WHERE pull_id = ?1 ORDER BY id",
+                )?;
                 let rows = query.query_and_then([pull.id], |row| {
                     Ok(Review {
                         id: row.get(0)?,

@@ -45,7 +45,11 @@ impl LocalForge {
 
     /// At start: finishes or forgets merges that a crash interrupted, and compares everything once.
     pub(crate) async fn catch_up(&self) -> Result<()> {
-        let newest: i64 = self.inner.database.read(|db| Ok(db.query_row("SELECT coalesce(max(id), 0) FROM changes", [], |row| row.get(0))?)).await?;
+        let newest: i64 = self
+            .inner
+            .database
+            .read(|db| Ok(db.query_row("SELECT coalesce(max(id), 0) FROM changes", [], |row| row.get(0))?))
+            .await?;
         self.inner.newest_change.send_replace(newest);
         for repo in self.repos().await? {
             for (number, sha) in self.intents(repo.id).await? {
@@ -55,7 +59,11 @@ impl LocalForge {
                     Err(_) => false,
                 };
                 tracing::info!(repo = %repo.path, number, done, "a merge was interrupted by the end of the process");
-                if done { self.finish_merge(&repo.path, number).await? } else { self.forget_merge(&repo.path, number).await? }
+                if done {
+                    self.finish_merge(&repo.path, number).await?
+                } else {
+                    self.forget_merge(&repo.path, number).await?
+                }
             }
             self.sync(&repo.path, Cause::Restart).await?;
         }
@@ -66,8 +74,10 @@ impl LocalForge {
         self.inner
             .database
             .read(move |db| {
-                let mut query = db.prepare("SELECT number, intent_sha FROM pulls WHERE repo_id = ?1 AND intent_sha IS NOT NULL")?;
-                let rows = query.query_and_then([repo_id], |row| Ok((row.get(0)?, row.get::<_, String>(1)?.parse()?)))?;
+                let mut query =
+                    db.prepare("SELECT number, intent_sha FROM pulls WHERE repo_id = ?1 AND intent_sha IS NOT NULL")?;
+                let rows =
+                    query.query_and_then([repo_id], |row| Ok((row.get(0)?, row.get::<_, String>(1)?.parse()?)))?;
                 rows.collect()
             })
             .await
@@ -79,7 +89,8 @@ impl LocalForge {
             if open.is_empty() {
                 return Ok(());
             }
-            let tips: HashMap<BranchName, CommitId> = self.branches(path).await?.into_iter().map(|branch| (branch.name, branch.tip)).collect();
+            let tips: HashMap<BranchName, CommitId> =
+                self.branches(path).await?.into_iter().map(|branch| (branch.name, branch.tip)).collect();
             let mut lost_race = false;
             for pull in open {
                 if let Some(news) = self.news(path, &pull, &tips).await? {

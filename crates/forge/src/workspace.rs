@@ -40,14 +40,27 @@ impl LocalForge {
         let run = |args: &[&str]| git.call(dir, args).transfer();
         run(&["init", "--quiet", "--template=", "--initial-branch", repo.default_branch.as_str(), "."]).must().await?;
         let source = self.dir(&repo.path);
-        let source = source.to_str().ok_or_else(|| ForgeError::Broken("the data directory's path is not UTF-8".into()))?;
+        let source =
+            source.to_str().ok_or_else(|| ForgeError::Broken("the data directory's path is not UTF-8".into()))?;
         // No FETCH_HEAD and no reflog: both would name the path of the repository on this host. The commit is asked for by its
         // id too, as it may be on no branch any more (the head of a closed pull request).
         let wanted = format!("+{commit}:refs/hangar/workspace");
         let upload = "git -c uploadpack.allowAnySHA1InWant=true upload-pack";
         run(&[
-            "-c", "core.logAllRefUpdates=false", "fetch", "--quiet", "--no-write-fetch-head", "--no-tags", "--no-auto-maintenance",
-            "--upload-pack", upload, "--", source, "+refs/heads/*:refs/remotes/origin/*", "+refs/tags/*:refs/tags/*", &wanted,
+            "-c",
+            "core.logAllRefUpdates=false",
+            "fetch",
+            "--quiet",
+            "--no-write-fetch-head",
+            "--no-tags",
+            "--no-auto-maintenance",
+            "--upload-pack",
+            upload,
+            "--",
+            source,
+            "+refs/heads/*:refs/remotes/origin/*",
+            "+refs/tags/*:refs/tags/*",
+            &wanted,
         ])
         .must()
         .await?;
@@ -57,7 +70,9 @@ impl LocalForge {
         run(&["symbolic-ref", "refs/remotes/origin/HEAD", &default]).must().await?;
         match &wish.head {
             WorkspaceHead::Detached => run(&["checkout", "--quiet", "--detach", commit.as_str(), "--"]).must().await?,
-            WorkspaceHead::Branch(name) => run(&["checkout", "--quiet", "--no-track", "-B", name.as_str(), commit.as_str(), "--"]).must().await?,
+            WorkspaceHead::Branch(name) => {
+                run(&["checkout", "--quiet", "--no-track", "-B", name.as_str(), commit.as_str(), "--"]).must().await?
+            }
         };
         run(&["update-ref", "-d", "refs/hangar/workspace"]).must().await?;
         run(&["pack-refs", "--all"]).must().await?;
@@ -70,6 +85,8 @@ async fn prepare(dir: &Path) -> Result<()> {
     let mut inside = tokio::fs::read_dir(dir).await?;
     match inside.next_entry().await? {
         None => Ok(()),
-        Some(_) => Err(ForgeError::Broken(format!("{} is not empty; a workspace needs an empty directory", dir.display()))),
+        Some(_) => {
+            Err(ForgeError::Broken(format!("{} is not empty; a workspace needs an empty directory", dir.display())))
+        }
     }
 }

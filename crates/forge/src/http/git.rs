@@ -19,7 +19,12 @@ pub(super) struct Question {
 
 type Names = Path<(String, String)>;
 
-pub(super) async fn advertise(State(faces): State<Faces>, Path(names): Names, Query(question): Query<Question>, headers: HeaderMap) -> Response<Body> {
+pub(super) async fn advertise(
+    State(faces): State<Faces>,
+    Path(names): Names,
+    Query(question): Query<Question>,
+    headers: HeaderMap,
+) -> Response<Body> {
     let Some(service) = question.service.as_deref().and_then(Service::from_word) else {
         return words(StatusCode::FORBIDDEN, "Only git's smart HTTP protocol is served here; use a newer git.");
     };
@@ -27,21 +32,43 @@ pub(super) async fn advertise(State(faces): State<Faces>, Path(names): Names, Qu
         Ok(entered) => entered,
         Err(response) => return response,
     };
-    let wish = Wish { repo: &entered.repo.path, service, step: Step::Advertise, headers: &headers, login: entered.user.login.as_str() };
+    let wish = Wish {
+        repo: &entered.repo.path,
+        service,
+        step: Step::Advertise,
+        headers: &headers,
+        login: entered.user.login.as_str(),
+    };
     fetch(&faces.forge, wish, Body::empty()).await.unwrap_or_else(|error| error_words(&error))
 }
 
-pub(super) async fn upload_pack(State(faces): State<Faces>, Path(names): Names, headers: HeaderMap, body: Body) -> Response<Body> {
+pub(super) async fn upload_pack(
+    State(faces): State<Faces>,
+    Path(names): Names,
+    headers: HeaderMap,
+    body: Body,
+) -> Response<Body> {
     let service = Service::UploadPack;
     let entered = match enter(&faces, &headers, names, service).await {
         Ok(entered) => entered,
         Err(response) => return response,
     };
-    let wish = Wish { repo: &entered.repo.path, service, step: Step::Exchange, headers: &headers, login: entered.user.login.as_str() };
+    let wish = Wish {
+        repo: &entered.repo.path,
+        service,
+        step: Step::Exchange,
+        headers: &headers,
+        login: entered.user.login.as_str(),
+    };
     fetch(&faces.forge, wish, body).await.unwrap_or_else(|error| error_words(&error))
 }
 
-pub(super) async fn receive_pack(State(faces): State<Faces>, Path(names): Names, headers: HeaderMap, body: Body) -> Response<Body> {
+pub(super) async fn receive_pack(
+    State(faces): State<Faces>,
+    Path(names): Names,
+    headers: HeaderMap,
+    body: Body,
+) -> Response<Body> {
     let entered = match enter(&faces, &headers, names, Service::ReceivePack).await {
         Ok(entered) => entered,
         Err(response) => return response,
@@ -84,15 +111,27 @@ fn may_push(entered: &Entered, push: &Push) -> Result<(), String> {
     Ok(())
 }
 
-async fn enter(faces: &Faces, headers: &HeaderMap, (owner, repo): (String, String), service: Service) -> Result<Entered, Response<Body>> {
+async fn enter(
+    faces: &Faces,
+    headers: &HeaderMap,
+    (owner, repo): (String, String),
+    service: Service,
+) -> Result<Entered, Response<Body>> {
     let user = match faces.asker(headers).await {
         Ok(Asker::User(user)) => user,
-        Ok(Asker::Nobody) => return Err(challenge("Sign in with your user name and a personal access token as the password.")),
-        Ok(Asker::Stranger) => return Err(challenge("This token is not valid (any more). Use a personal access token as the password.")),
+        Ok(Asker::Nobody) => {
+            return Err(challenge("Sign in with your user name and a personal access token as the password."));
+        }
+        Ok(Asker::Stranger) => {
+            return Err(challenge("This token is not valid (any more). Use a personal access token as the password."));
+        }
         Err(error) => return Err(error_words(&error)),
     };
     let Some(name) = repo.strip_suffix(".git") else {
-        return Err(words(StatusCode::NOT_FOUND, &format!("Repository not found. Its address ends with .git: {}/{owner}/{repo}.git", faces.base_url)));
+        return Err(words(
+            StatusCode::NOT_FOUND,
+            &format!("Repository not found. Its address ends with .git: {}/{owner}/{repo}.git", faces.base_url),
+        ));
     };
     let (repo, access) = faces.enter(&user, &owner, name).await.map_err(|error| error_words(&error))?;
     let needed = match service {
