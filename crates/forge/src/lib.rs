@@ -12,6 +12,7 @@ mod backend;
 pub mod broker;
 mod changes;
 mod checks;
+pub mod client;
 mod comments;
 mod commits;
 mod contents;

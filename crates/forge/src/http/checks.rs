@@ -130,7 +130,12 @@ pub(super) async fn create_check_run(
     let progress = match (wish.conclusion, wish.status) {
         (Some(conclusion), _) => CheckProgress::Completed { conclusion, at_ms },
         (None, Progress::Completed) => {
-            return Err(Refusal::field("CheckRun", "conclusion", "missing_field", "a completed check has a conclusion"));
+            return Err(Refusal::field(
+                "CheckRun",
+                "conclusion",
+                "missing_field",
+                "a completed check has a conclusion",
+            ));
         }
         (None, Progress::Queued) => CheckProgress::Queued,
         (None, Progress::InProgress) => CheckProgress::InProgress,
