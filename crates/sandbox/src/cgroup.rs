@@ -1,0 +1,296 @@
+//! Control groups: limits on processor, memory and processes, on version 1 and 2.
+//!
+//! Every sandbox gets a group below `hangar-<engine>`, which lies below the group hangar itself runs in. The engine's id
+//! in the name lets the next start sweep what a killed one left.
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use crate::{error::Error, spec::Limits};
+
+/// Between two tries to remove a group whose last process is just dying.
+const REMOVE_PAUSE: Duration = Duration::from_millis(5);
+/// Tries to remove a group (two seconds in all).
+const REMOVE_TRIES: u32 = 400;
+/// The kernel's usual accounting period for processor time.
+const CPU_PERIOD_US: u64 = 100_000;
+
+/// The control groups of an engine.
+#[derive(Clone, Debug)]
+pub(crate) enum Cgroups {
+    /// One hierarchy for each controller; the engine's directory in each.
+    V1 { memory: Option<PathBuf>, pids: Option<PathBuf>, cpu: Option<PathBuf> },
+    /// One hierarchy for all; the engine's directory.
+    V2 { root: PathBuf },
+    /// None that could be used, and why.
+    None { reason: String },
+}
+
+/// Where this process stands in the control groups of the machine.
+struct Place {
+    /// The directory of its own group.
+    own: PathBuf,
+}
+
+/// Finds the directory of our own group in the hierarchy with this controller (`None`: version 2).
+fn place(controller: Option<&str>) -> Option<Place> {
+    let groups = fs::read_to_string("/proc/self/cgroup").ok()?;
+    let own = groups.lines().find_map(|line| {
+        let mut fields = line.splitn(3, ':');
+        let (number, names, path) = (fields.next()?, fields.next()?, fields.next()?);
+        let fits = match controller {
+            Some(controller) => names.split(',').any(|name| name == controller),
+            None => number == "0" && names.is_empty(),
+        };
+        fits.then(|| path.to_owned())
+    })?;
+    let mounts = fs::read_to_string("/proc/self/mountinfo").ok()?;
+    mounts.lines().find_map(|line| {
+        let (before, after) = line.split_once(" - ")?;
+        let mut before = before.split(' ').skip(3);
+        let (root, point) = (before.next()?, before.next()?);
+        let mut after = after.split(' ');
+        let (kind, options) = (after.next()?, after.nth(1).unwrap_or(""));
+        let fits = match controller {
+            Some(controller) => kind == "cgroup" && options.split(',').any(|option| option == controller),
+            None => kind == "cgroup2",
+        };
+        let below = Path::new(&own).strip_prefix(root).ok()?;
+        fits.then(|| Place { own: Path::new(point).join(below) })
+    })
+}
+
+impl Cgroups {
+    /// Finds out what this machine offers and makes the engine's directories.
+    pub(crate) fn detect(engine: &str) -> Self {
+        let name = format!("hangar-{engine}");
+        let v1 = |controller: &str| {
+            let directory = place(Some(controller))?.own.join(&name);
+            fs::create_dir_all(&directory).ok().map(|()| directory)
+        };
+        let (memory, pids, cpu) = (v1("memory"), v1("pids"), v1("cpu"));
+        if memory.is_some() || pids.is_some() {
+            return Self::V1 { memory, pids, cpu };
+        }
+        match Self::detect_v2(&name) {
+            Ok(root) => Self::V2 { root },
+            Err(reason) => Self::None { reason },
+        }
+    }
+
+    fn detect_v2(name: &str) -> Result<PathBuf, String> {
+        let Place { own } = place(None).ok_or("no control group file system is mounted")?;
+        let offered = fs::read_to_string(own.join("cgroup.controllers")).unwrap_or_default();
+        let wanted = ["cpu", "memory", "pids"];
+        if let Some(missing) = wanted.iter().find(|wanted| !offered.split_whitespace().any(|name| name == **wanted)) {
+            return Err(format!("the controller `{missing}` is not delegated to {}", own.display()));
+        }
+        let all = "+cpu +memory +pids";
+        let enable = || fs::write(own.join("cgroup.subtree_control"), all);
+        if enable().is_err() {
+            // A group with processes of its own cannot hand controllers down, so hangar moves into a leaf beside its sandboxes.
+            let leaf = own.join("hangar-server");
+            fs::create_dir_all(&leaf).map_err(|error| format!("{}: {error}", leaf.display()))?;
+            fs::write(leaf.join("cgroup.procs"), "0").map_err(|error| format!("{}: {error}", leaf.display()))?;
+            enable().map_err(|error| format!("{}: {error}", own.display()))?;
+        }
+        let root = own.join(name);
+        fs::create_dir_all(&root).map_err(|error| format!("{}: {error}", root.display()))?;
+        fs::write(root.join("cgroup.subtree_control"), all).map_err(|error| format!("{}: {error}", root.display()))?;
+        Ok(root)
+    }
+
+    fn roots(&self) -> Vec<&PathBuf> {
+        match self {
+            Self::V1 { memory, pids, cpu } => [memory, pids, cpu].into_iter().flatten().collect(),
+            Self::V2 { root } => vec![root],
+            Self::None { .. } => vec![],
+        }
+    }
+
+    /// Removes what an engine of the same id left when it was killed. Blocks for as long as processes take to die.
+    pub(crate) fn sweep(&self) {
+        for root in self.roots() {
+            let Ok(entries) = fs::read_dir(root) else { continue };
+            for entry in entries.flatten().filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir())) {
+                kill_members(&entry.path());
+                if let Err(error) = remove(&entry.path()) {
+                    tracing::warn!(%error, group = %entry.path().display(), "a control group of an earlier run could not be removed");
+                }
+            }
+        }
+    }
+
+    /// Removes the engine's own directories; they are empty when no sandbox runs.
+    pub(crate) fn remove_roots(&self) {
+        for root in self.roots() {
+            // Another engine of the same id cannot exist (the state directory is locked), so a failure means that a sandbox still dies.
+            let _ = fs::remove_dir(root);
+        }
+    }
+
+    /// Makes the group of one sandbox, with its limits.
+    pub(crate) fn create(&self, name: &str, limits: &Limits) -> Result<Group, Error> {
+        let group = Group {
+            directories: self.roots().into_iter().map(|root| root.join(name)).collect(),
+            oom: None,
+            refused: None,
+        };
+        for directory in &group.directories {
+            match fs::create_dir(directory) {
+                Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
+                    return Err(Error::host(directory)(error));
+                }
+                Ok(()) | Err(_) => {}
+            }
+        }
+        self.limit(name, limits, group)
+    }
+
+    fn limit(&self, name: &str, limits: &Limits, mut group: Group) -> Result<Group, Error> {
+        let quota = u64::from(limits.cpu_percent) * CPU_PERIOD_US / 100;
+        match self {
+            Self::V1 { memory, pids, cpu } => {
+                if let Some(memory) = memory.as_ref().map(|root| root.join(name)) {
+                    set(&memory.join("memory.limit_in_bytes"), limits.memory_bytes)?;
+                    // Swap counts as memory where it is accounted at all.
+                    let _ = fs::write(memory.join("memory.memsw.limit_in_bytes"), limits.memory_bytes.to_string());
+                    group.oom = Some((memory.join("memory.oom_control"), "oom_kill"));
+                }
+                if let Some(pids) = pids.as_ref().map(|root| root.join(name)) {
+                    set(&pids.join("pids.max"), u64::from(limits.processes))?;
+                    group.refused = Some((pids.join("pids.events"), "max"));
+                }
+                if let Some(cpu) = cpu.as_ref().map(|root| root.join(name)) {
+                    set(&cpu.join("cpu.cfs_period_us"), CPU_PERIOD_US)?;
+                    set(&cpu.join("cpu.cfs_quota_us"), quota)?;
+                }
+            }
+            Self::V2 { root } => {
+                let directory = root.join(name);
+                set(&directory.join("memory.max"), limits.memory_bytes)?;
+                let _ = fs::write(directory.join("memory.swap.max"), "0");
+                set(&directory.join("pids.max"), u64::from(limits.processes))?;
+                let max = directory.join("cpu.max");
+                fs::write(&max, format!("{quota} {CPU_PERIOD_US}")).map_err(Error::host(&max))?;
+                group.oom = Some((directory.join("memory.events"), "oom_kill"));
+                group.refused = Some((directory.join("pids.events"), "max"));
+            }
+            Self::None { .. } => {}
+        }
+        Ok(group)
+    }
+}
+
+/// What this machine offers, without making anything; `Err` says which limit would be missing.
+pub(crate) fn survey() -> Result<String, String> {
+    let writable = |controller: &str| {
+        place(Some(controller))
+            .is_some_and(|place| rustix::fs::access(&place.own, rustix::fs::Access::WRITE_OK).is_ok())
+    };
+    let version_1: Vec<&str> =
+        ["memory", "pids", "cpu"].into_iter().filter(|controller| writable(controller)).collect();
+    if !version_1.is_empty() {
+        let missing: Vec<&str> =
+            ["memory", "pids", "cpu"].into_iter().filter(|controller| !version_1.contains(controller)).collect();
+        return if missing.is_empty() {
+            Ok("version 1, with memory, pids and cpu".into())
+        } else {
+            Err(format!("control groups (version 1) lack {}", missing.join(", ")))
+        };
+    }
+    let Place { own } = place(None).ok_or("no control group file system is mounted")?;
+    let offered = fs::read_to_string(own.join("cgroup.controllers")).unwrap_or_default();
+    match ["memory", "pids", "cpu"].into_iter().find(|wanted| !offered.split_whitespace().any(|name| name == *wanted)) {
+        Some(missing) => Err(format!("control groups (version 2) do not delegate {missing} to {}", own.display())),
+        None if rustix::fs::access(&own, rustix::fs::Access::WRITE_OK).is_err() => {
+            Err(format!("{} cannot be written", own.display()))
+        }
+        None => Ok("version 2, with memory, pids and cpu".into()),
+    }
+}
+
+fn set(file: &Path, value: u64) -> Result<(), Error> {
+    fs::write(file, value.to_string()).map_err(Error::host(file))
+}
+
+/// The control group of one sandbox. Dropping it removes it; everything in it must be dead by then.
+#[derive(Debug)]
+pub(crate) struct Group {
+    directories: Vec<PathBuf>,
+    oom: Option<(PathBuf, &'static str)>,
+    refused: Option<(PathBuf, &'static str)>,
+}
+
+/// How often limits were hit since the group was made.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Readings {
+    /// Processes killed because memory ran out.
+    pub oom_kills: u64,
+    /// Processes that were not made because there were too many.
+    pub processes_refused: u64,
+}
+
+impl Group {
+    /// Puts a process in. On version 1 this waits for the kernel's grace periods (about 10 ms for each hierarchy).
+    pub(crate) fn enrol(&self, pid: i32) -> Result<(), Error> {
+        for directory in &self.directories {
+            let procs = directory.join("cgroup.procs");
+            fs::write(&procs, pid.to_string()).map_err(Error::host(&procs))?;
+        }
+        Ok(())
+    }
+
+    /// How often limits have been hit.
+    pub(crate) fn readings(&self) -> Readings {
+        Readings { oom_kills: counter(self.oom.as_ref()), processes_refused: counter(self.refused.as_ref()) }
+    }
+}
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        for directory in &self.directories {
+            if let Err(error) = remove(directory) {
+                tracing::warn!(%error, group = %directory.display(), "a control group could not be removed; the next start tries again");
+            }
+        }
+    }
+}
+
+/// Reads `key value` from a file of counters.
+fn counter(place: Option<&(PathBuf, &'static str)>) -> u64 {
+    let Some((file, key)) = place else { return 0 };
+    let text = fs::read_to_string(file).unwrap_or_default();
+    let line = text.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(' '));
+    line.and_then(|value| value.trim().parse().ok()).unwrap_or(0)
+}
+
+fn kill_members(directory: &Path) {
+    for _ in 0..REMOVE_TRIES {
+        let members = fs::read_to_string(directory.join("cgroup.procs")).unwrap_or_default();
+        let members: Vec<i32> = members.lines().filter_map(|line| line.parse().ok()).collect();
+        if members.is_empty() {
+            return;
+        }
+        for pid in members.into_iter().filter_map(rustix::process::Pid::from_raw) {
+            // It may have died since it was listed.
+            let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
+        }
+        std::thread::sleep(REMOVE_PAUSE);
+    }
+}
+
+/// Removes a group, waiting for its last process to be gone.
+fn remove(directory: &Path) -> io::Result<()> {
+    for _ in 0..REMOVE_TRIES {
+        match fs::remove_dir(directory) {
+            Err(error) if error.raw_os_error() == Some(libc::EBUSY) => std::thread::sleep(REMOVE_PAUSE),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            other => return other,
+        }
+    }
+    fs::remove_dir(directory)
+}

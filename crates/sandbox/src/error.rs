@@ -1,0 +1,72 @@
+//! What can go wrong, in words that say what to do.
+
+use std::{io, path::PathBuf};
+
+use hangar_protocol::guest::{EXCHANGES_MAX, Failure};
+
+/// Why a sandbox did not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The kernel or its configuration does not allow a sandbox.
+    #[error("cannot {what}: {source}. Run `hangar doctor` to see what this machine is missing")]
+    Kernel {
+        /// What was being done.
+        what: String,
+        /// What the kernel said.
+        source: io::Error,
+    },
+    /// The guest could not set the sandbox up.
+    #[error("the sandbox could not be set up: {0}. Run `hangar doctor` to see what this machine is missing")]
+    Setup(String),
+    /// A directory or file of the host could not be used.
+    #[error("{}: {source}", path.display())]
+    Host {
+        /// Which.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// Another engine has this state directory.
+    #[error("{} is in use by another hangar; stop that one, or choose another data directory", .0.display())]
+    StateDirInUse(PathBuf),
+    /// The engine has as many sandboxes as it may.
+    #[error("{0} sandboxes are running, which is the limit; stop a session, or raise the limit in hangar.toml")]
+    TooMany(usize),
+    /// The name is not one a sandbox can have.
+    #[error("`{0}` cannot name a sandbox: use 1 to 60 letters, digits and hyphens")]
+    BadName(String),
+    /// Too many requests are open in this sandbox.
+    #[error("{EXCHANGES_MAX} requests are open in this sandbox; wait for some to end")]
+    Busy,
+    /// The sandbox has ended; its files are still there.
+    #[error("the sandbox has ended; create it again over the same directory and its files are back")]
+    Gone,
+    /// The guest refused or failed one request.
+    #[error(transparent)]
+    Guest(#[from] Failure),
+    /// The guest said something that does not fit.
+    #[error("the sandbox gave an answer that does not fit its request")]
+    Protocol,
+    /// More bytes than one request may carry.
+    #[error("{bytes} bytes are too many for one request; the limit is {limit}")]
+    TooLarge {
+        /// How many there were.
+        bytes: usize,
+        /// How many there may be.
+        limit: usize,
+    },
+}
+
+impl Error {
+    /// Turns a system error into one that says what was being done.
+    pub(crate) fn kernel<E: Into<io::Error>>(what: impl Into<String>) -> impl FnOnce(E) -> Self {
+        let what = what.into();
+        move |source| Self::Kernel { what, source: source.into() }
+    }
+
+    /// Turns a system error into one that names the path.
+    pub(crate) fn host<E: Into<io::Error>>(path: impl Into<PathBuf>) -> impl FnOnce(E) -> Self {
+        let path = path.into();
+        move |source| Self::Host { path, source: source.into() }
+    }
+}

@@ -1,0 +1,256 @@
+//! The one task that looks after a sandbox: notices its end, hit limits and used disk, and clears up behind it.
+
+use std::{
+    path::PathBuf,
+    sync::{
+        Arc, Weak,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use hangar_protocol::guest::Request;
+use tokio::{
+    io::unix::AsyncFd,
+    sync::{Notify, OwnedSemaphorePermit, watch},
+};
+
+use crate::{
+    base::Session,
+    cgroup::{Group, Readings},
+    disk::{self, Usage},
+    engine::Number,
+    exec::LimitHit,
+    link::Link,
+    slot::Process,
+    spec::Limits,
+};
+
+/// Between two looks while commands run.
+const LOOK_BUSY: Duration = Duration::from_millis(250);
+/// Between two looks while only left-over processes may run.
+const LOOK_IDLE: Duration = Duration::from_secs(5);
+/// Files are counted anew at least this often while commands run, even if the file system seems not to have filled.
+const COUNT_LATEST: Duration = Duration::from_secs(30);
+/// Counting may take this share of one processor's time.
+const COUNT_SHARE: u32 = 20;
+/// Below so much free space on the file system, no sandbox may grow its files: hangar's own databases need room.
+pub(crate) const FREE_BYTES_MIN: u64 = 512 * 1024 * 1024;
+
+/// How a sandbox is.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Health {
+    /// Whether it lives.
+    pub life: Life,
+    /// Processes killed because memory ran out, since it was made.
+    pub oom_kills: u64,
+    /// Processes that were not made because there were too many, since it was made.
+    pub processes_refused: u64,
+    /// Its files.
+    pub disk: Disk,
+}
+
+/// Whether a sandbox lives.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Life {
+    /// It does.
+    #[default]
+    Running,
+    /// It ended, by [`destroy`](crate::Sandbox::destroy) or otherwise; nothing of it is left but its files.
+    Ended,
+}
+
+/// How a sandbox's files stand to their limit.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Disk {
+    /// Below it.
+    #[default]
+    Fine,
+    /// Over it: running commands were killed, and until files are deleted none may grow.
+    Full {
+        /// Bytes in use.
+        bytes: u64,
+        /// Files in use.
+        files: u64,
+    },
+    /// The host itself has hardly any space left; the same holds.
+    HostFull {
+        /// Bytes that are free.
+        free_bytes: u64,
+    },
+}
+
+/// What tells a command's end why it ended.
+pub(crate) struct Readout {
+    /// The group itself is the keeper's to remove.
+    group: Weak<Group>,
+    health: watch::Receiver<Health>,
+    before: Readings,
+    _active: Active,
+}
+
+impl Readout {
+    /// Remembers where the counters stand now.
+    pub(crate) fn start(group: &Arc<Group>, health: &watch::Receiver<Health>, active: Active) -> Self {
+        let before = group.readings();
+        Self { group: Arc::downgrade(group), health: health.clone(), before, _active: active }
+    }
+
+    /// The limit that was hit since.
+    pub(crate) fn limit_hit(&self) -> Option<LimitHit> {
+        let now = self.group.upgrade().map_or(self.before, |group| group.readings());
+        if now.oom_kills > self.before.oom_kills {
+            return Some(LimitHit::Memory);
+        }
+        match self.health.borrow().disk {
+            Disk::Full { .. } | Disk::HostFull { .. } => return Some(LimitHit::Disk),
+            Disk::Fine => {}
+        }
+        (now.processes_refused > self.before.processes_refused).then_some(LimitHit::Processes)
+    }
+}
+
+/// Counts running commands, and wakes the keeper when the first starts.
+#[derive(Debug, Default)]
+pub(crate) struct Activity {
+    commands: AtomicUsize,
+    started: Notify,
+}
+
+impl Activity {
+    pub(crate) fn begin(self: &Arc<Self>) -> Active {
+        self.commands.fetch_add(1, Ordering::Relaxed);
+        self.started.notify_one();
+        Active(Arc::clone(self))
+    }
+}
+
+/// A command that is running.
+pub(crate) struct Active(Arc<Activity>);
+
+impl Drop for Active {
+    fn drop(&mut self) {
+        self.0.commands.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// Everything the task owns. When the guest has ended, it is dropped from top to bottom.
+pub(crate) struct Keeper {
+    pub link: Link,
+    pub process: Process,
+    pub group: Arc<Group>,
+    pub limits: Limits,
+    pub session_dir: PathBuf,
+    pub activity: Arc<Activity>,
+    pub health: watch::Sender<Health>,
+    pub kill: Arc<Notify>,
+    pub number: Number,
+    pub place: OwnedSemaphorePermit,
+}
+
+impl Keeper {
+    /// Looks after the sandbox until it has ended and been cleared up.
+    pub(crate) async fn run(mut self) {
+        let mut counting = Counting::new();
+        loop {
+            let busy = self.activity.commands.load(Ordering::Relaxed) > 0;
+            let pause = if busy { LOOK_BUSY } else { LOOK_IDLE };
+            tokio::select! {
+                () = ended(&self.process) => break,
+                () = self.kill.notified() => self.process.kill(),
+                () = self.activity.started.notified() => {}
+                () = tokio::time::sleep(pause) => {}
+            }
+            self.look(&mut counting).await;
+        }
+        while !self.process.try_reap() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        let Self { group, health, number, place, .. } = self;
+        let group_gone = tokio::task::spawn_blocking(move || drop(group));
+        // A panic in there would have been in the kernel's answer; the group is then swept at the next start.
+        let _ = group_gone.await;
+        drop((number, place));
+        health.send_modify(|health| health.life = Life::Ended);
+    }
+
+    async fn look(&self, counting: &mut Counting) {
+        let readings = self.group.readings();
+        self.health.send_if_modified(|health| {
+            let news = health.oom_kills != readings.oom_kills || health.processes_refused != readings.processes_refused;
+            health.oom_kills = readings.oom_kills;
+            health.processes_refused = readings.processes_refused;
+            news
+        });
+        let before = self.health.borrow().disk;
+        let Some(now) = counting.look(&self.session_dir, &self.limits, before).await else { return };
+        if now == before {
+            return;
+        }
+        self.health.send_modify(|health| health.disk = now);
+        let full = !matches!(now, Disk::Fine);
+        // When the guest is gone there is nobody to tell, and the loop is about to end.
+        let _ = self.link.ask(&Request::ShrinkOnly(full), &[]).await;
+        if full && matches!(before, Disk::Fine) {
+            let _ = self.link.ask(&Request::KillAll, &[]).await;
+        }
+    }
+}
+
+/// Becomes ready when the process has ended.
+#[allow(unsafe_code, reason = "registering a descriptor asks for a promise about its life")]
+async fn ended(process: &Process) {
+    let Ok(copy) = process.pidfd().try_clone_to_owned() else { return };
+    // SAFETY: `copy` owns its descriptor and moves into the registration, which closes it last.
+    let Ok(pidfd) = (unsafe { AsyncFd::register(copy) }) else { return };
+    // A descriptor of a process is readable once it has ended.
+    let _ = pidfd.readable().await;
+}
+
+/// When to count files, and what the last count gave.
+struct Counting {
+    last: Usage,
+    counted_at: Option<Instant>,
+    took: Duration,
+    free_bytes: u64,
+}
+
+impl Counting {
+    fn new() -> Self {
+        Self { last: Usage::default(), counted_at: None, took: Duration::ZERO, free_bytes: 0 }
+    }
+
+    /// Where the disk stands; `None` when it could not be found out.
+    ///
+    /// Counting a large tree is dear, asking the file system for its free space is not: as long as the whole file system has
+    /// not filled by what this sandbox has left, nothing is counted.
+    async fn look(&mut self, session_dir: &std::path::Path, limits: &Limits, before: Disk) -> Option<Disk> {
+        let free_bytes = disk::free_bytes(session_dir).ok()?;
+        if free_bytes < FREE_BYTES_MIN {
+            return Some(Disk::HostFull { free_bytes });
+        }
+        if self.is_due(free_bytes, limits, before) {
+            let session = Session::of(session_dir);
+            let started = Instant::now();
+            let counted =
+                tokio::task::spawn_blocking(move || disk::usage(&[&session.changes.join("upper"), &session.home]));
+            self.last = counted.await.ok()?;
+            self.took = started.elapsed();
+            self.counted_at = Some(started);
+            self.free_bytes = free_bytes;
+        }
+        let Usage { bytes, files, uncounted } = self.last;
+        let over = bytes > limits.disk_bytes || files > limits.disk_files || uncounted;
+        Some(if over { Disk::Full { bytes, files } } else { Disk::Fine })
+    }
+
+    fn is_due(&self, free_bytes: u64, limits: &Limits, before: Disk) -> bool {
+        let Some(at) = self.counted_at else { return true };
+        if at.elapsed() < self.took * COUNT_SHARE {
+            return false;
+        }
+        let left = limits.disk_bytes.saturating_sub(self.last.bytes);
+        let filled = self.free_bytes.saturating_sub(free_bytes);
+        !matches!(before, Disk::Fine) || filled >= left || at.elapsed() >= COUNT_LATEST
+    }
+}

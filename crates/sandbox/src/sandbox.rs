@@ -1,0 +1,258 @@
+//! A sandbox, as its callers hold it.
+
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+
+use bytes::Bytes;
+use hangar_protocol::guest::{
+    Found, GlobRequest, GrepMatch, GrepRequest, Listed, PATHS_MAX, PAYLOAD_BYTES_MAX, Reply, Request, Stat, WORKSPACE,
+    WindowSize, request::ExecRequest,
+};
+use tokio::{
+    net::TcpListener,
+    sync::{Notify, watch},
+};
+
+use crate::{
+    cgroup::Group,
+    engine::Inner as Engine,
+    error::Error,
+    exec::{Collected, Exec},
+    keeper::{Activity, Health, Life, Readout},
+    link::Link,
+    spec::ExecSpec,
+    watch::Watch,
+};
+
+/// How much of each stream [`Sandbox::exec`] keeps.
+pub const COLLECTED_BYTES_MAX: usize = 1024 * 1024;
+
+/// A sandbox. A cheap handle: clones are the same sandbox, which ends when the last one is dropped.
+#[derive(Clone)]
+pub struct Sandbox {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    link: Link,
+    health: watch::Receiver<Health>,
+    group: Weak<Group>,
+    activity: Arc<Activity>,
+    kill: Arc<Notify>,
+    border: Mutex<Option<TcpListener>>,
+    /// The sandbox's life hangs on the engine's launcher.
+    _engine: Arc<Engine>,
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        // The keeper clears up.
+        self.kill.notify_one();
+    }
+}
+
+/// Part of a file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FileContent {
+    /// What was read.
+    pub bytes: Bytes,
+    /// Size of the whole file.
+    pub size: u64,
+    /// There is more behind what was read.
+    pub truncated: bool,
+}
+
+impl Sandbox {
+    pub(crate) fn new(
+        link: Link,
+        health: watch::Receiver<Health>,
+        group: Weak<Group>,
+        activity: Arc<Activity>,
+        kill: Arc<Notify>,
+        border: TcpListener,
+        engine: Arc<Engine>,
+    ) -> Self {
+        let border = Mutex::new(Some(border));
+        Self { inner: Arc::new(Inner { link, health, group, activity, kill, border, _engine: engine }) }
+    }
+
+    /// Takes the listener at which the sandbox reaches its host: whatever inside connects to `hangar.internal:80` is accepted here, and
+    /// nothing else can be reached from inside. `None` when it has been taken.
+    ///
+    /// The sandbox's network namespace lives until this is dropped.
+    #[must_use]
+    pub fn border(&self) -> Option<TcpListener> {
+        self.inner.border.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    /// How it is; changes when a limit is hit or it ends. Counters only grow, so a slow reader misses nothing that matters.
+    #[must_use]
+    pub fn health(&self) -> watch::Receiver<Health> {
+        self.inner.health.clone()
+    }
+
+    /// Runs a command and keeps the first [`COLLECTED_BYTES_MAX`] of each stream.
+    ///
+    /// # Errors
+    /// When it cannot be started or the sandbox ends.
+    pub async fn exec(&self, spec: &ExecSpec) -> Result<Collected, Error> {
+        self.exec_stream(spec).await?.collect(COLLECTED_BYTES_MAX).await
+    }
+
+    /// Starts a command; its output is taken from the result as it comes.
+    ///
+    /// # Errors
+    /// When it cannot be started, or too many requests are open.
+    pub async fn exec_stream(&self, spec: &ExecSpec) -> Result<Exec, Error> {
+        let group = self.inner.group.upgrade().ok_or(Error::Gone)?;
+        let readout = Readout::start(&group, &self.inner.health, self.inner.activity.begin());
+        let request = ExecRequest {
+            program: spec.program.clone(),
+            cwd: spec.cwd.clone(),
+            env: spec.env.clone(),
+            stdin: spec.stdin,
+            pty: spec.pty,
+            timeout_ms: spec.timeout_ms,
+            leftovers: spec.leftovers,
+        };
+        let exchange = self.inner.link.begin(&Request::Exec(request), &[]).await?;
+        Exec::begin(exchange, readout).await
+    }
+
+    /// Starts a command in a terminal of this size.
+    ///
+    /// # Errors
+    /// As for [`exec_stream`](Self::exec_stream).
+    pub async fn pty(&self, spec: ExecSpec, size: WindowSize) -> Result<Exec, Error> {
+        self.exec_stream(&spec.terminal(size)).await
+    }
+
+    /// Reads a file from `offset`, at most `limit` bytes and never more than 8 MiB.
+    ///
+    /// # Errors
+    /// When there is no such file, or it may not be read.
+    pub async fn read(&self, path: &str, offset: u64, limit: u64) -> Result<FileContent, Error> {
+        match self.inner.link.ask(&Request::Read { path: path.into(), offset, limit }, &[]).await? {
+            (Reply::File { size, truncated }, bytes) => Ok(FileContent { bytes, size, truncated }),
+            _ => Err(Error::Protocol),
+        }
+    }
+
+    /// Replaces a file's content at once, making its parents; readers see the old or the new. An existing file keeps its mode. Returns whether it is new.
+    ///
+    /// # Errors
+    /// When it may not be written, the disk is full, or `content` exceeds 8 MiB.
+    pub async fn write(&self, path: &str, content: &[u8]) -> Result<bool, Error> {
+        self.put(path, content, None).await
+    }
+
+    /// The same, with these permission bits.
+    ///
+    /// # Errors
+    /// As for [`write`](Self::write).
+    pub async fn write_mode(&self, path: &str, content: &[u8], mode: u32) -> Result<bool, Error> {
+        self.put(path, content, Some(mode)).await
+    }
+
+    async fn put(&self, path: &str, content: &[u8], mode: Option<u32>) -> Result<bool, Error> {
+        if content.len() > PAYLOAD_BYTES_MAX {
+            return Err(Error::TooLarge { bytes: content.len(), limit: PAYLOAD_BYTES_MAX });
+        }
+        match self.inner.link.ask(&Request::Write { path: path.into(), mode }, content).await? {
+            (Reply::Written { created }, _) => Ok(created),
+            _ => Err(Error::Protocol),
+        }
+    }
+
+    /// Facts about a path; a link is not followed.
+    ///
+    /// # Errors
+    /// When there is nothing.
+    pub async fn stat(&self, path: &str) -> Result<Stat, Error> {
+        match self.inner.link.ask(&Request::Stat { path: path.into() }, &[]).await? {
+            (Reply::Stat(stat), _) => Ok(stat),
+            _ => Err(Error::Protocol),
+        }
+    }
+
+    /// Entries of a directory by name, and whether there are more than the protocol's limit.
+    ///
+    /// # Errors
+    /// When there is no such directory.
+    pub async fn list(&self, path: &str) -> Result<(Vec<Listed>, bool), Error> {
+        match self.inner.link.ask(&Request::List { path: path.into(), limit: PATHS_MAX }, &[]).await? {
+            (Reply::Listing { entries, truncated }, _) => Ok((entries, truncated)),
+            _ => Err(Error::Protocol),
+        }
+    }
+
+    /// Files whose path matches, the last changed first. What `.gitignore` leaves out is left out.
+    ///
+    /// # Errors
+    /// When the pattern is bad or there is no such directory.
+    pub async fn glob(&self, request: &GlobRequest) -> Result<Found, Error> {
+        match self.inner.link.ask(&Request::Glob(request.clone()), &[]).await? {
+            (Reply::Paths(found), _) => Ok(found),
+            _ => Err(Error::Protocol),
+        }
+    }
+
+    /// Lines that match, and whether there are more. What `.gitignore` leaves out is left out.
+    ///
+    /// # Errors
+    /// When the expression is bad or there is no such path.
+    pub async fn grep(&self, request: &GrepRequest) -> Result<(Vec<GrepMatch>, bool), Error> {
+        match self.inner.link.ask(&Request::Grep(request.clone()), &[]).await? {
+            (Reply::Matches { matches, truncated }, _) => Ok((matches, truncated)),
+            _ => Err(Error::Protocol),
+        }
+    }
+
+    /// Watches the workspace.
+    ///
+    /// # Errors
+    /// When the sandbox has ended.
+    pub async fn watch(&self) -> Result<Watch, Error> {
+        self.watch_directory(WORKSPACE).await
+    }
+
+    /// Watches a directory.
+    ///
+    /// # Errors
+    /// When there is no such directory.
+    pub async fn watch_directory(&self, path: &str) -> Result<Watch, Error> {
+        let exchange = self.inner.link.begin(&Request::Watch { path: path.into() }, &[]).await?;
+        Watch::begin(exchange).await
+    }
+
+    /// Kills every process inside, daemons included; the sandbox itself stays. Returns how many there were.
+    ///
+    /// # Errors
+    /// When the sandbox has ended.
+    pub async fn kill_all(&self) -> Result<u32, Error> {
+        match self.inner.link.ask(&Request::KillAll, &[]).await? {
+            (Reply::Killed { processes }, _) => Ok(processes),
+            _ => Err(Error::Protocol),
+        }
+    }
+
+    /// Whether the guest answers.
+    ///
+    /// # Errors
+    /// When it does not.
+    pub async fn ping(&self) -> Result<(), Error> {
+        match self.inner.link.ask(&Request::Ping, &[]).await? {
+            (Reply::Pong, _) => Ok(()),
+            _ => Err(Error::Protocol),
+        }
+    }
+
+    /// Ends the sandbox and waits until nothing of it is left: no process, mount or control group. Its files stay.
+    /// The network namespace goes with the border's listener. Destroying twice is fine.
+    pub async fn destroy(&self) {
+        drop(self.border());
+        self.inner.kill.notify_one();
+        let mut health = self.inner.health.clone();
+        // An error means that the keeper is gone, and it goes last.
+        let _ = health.wait_for(|health| health.life == Life::Ended).await;
+    }
+}
