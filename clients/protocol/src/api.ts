@@ -7,6 +7,7 @@ import type {
   MergeMethod,
   ModelInfo,
   NewPrompt,
+  NewRepo,
   NewSession,
   NewUser,
   OpenPullRequest,
@@ -75,6 +76,7 @@ export class Api {
   createToken = (label: string): Promise<CreatedToken> => this.#ask("POST", "/tokens", { label });
   deleteToken = (id: number): Promise<void> => this.#ask("DELETE", `/tokens/${id}`);
   repos = (): Promise<RepoInfo[]> => this.#ask("GET", "/repos");
+  addRepo = (repo: NewRepo): Promise<RepoInfo> => this.#ask("POST", "/repos", repo);
   models = (): Promise<ModelInfo[]> => this.#ask("GET", "/models");
   sessions = (): Promise<SessionSummary[]> => this.#ask("GET", "/sessions");
   createSession = (session: NewSession): Promise<SessionSummary> => this.#ask("POST", "/sessions", session);

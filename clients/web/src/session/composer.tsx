@@ -1,0 +1,75 @@
+// Under the timeline: prompts that wait, the box for the next one, and Stop.
+
+import { openTurn, type PromptState, queue } from "@hangar/protocol";
+import { Button, ErrorNote, IconButton } from "@hangar/ui";
+import { createMemo, For, type JSX, Show } from "solid-js";
+import { api, me } from "../account.tsx";
+import { createAction } from "../action.ts";
+import { createDraft } from "../drafts.ts";
+import { offerKeys } from "../keys.ts";
+import { useSession } from "./following.ts";
+import { PromptBox } from "./prompt-box.tsx";
+
+export function Composer(props: { onSent: () => void }): JSX.Element {
+  const session = useSession();
+  const [text, setText] = createDraft(session.id);
+  let box: HTMLTextAreaElement | undefined;
+  const turn = createMemo(() => { const state = session.state(); return state ? openTurn(state) : undefined; });
+  const waiting = createMemo(() => { const state = session.state(); return state ? queue(state) : []; });
+  const send = createAction(async (requestId: string) => {
+    await api.prompt(session.id, { request_id: requestId, text: text() });
+    setText("");
+    props.onSent();
+  });
+  const stop = createAction(() => api.stop(session.id));
+  const stopIfRunning = (): void => {
+    if (turn() && !turn()?.stop_requested_by) void stop.run();
+  };
+  offerKeys([
+    { key: "/", does: "Write a prompt", run: () => box?.focus() },
+    { key: "Escape", does: "Stop the running turn", run: stopIfRunning, always: true },
+  ]);
+  return (
+    <div class="composer">
+      <Show when={waiting().length > 0}>
+        <section class="queue" aria-label="Waiting prompts">
+          <For each={waiting()}>{(prompt) => <Waiting prompt={prompt} />}</For>
+        </section>
+      </Show>
+      <ErrorNote problem={send.problem() ?? stop.problem()} />
+      <PromptBox
+        label="Prompt"
+        placeholder={turn() ? "Add a prompt; it waits for its turn…" : "What next?"}
+        text={text()}
+        onText={setText}
+        onSend={send.run}
+        busy={send.busy()}
+        action={turn() ? "Queue" : "Send"}
+        ref={(element) => { box = element; }}
+      >
+        <Show when={turn()}>
+          {(running) => (
+            <Button kind="danger" icon="stop" busy={stop.busy() || running().stop_requested_by !== null} onClick={stopIfRunning}>
+              {running().stop_requested_by === null ? "Stop" : "Stopping"}
+            </Button>
+          )}
+        </Show>
+      </PromptBox>
+    </div>
+  );
+}
+
+function Waiting(props: { prompt: PromptState }): JSX.Element {
+  const session = useSession();
+  const cancel = createAction(() => api.cancelPrompt(session.id, props.prompt.id));
+  const mine = (): boolean => me()?.user === props.prompt.author || me()?.user === session.state()?.owner;
+  return (
+    <div class="queued">
+      <span class="queued-words cut"><span class="muted">Next, {session.nameOf(props.prompt.author)}:</span> {props.prompt.text}</span>
+      <Show when={mine()}>
+        <IconButton icon="close" label="Take this prompt back" busy={cancel.busy()} onClick={() => void cancel.run()} />
+      </Show>
+      <ErrorNote problem={cancel.problem()} />
+    </div>
+  );
+}

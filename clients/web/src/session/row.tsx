@@ -1,0 +1,197 @@
+// One row of the timeline; each kind of row is drawn by a component of its own.
+
+import { A } from "@solidjs/router";
+import type { PullRequestChange, ReplyItem, TimelineItem } from "@hangar/protocol";
+import { Avatar, clock, duration, Icon, type IconName, Markdown, Note, type Tone } from "@hangar/ui";
+import { createMemo, createSignal, Index, type JSX, Match, Show, Switch } from "solid-js";
+import { PullBadge } from "../status.tsx";
+import { useSession } from "./following.ts";
+import { Tool } from "./tool.tsx";
+
+type Of<Kind extends TimelineItem["kind"]> = Extract<TimelineItem, { kind: Kind }>;
+
+export function Row(props: { item: TimelineItem }): JSX.Element {
+  const session = useSession();
+  const as = <Kind extends TimelineItem["kind"]>(kind: Kind): Of<Kind> | false => (props.item.kind === kind ? (props.item as Of<Kind>) : false);
+  return (
+    <Switch>
+      <Match when={as("prompt")}>{(item) => <Prompt item={item()} />}</Match>
+      <Match when={as("reply")}>{(item) => <Reply item={item()} />}</Match>
+      <Match when={as("tool")}>{(item) => <Tool item={item()} />}</Match>
+      <Match when={as("turn_end")}>{(item) => <TurnEnd item={item()} />}</Match>
+      <Match when={as("files")}>{(item) => <Files item={item()} />}</Match>
+      <Match when={as("todo")}>{(item) => <Todo item={item()} />}</Match>
+      <Match when={as("sandbox")}>{(item) => <Sandbox item={item()} />}</Match>
+      <Match when={as("pull")}>{(item) => <Pull item={item()} />}</Match>
+      <Match when={as("pull_change")}>{(item) => <Line icon={CHANGE_ICONS[item().change.type]} time={item().time}>{pullChange(item().change, session.nameOf)} <A href={`/s/${session.id}/pull-request`}>#{item().number}</A></Line>}</Match>
+      <Match when={as("pushed")}>{(item) => <Line icon="branch" time={item().time}>Pushed <code>{item().commit.slice(0, 8)}</code> to <code>{item().branch}</code></Line>}</Match>
+      <Match when={as("joined")}>{(item) => <Line icon="person" time={item().time}>{item().person.name} joined</Line>}</Match>
+      <Match when={as("title")}>{(item) => <Line icon="edit" time={item().time}>Renamed to “{item().title}”</Line>}</Match>
+      <Match when={as("stop")}>{(item) => <Line icon="stop" time={item().time}>{session.nameOf(item().by)} asked it to stop</Line>}</Match>
+      <Match when={as("resumed")}>{(item) => <RowNote tone="warn" icon="repeat">The turn was interrupted and goes on. {item().reason}</RowNote>}</Match>
+      <Match when={as("refused")}>{(item) => <RowNote tone="bad" icon="alert">Push refused. {item().reason}</RowNote>}</Match>
+      <Match when={as("warning")}>{(item) => <RowNote tone="warn" icon="alert">{item().text}</RowNote>}</Match>
+    </Switch>
+  );
+}
+
+function RowNote(props: { tone: Tone; icon: IconName; children: JSX.Element }): JSX.Element {
+  return <div class="row-note"><Note tone={props.tone} icon={props.icon}>{props.children}</Note></div>;
+}
+
+/** A small thing that happened, in one line. */
+function Line(props: { icon: IconName; time: number; children: JSX.Element }): JSX.Element {
+  return (
+    <p class="line" title={clock(props.time)}>
+      <Icon name={props.icon} />
+      <span>{props.children}</span>
+    </p>
+  );
+}
+
+function Prompt(props: { item: Of<"prompt"> }): JSX.Element {
+  const session = useSession();
+  return (
+    <article class="prompt" classList={{ cancelled: props.item.status === "cancelled" }} aria-label={`Prompt of ${session.nameOf(props.item.author)}`}>
+      <header class="prompt-head">
+        <Avatar login={props.item.author} name={session.nameOf(props.item.author)} />
+        <strong>{session.nameOf(props.item.author)}</strong>
+        <span class="faint">{clock(props.item.time)}</span>
+        <Show when={props.item.status === "cancelled"}><span class="faint">taken back</span></Show>
+      </header>
+      <Markdown text={props.item.text} />
+    </article>
+  );
+}
+
+function Reply(props: { item: ReplyItem }): JSX.Element {
+  const said = createMemo(() => props.item.blocks.some((block) => block.text !== ""));
+  return (
+    <>
+      <Show when={said()}>
+        <div class="reply" aria-busy={props.item.done ? undefined : "true"}>
+          <Index each={props.item.blocks}>
+            {(block) => (
+              <Show when={block().text !== ""}>
+                <Show when={block().channel === "reasoning"} fallback={<Markdown text={block().text} />}>
+                  <Reasoning text={block().text} done={props.item.done} />
+                </Show>
+              </Show>
+            )}
+          </Index>
+        </div>
+      </Show>
+      <Show when={props.item.retry}>
+        {(retry) => <RowNote tone="warn" icon="repeat">The model did not answer ({retry().reason}). Asking again in {duration(retry().wait_ms)}; attempt {retry().attempt + 1}.</RowNote>}
+      </Show>
+    </>
+  );
+}
+
+function Reasoning(props: { text: string; done: boolean }): JSX.Element {
+  const [open, setOpen] = createSignal(false);
+  const firstLine = (): string => props.text.trim().split("\n", 1)[0] ?? "";
+  return (
+    <details class="fold" onToggle={(event) => setOpen(event.currentTarget.open)}>
+      <summary><Icon name="chevron" class="turns" /><Icon name="brain" /><span class="fold-name">Thoughts</span><span class="cut faint">{open() ? "" : firstLine()}</span></summary>
+      <Show when={open()}><div class="thoughts"><Markdown text={props.text} /></div></Show>
+    </details>
+  );
+}
+
+function TurnEnd(props: { item: Of<"turn_end"> }): JSX.Element {
+  const session = useSession();
+  const took = (): string => duration(props.item.time - props.item.started);
+  const outcome = props.item.outcome;
+  return (
+    <Switch>
+      <Match when={outcome.type === "done"}>
+        <p class="turn-end"><Icon name="check" /> Worked {took()}<Show when={props.item.tools > 0}> · {props.item.tools} tool {props.item.tools === 1 ? "call" : "calls"}</Show></p>
+      </Match>
+      <Match when={outcome.type === "stopped" && outcome}>
+        {(stopped) => <p class="turn-end"><Icon name="stop" /> Stopped by {session.nameOf(stopped().by)} after {took()}</p>}
+      </Match>
+      <Match when={outcome.type === "failed" && outcome}>
+        {(failed) => <RowNote tone="bad" icon="alert"><strong>This turn failed.</strong> {failed().reason}</RowNote>}
+      </Match>
+    </Switch>
+  );
+}
+
+const FILE_WORDS = { created: "added", modified: "changed", removed: "removed" } as const;
+/** Paths that are named before the rest is only counted. */
+const FILES_NAMED = 6;
+
+function Files(props: { item: Of<"files"> }): JSX.Element {
+  const session = useSession();
+  const rest = (): number => Math.max(0, props.item.files.length - FILES_NAMED) + props.item.more;
+  return (
+    <div class="line files">
+      <Icon name="file" />
+      <span>
+        <Index each={props.item.files.slice(0, FILES_NAMED)}>
+          {(file) => (
+            <A class={`file-chip ${file().kind}`} href={`/s/${session.id}/changes#${encodeURIComponent(file().path)}`}>
+              <span class="hidden-words">{FILE_WORDS[file().kind]} </span>{file().path}
+            </A>
+          )}
+        </Index>
+        <Show when={rest() > 0}><span class="faint"> and {rest()} more</span></Show>
+      </span>
+    </div>
+  );
+}
+
+function Todo(props: { item: Of<"todo"> }): JSX.Element {
+  const done = (): number => props.item.items.filter((entry) => entry.status === "done").length;
+  const doing = (): string => props.item.items.find((entry) => entry.status === "in_progress")?.text ?? "";
+  return <Line icon="list" time={props.item.time}>To-do {done()}/{props.item.items.length}<Show when={doing()}> · {doing()}</Show></Line>;
+}
+
+const PHASE_WORDS = { absent: "Sandbox put away", preparing: "Preparing the sandbox", ready: "Sandbox ready", failed: "Sandbox failed" } as const;
+
+function Sandbox(props: { item: Of<"sandbox"> }): JSX.Element {
+  return (
+    <Show
+      when={props.item.phase !== "failed"}
+      fallback={<RowNote tone="bad" icon="box"><strong>The sandbox failed.</strong> {props.item.detail}</RowNote>}
+    >
+      <p class="line" title={props.item.detail}>
+        <Icon name="box" /><span>{PHASE_WORDS[props.item.phase]}<span class="faint"> · {props.item.detail}</span></span>
+        <Show when={props.item.duration_ms > 0}><span class="took">{duration(props.item.duration_ms)}</span></Show>
+      </p>
+    </Show>
+  );
+}
+
+function Pull(props: { item: Of<"pull"> }): JSX.Element {
+  const session = useSession();
+  const now = () => session.state()?.pull_requests.find((pull) => pull.number === props.item.number);
+  return (
+    <A class="pull-card" href={`/s/${session.id}/pull-request`}>
+      <Icon name={now()?.status === "merged" ? "merge" : "pull"} />
+      <span class="pull-card-words">
+        <strong class="cut">{props.item.title} <span class="faint">#{props.item.number}</span></strong>
+        <span class="muted">opened by {session.nameOf(props.item.author)}</span>
+      </span>
+      <PullBadge status={now()?.status ?? "open"} />
+    </A>
+  );
+}
+
+const CHANGE_ICONS = { synchronized: "branch", reviewed: "message", merged: "merge", closed: "close", reopened: "repeat" } as const;
+
+function pullChange(change: PullRequestChange, nameOf: (user: string) => string): string {
+  switch (change.type) {
+    case "synchronized":
+      return `New commits (${change.head.slice(0, 8)}) in`;
+    case "reviewed":
+      return `${nameOf(change.by)} ${change.verdict === "approved" ? "approved" : change.verdict === "changes_requested" ? "asks for changes in" : "commented on"}`;
+    case "merged":
+      return `${nameOf(change.by)} merged`;
+    case "closed":
+      return `${nameOf(change.by)} closed`;
+    case "reopened":
+      return `${nameOf(change.by)} reopened`;
+  }
+}
