@@ -1,0 +1,56 @@
+//! What handlers can reach.
+
+use std::{ops::Deref, sync::Arc};
+
+use hangar_agent::Models;
+use hangar_forge::LocalForge;
+use hangar_protocol::{Refusal, UserId, api::SignInLink};
+use hangar_session::Sessions;
+
+use crate::{
+    config::Config,
+    gate::{Busy, KnownHosts},
+    people::{People, SignInRate},
+    stream::StreamPlaces,
+};
+
+/// Everything a handler may need. Cloning it is cheap.
+#[derive(Clone)]
+pub(crate) struct App(Arc<Parts>);
+
+/// The parts of [`App`].
+pub(crate) struct Parts {
+    pub(crate) config: Config,
+    /// The address people type, without a trailing slash.
+    pub(crate) url: String,
+    pub(crate) people: People,
+    pub(crate) forge: LocalForge,
+    pub(crate) models: Models,
+    pub(crate) sessions: Sessions,
+    pub(crate) known_hosts: KnownHosts,
+    pub(crate) busy: Busy,
+    pub(crate) sign_in_rate: SignInRate,
+    pub(crate) streams: StreamPlaces,
+}
+
+impl App {
+    /// Puts the parts together.
+    pub(crate) fn new(parts: Parts) -> Self {
+        Self(Arc::new(parts))
+    }
+
+    /// A one-time link by which this user signs in.
+    pub(crate) async fn sign_in_link(&self, user: &UserId) -> Result<SignInLink, Refusal> {
+        let made = self.people.new_sign_in_code(user, self.config.people.sign_in_link_minutes).await?;
+        // Behind `#`, the code is not sent when the page is fetched, and stands in nobody's log.
+        Ok(SignInLink { url: format!("{}/sign-in#{}", self.url, made.code.reveal()), expires_ms: made.expires_ms })
+    }
+}
+
+impl Deref for App {
+    type Target = Parts;
+
+    fn deref(&self) -> &Parts {
+        &self.0
+    }
+}

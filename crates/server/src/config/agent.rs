@@ -1,0 +1,88 @@
+//! Models that have no variable of their own.
+
+use hangar_agent::models::{ANTHROPIC_BASE_URL, OPENAI_BASE_URL};
+use serde::{Deserialize, Serialize};
+
+use super::{Secret, Shape, keys::section};
+
+section! {
+    /// `[[models]]`: a model behind any endpoint that speaks one of the two wires.
+    ModelConfig in "models" {
+        /// `provider/model`, as sessions name it. What stands behind the first `/` is the name the endpoint is asked for.
+        id: String = String::new(), Shape::Text;
+        /// How the endpoint is spoken to: Anthropic's Messages, or chat completions as OpenAI, Ollama, llama.cpp and vLLM have it.
+        wire: Wire = Wire::OpenAi, Shape::Choice(&["anthropic", "openai"]);
+        /// Where the endpoint is, e.g. `http://127.0.0.1:11434/v1` for Ollama.
+        base_url: String = String::new(), Shape::Text;
+        /// The key to send, where the endpoint wants one. Better in a file of its own: see `key_file`.
+        key: Option<Secret<String>> = None, Shape::Secret;
+        /// A file whose first line is the key.
+        key_file: Option<std::path::PathBuf> = None, Shape::Text;
+        /// What people should know about it; shown where models are chosen.
+        note: String = String::new(), Shape::Text;
+    }
+}
+
+/// How a model's endpoint is spoken to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Wire {
+    /// Anthropic's Messages API.
+    #[serde(rename = "anthropic")]
+    Anthropic,
+    /// OpenAI's chat completions API.
+    #[serde(rename = "openai")]
+    OpenAi,
+}
+
+/// A provider whose key people have in their environment.
+struct Provider {
+    name: &'static str,
+    wire: Wire,
+    key: &'static str,
+    base_url: &'static str,
+    base_url_default: &'static str,
+    model: &'static str,
+    models_default: &'static [&'static str],
+}
+
+/// The variables that bring models along: their names are the providers' own.
+const PROVIDERS: [Provider; 2] = [
+    Provider {
+        name: "anthropic",
+        wire: Wire::Anthropic,
+        key: "ANTHROPIC_API_KEY",
+        base_url: "ANTHROPIC_BASE_URL",
+        base_url_default: ANTHROPIC_BASE_URL,
+        model: "ANTHROPIC_MODEL",
+        models_default: &["claude-sonnet-4-5", "claude-opus-4-5", "claude-haiku-4-5"],
+    },
+    Provider {
+        name: "openai",
+        wire: Wire::OpenAi,
+        key: "OPENAI_API_KEY",
+        base_url: "OPENAI_BASE_URL",
+        base_url_default: OPENAI_BASE_URL,
+        model: "OPENAI_MODEL",
+        models_default: &["gpt-5.1", "gpt-5-mini"],
+    },
+];
+
+/// The models that the environment's variables bring along.
+pub(super) fn of_environment<'a>(variable: impl Fn(&str) -> Option<&'a str>) -> Vec<ModelConfig> {
+    let mut models = Vec::new();
+    for provider in &PROVIDERS {
+        let Some(key) = variable(provider.key) else { continue };
+        let named = variable(provider.model);
+        let names =
+            named.iter().copied().chain(provider.models_default.iter().copied().filter(|name| Some(*name) != named));
+        models.extend(names.map(|model| ModelConfig {
+            id: format!("{}/{model}", provider.name),
+            wire: provider.wire,
+            base_url: variable(provider.base_url).unwrap_or(provider.base_url_default).to_owned(),
+            key: Some(Secret::new(key.to_owned())),
+            key_file: None,
+            note: format!("With the key of {}.", provider.key),
+        }));
+    }
+    models
+}

@@ -1,0 +1,165 @@
+//! The table of keys, and the reference page that is written from it.
+
+use std::fmt::Write as _;
+
+use super::{Config, HttpConfig, LogConfig, ModelConfig, PeopleConfig};
+
+/// What a key's value looks like.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shape {
+    /// Any text.
+    Text,
+    /// A whole number of this unit.
+    Number(&'static str),
+    /// One of these words.
+    Choice(&'static [&'static str]),
+    /// Text that is never printed.
+    Secret,
+}
+
+/// A key of `hangar.toml`.
+#[derive(Clone, Copy, Debug)]
+pub struct Key {
+    /// The table it stands in; empty for the top of the file.
+    pub section: &'static str,
+    /// Its name there.
+    pub name: &'static str,
+    /// What it sets, as its doc comment says.
+    pub about: &'static str,
+    /// What its value looks like.
+    pub shape: Shape,
+}
+
+impl Key {
+    /// `section.name`.
+    #[must_use]
+    pub fn path(&self) -> String {
+        if self.section.is_empty() { self.name.to_owned() } else { format!("{}.{}", self.section, self.name) }
+    }
+
+    /// The variable that sets it too, e.g. `HANGAR_HTTP_PORT`. Entries of a list have none.
+    #[must_use]
+    pub fn variable(&self) -> Option<String> {
+        let listed = self.section == ModelConfig::SECTION;
+        (!listed).then(|| format!("HANGAR_{}", self.path().replace('.', "_").to_uppercase()))
+    }
+}
+
+/// Declares a table of `hangar.toml` as a struct, its defaults and its rows of [`keys`] in one place.
+macro_rules! section {
+    (
+        $(#[doc = $about:expr])*
+        $name:ident in $section:literal {
+            $( $(#[doc = $doc:expr])* $field:ident: $type:ty = $default:expr, $shape:expr; )*
+        }
+    ) => {
+        $(#[doc = $about])*
+        #[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
+        #[serde(deny_unknown_fields, default)]
+        pub struct $name {
+            $( $(#[doc = $doc])* pub $field: $type, )*
+        }
+
+        impl Default for $name {
+            fn default() -> Self {
+                Self { $( $field: $default, )* }
+            }
+        }
+
+        impl $name {
+            /// The table's name in `hangar.toml`.
+            pub(crate) const SECTION: &'static str = $section;
+            /// What may stand in it.
+            pub(crate) const KEYS: &'static [$crate::config::Key] = &[
+                $( $crate::config::Key {
+                    section: $section,
+                    name: stringify!($field),
+                    about: concat!($($doc),*),
+                    shape: $shape,
+                }, )*
+            ];
+        }
+    };
+}
+pub(super) use section;
+
+/// The keys at the top of the file. Their doc comments stand in [`Config`].
+const TOP: [Key; 3] = [
+    Key {
+        section: "",
+        name: "data",
+        about: " The directory that holds everything: people, sessions, repositories, images. Only one server may use it at a time.",
+        shape: Shape::Text,
+    },
+    Key {
+        section: "",
+        name: "default_model",
+        about: " `provider/model` that new sessions use unless they say otherwise; empty for the first that is there.",
+        shape: Shape::Text,
+    },
+    Key {
+        section: "",
+        name: "scripted_transcript",
+        about: " A transcript for the scripted model, which is no model; without it the one of the demo. It is offered where no other model is, or where this is set.",
+        shape: Shape::Text,
+    },
+];
+
+/// Every key there is.
+pub fn keys() -> impl Iterator<Item = &'static Key> {
+    TOP.iter().chain(HttpConfig::KEYS).chain(PeopleConfig::KEYS).chain(LogConfig::KEYS).chain(ModelConfig::KEYS)
+}
+
+/// The tables of `hangar.toml`, as the reference names them.
+const TABLES: [(&str, &str, &str); 5] = [
+    ("", "At the top", "These stand before the first table."),
+    (HttpConfig::SECTION, "`[http]`", "Where and how the server listens."),
+    (PeopleConfig::SECTION, "`[people]`", "The first person, and how long people stay signed in."),
+    (LogConfig::SECTION, "`[log]`", "What is logged to standard error, and how."),
+    (
+        ModelConfig::SECTION,
+        "`[[models]]`",
+        "One table for each model. `ANTHROPIC_API_KEY` and `OPENAI_API_KEY` (with `ANTHROPIC_BASE_URL` and `OPENAI_BASE_URL`) need none: \
+         their models are there when the variable is set, and `ANTHROPIC_MODEL` or `OPENAI_MODEL` names another one.",
+    ),
+];
+
+/// The part of `docs/configuration.md` that lists the keys, written from the table.
+#[must_use]
+pub fn reference() -> String {
+    let defaults = serde_json::to_value(Config::in_directory("…".into())).unwrap_or_default();
+    let model = serde_json::to_value(ModelConfig::default()).unwrap_or_default();
+    let mut page = String::new();
+    for (section, title, about) in TABLES {
+        // Writing to a String cannot fail.
+        let _ = write!(
+            page,
+            "## {title}\n\n{about}\n\n| key | default | value | what it sets |\n| --- | --- | --- | --- |\n"
+        );
+        for key in keys().filter(|key| key.section == section) {
+            let default = if section == ModelConfig::SECTION { model.get(key.name) } else { at(&defaults, key) };
+            let shown = match (key.name, default) {
+                ("data", _) => "see above".to_owned(),
+                (_, None | Some(serde_json::Value::Null)) => "none".to_owned(),
+                (_, Some(value)) => format!("`{value}`"),
+            };
+            let _ = writeln!(page, "| `{}` | {shown} | {} | {} |", key.name, shape(key.shape), key.about.trim());
+        }
+        page.push('\n');
+    }
+    page
+}
+
+fn at<'a>(defaults: &'a serde_json::Value, key: &Key) -> Option<&'a serde_json::Value> {
+    let table = if key.section.is_empty() { Some(defaults) } else { defaults.get(key.section) };
+    table.and_then(|table| table.get(key.name))
+}
+
+fn shape(shape: Shape) -> String {
+    match shape {
+        Shape::Text => "text".to_owned(),
+        Shape::Number(unit) => format!("number ({unit})"),
+        Shape::Choice(words) => words.iter().map(|word| format!("`{word}`")).collect::<Vec<_>>().join(", "),
+        Shape::Secret => "text, never printed".to_owned(),
+    }
+}

@@ -1,0 +1,60 @@
+//! What an operator can set: `hangar.toml`, `HANGAR_*` variables and flags of `hangar up`, in this order of weight.
+//!
+//! Every key is declared once, in a `section!`: its doc comment is its entry in `docs/configuration.md` (a test compares),
+//! its default is the documented one, and what is not declared is refused by name.
+
+mod agent;
+mod http;
+mod keys;
+mod load;
+mod log;
+mod people;
+mod secret;
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+pub use agent::{ModelConfig, Wire};
+pub use http::{HttpConfig, PublicUrl};
+pub use keys::{Key, Shape, keys, reference};
+pub use load::ConfigSources;
+pub use log::{LogConfig, LogFormat};
+pub use people::PeopleConfig;
+pub use secret::Secret;
+
+/// Everything that can be set, with its defaults. Printing it (`Debug` or serialized) shows no secret.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// The directory that holds everything: people, sessions, repositories, images. Only one server may use it at a time.
+    pub data: PathBuf,
+    /// `provider/model` that new sessions use unless they say otherwise; empty for the first that is there.
+    pub default_model: String,
+    /// A transcript for the scripted model, which is no model; without it the one of the demo. It is offered where no other model is, or where this is set.
+    pub scripted_transcript: Option<PathBuf>,
+    /// Where and how the server listens.
+    pub http: HttpConfig,
+    /// The first person, and how long they stay signed in.
+    pub people: PeopleConfig,
+    /// What is logged, and how.
+    pub log: LogConfig,
+    /// Models beyond those of `ANTHROPIC_API_KEY` and `OPENAI_API_KEY`: any endpoint that speaks one of the two wires.
+    pub models: Vec<ModelConfig>,
+}
+
+impl Config {
+    /// The defaults, with everything under `data`.
+    #[must_use]
+    pub fn in_directory(data: PathBuf) -> Self {
+        Self {
+            data,
+            default_model: String::new(),
+            scripted_transcript: None,
+            http: HttpConfig::default(),
+            people: PeopleConfig::default(),
+            log: LogConfig::default(),
+            models: Vec::new(),
+        }
+    }
+}

@@ -1,0 +1,31 @@
+//! hangar's server: one port that carries the API, the forge and the web app.
+//!
+//! [`Config`] is what an operator can set; [`serve`] puts the parts together and listens; [`routes`](routes::api_description) is the list of
+//! every address it answers. Handlers translate HTTP into calls of `hangar-session`, `hangar-forge` and [`people`] and know no rule of
+//! their own beyond who may ask.
+//!
+//! Architecture invariants: only this crate knows HTTP. A request goes through the same gates in the same order: name of the host, who
+//! asks, how much at once; a route is behind them unless `routes.rs` says otherwise. No secret is kept in clear: codes,
+//! cookies and tokens are stored as hashes.
+
+mod accept;
+mod answer;
+mod app;
+pub mod config;
+mod data_dir;
+mod doorkeeper;
+mod extract;
+mod gate;
+mod logs;
+mod models;
+mod openapi;
+mod people;
+mod routes;
+mod serve;
+mod stream;
+mod web;
+
+pub use config::{Config, ConfigSources, Secret};
+pub use logs::start_logging;
+pub use routes::api_description;
+pub use serve::{Server, serve};

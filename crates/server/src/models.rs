@@ -1,0 +1,103 @@
+//! Which models this server has: those whose keys are in the environment, those of `[[models]]`, and without any of them the
+//! scripted one, which says of itself that it is no model.
+
+use hangar_agent::{
+    Models,
+    models::{ModelConfig as AgentModel, ProviderKind, Secret as AgentSecret},
+};
+use hangar_protocol::{Refusal, RefusalCode};
+
+use crate::config::{Config, ModelConfig, Secret, Wire};
+use hangar_agent::scripted::{self, Transcript};
+use tokio::net::TcpListener;
+use tokio_util::task::AbortOnDropHandle;
+
+/// The models, and what plays the scripted one.
+pub(crate) struct Catalogue {
+    pub(crate) models: Models,
+    /// Ends with the server.
+    pub(crate) player: Option<AbortOnDropHandle<()>>,
+}
+
+/// Makes every configured model ready to be asked.
+///
+/// # Errors
+/// When an entry cannot be used; the refusal names it.
+pub(crate) async fn catalogue(config: &Config) -> Result<Catalogue, Refusal> {
+    let mut all = config.models.iter().map(configured).collect::<Result<Vec<_>, _>>()?;
+    let mut player = None;
+    if all.is_empty() || config.scripted_transcript.is_some() {
+        let (scripted, playing) = scripted_model(config).await?;
+        all.push(scripted);
+        player = Some(playing);
+        tracing::warn!("the scripted model is offered: it plays a prepared transcript and is no model");
+    }
+    if !config.default_model.is_empty() {
+        let place = all.iter().position(|model| format!("{}/{}", model.provider, model.model) == config.default_model);
+        let Some(place) = place else { return Err(no_default(config, &all)) };
+        all[..=place].rotate_right(1);
+    }
+    let models = Models::new(all).map_err(|fault| Refusal::new(RefusalCode::BadRequest, format!("{fault}."), ""))?;
+    Ok(Catalogue { models, player })
+}
+
+fn no_default(config: &Config, all: &[AgentModel]) -> Refusal {
+    let known: Vec<String> = all.iter().map(|model| format!("{}/{}", model.provider, model.model)).collect();
+    Refusal::new(
+        RefusalCode::BadRequest,
+        format!("default_model is {}, and there is no such model.", config.default_model),
+        format!("There are: {}.", known.join(", ")),
+    )
+}
+
+fn configured(config: &ModelConfig) -> Result<AgentModel, Refusal> {
+    let (provider, model) = config.id.split_once('/').unwrap_or_default();
+    let kind = match config.wire {
+        Wire::Anthropic => ProviderKind::Anthropic,
+        Wire::OpenAi => ProviderKind::OpenAi,
+    };
+    let key = key_of(config)?.map(|key| AgentSecret::new(key.reveal().clone()));
+    let mut made = AgentModel::new(provider, model, kind, &config.base_url, key);
+    made.note.clone_from(&config.note);
+    Ok(made)
+}
+
+fn key_of(config: &ModelConfig) -> Result<Option<Secret<String>>, Refusal> {
+    let Some(file) = &config.key_file else { return Ok(config.key.clone()) };
+    let text = std::fs::read_to_string(file).map_err(|error| {
+        Refusal::new(
+            RefusalCode::BadRequest,
+            format!("models.key_file of {} ({}) cannot be read: {error}.", config.id, file.display()),
+            "Name a file that this user may read.",
+        )
+    })?;
+    Ok(text.lines().next().map(str::trim).filter(|key| !key.is_empty()).map(|key| Secret::new(key.to_owned())))
+}
+
+/// The scripted model, playing on a port of loopback that only this machine reaches.
+async fn scripted_model(config: &Config) -> Result<(AgentModel, AbortOnDropHandle<()>), Refusal> {
+    let (name, transcript) = match &config.scripted_transcript {
+        None => ("demo".to_owned(), Transcript::demo()),
+        Some(file) => {
+            let text = std::fs::read_to_string(file).map_err(|error| {
+                let message = format!("scripted_transcript {} cannot be read: {error}.", file.display());
+                Refusal::new(RefusalCode::BadRequest, message, "Name a transcript this user may read.")
+            })?;
+            let name = file.file_stem().map(|stem| stem.to_string_lossy().into_owned());
+            (name.unwrap_or_else(|| "transcript".to_owned()), Transcript::parse(&text))
+        }
+    };
+    let transcript =
+        transcript.map_err(|fault| Refusal::new(RefusalCode::BadRequest, format!("{fault}."), "Mend it."))?;
+    let unplayable = |error: std::io::Error| {
+        Refusal::new(RefusalCode::Unavailable, format!("The scripted model cannot listen on loopback: {error}."), "")
+    };
+    let listener = TcpListener::bind(("127.0.0.1", 0)).await.map_err(unplayable)?;
+    let address = listener.local_addr().map_err(unplayable)?;
+    let playing = tokio::spawn(async move {
+        if let Err(error) = scripted::serve(transcript, listener).await {
+            tracing::error!(%error, "the scripted model ended");
+        }
+    });
+    Ok((AgentModel::scripted(&name, &format!("http://{address}")), AbortOnDropHandle::new(playing)))
+}

@@ -1,0 +1,122 @@
+//! Every address the server answers, in one list. The method and path stand above each handler; the OpenAPI document is
+//! made from the same list, so that neither can know a route which the other does not.
+
+mod diff;
+mod events;
+mod health;
+mod me;
+mod models;
+mod prompts;
+mod pull_request;
+mod pull_request_page;
+mod repos;
+mod sessions;
+mod sign_in;
+mod tokens;
+mod users;
+
+use axum::{
+    Router,
+    extract::DefaultBodyLimit,
+    http::{Method, StatusCode, Uri},
+    middleware::from_fn,
+    middleware::from_fn_with_state,
+    response::{IntoResponse as _, Response},
+};
+use hangar_protocol::{Refusal, RefusalCode};
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+use crate::{
+    answer::{Refused, with_status},
+    app::App,
+    gate, openapi, stream, web,
+};
+
+/// Everybody may ask these.
+fn open() -> OpenApiRouter<App> {
+    OpenApiRouter::with_openapi(openapi::blank())
+        .routes(routes!(health::healthz)) //                     GET    /healthz
+        .routes(routes!(sign_in::sign_in)) //                    POST   /api/v1/sign-in
+        .routes(routes!(openapi::description)) //                GET    /api/v1/openapi.json
+}
+
+/// Signed-in people may ask these; each is answered within `http.request_timeout_s`.
+fn quick() -> OpenApiRouter<App> {
+    OpenApiRouter::default()
+        .routes(routes!(me::who_am_i)) //                        GET    /api/v1/me
+        .routes(routes!(sign_in::sign_out)) //                   POST   /api/v1/sign-out
+        .routes(routes!(users::list_users, users::add_user)) //  GET, POST /api/v1/users
+        .routes(routes!(users::new_sign_in_link)) //             POST   /api/v1/users/{user}/sign-in-link
+        .routes(routes!(tokens::list_tokens, tokens::create_token)) // GET, POST /api/v1/tokens
+        .routes(routes!(tokens::delete_token)) //                DELETE /api/v1/tokens/{id}
+        .routes(routes!(models::list_models)) //                 GET    /api/v1/models
+        .routes(routes!(sessions::list_sessions, sessions::begin_session)) // GET, POST /api/v1/sessions
+        .routes(routes!(sessions::session_state, sessions::rename_session)) // GET, PATCH /api/v1/sessions/{id}
+        .routes(routes!(events::session_events)) //              GET    /api/v1/sessions/{id}/events
+        .routes(routes!(events::session_blob)) //                GET    /api/v1/sessions/{id}/blobs/{sha256}
+        .routes(routes!(prompts::add_prompt)) //                 POST   /api/v1/sessions/{id}/prompts
+        .routes(routes!(prompts::cancel_prompt)) //              DELETE /api/v1/sessions/{id}/prompts/{prompt}
+        .routes(routes!(prompts::stop_turn)) //                  POST   /api/v1/sessions/{id}/stop
+        .routes(routes!(diff::session_diff)) //                  GET    /api/v1/sessions/{id}/diff
+        .routes(routes!(pull_request::review_pull_request)) //   POST   /api/v1/sessions/{id}/pull-request/reviews
+}
+
+/// Signed-in people may ask these; git works for them and has time limits of its own.
+fn slow() -> OpenApiRouter<App> {
+    OpenApiRouter::default()
+        .routes(routes!(repos::list_repos, repos::add_repo)) //  GET, POST /api/v1/repos
+        .routes(routes!(pull_request::open_pull_request, pull_request::show_pull_request)) // POST, GET /api/v1/sessions/{id}/pull-request
+        .routes(routes!(pull_request::merge_pull_request)) //    POST   /api/v1/sessions/{id}/pull-request/merge
+}
+
+/// Signed-in people may ask this; it ends when they leave.
+fn streams() -> OpenApiRouter<App> {
+    OpenApiRouter::default().routes(routes!(stream::follow_session)) // GET /api/v1/sessions/{id}/stream
+}
+
+/// All of it: the API, the forge's two faces, the web app.
+pub(crate) fn router(app: &App, forge: Router) -> Router {
+    let body_max = app.config.http.body_bytes_max as usize;
+    let in_time = from_fn_with_state(app.clone(), gate::in_time);
+    let one_of_many = from_fn_with_state(app.clone(), gate::one_of_many);
+    let known_person = from_fn_with_state(app.clone(), gate::known_person);
+    let answered_soon = quick().route_layer(in_time.clone()).merge(slow());
+    let guarded = answered_soon.route_layer(one_of_many).merge(streams()).route_layer(known_person);
+    let (api, described) = open().route_layer(in_time).merge(guarded).split_for_parts();
+    api.layer(axum::Extension(openapi::finish(described)))
+        .layer(DefaultBodyLimit::max(body_max))
+        .with_state(app.clone())
+        .route("/api/{*rest}", axum::routing::any(no_such_route))
+        .merge(forge)
+        .fallback(web::page)
+        .method_not_allowed_fallback(no_such_method)
+        .layer(from_fn_with_state(app.clone(), gate::known_host))
+        .layer(from_fn(gate::guard_answer))
+        .layer(from_fn(gate::log_request))
+}
+
+/// The API's own description, for the test that asks every route as a stranger and for `docs/api.md`.
+#[must_use]
+pub fn api_description() -> utoipa::openapi::OpenApi {
+    let all = open().merge(quick()).merge(slow()).merge(streams());
+    openapi::finish(all.into_openapi())
+}
+
+async fn no_such_route(uri: Uri) -> Response {
+    let shown = hangar_protocol::limits::clip(uri.path(), 200);
+    Refused::new(
+        RefusalCode::NotFound,
+        format!("There is no {shown} here."),
+        "/api/v1/openapi.json lists what there is.",
+    )
+    .into_response()
+}
+
+async fn no_such_method(method: Method) -> Response {
+    let refusal = Refusal::new(
+        RefusalCode::BadRequest,
+        format!("This address does not answer {method}."),
+        "The Allow header names what it answers.",
+    );
+    with_status(StatusCode::METHOD_NOT_ALLOWED, refusal)
+}

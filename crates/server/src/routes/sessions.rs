@@ -1,0 +1,130 @@
+//! Begin, list, look at, rename.
+
+use axum::{Json, extract::State, http::StatusCode};
+use hangar_forge::BranchName;
+use hangar_protocol::{
+    Command, Refusal, RefusalCode, SessionId, SessionState,
+    api::{NewSession, RepoTarget, SessionPatch, SessionSummary},
+    limits,
+};
+use rand::seq::IndexedRandom as _;
+
+use super::repos::forge_path;
+use crate::{
+    answer::Answer,
+    app::App,
+    extract::{Named, Sent},
+    gate::Asking,
+};
+
+/// Letters of a session's id. Without those that are easily misread.
+const ID_LETTERS: &[u8] = b"23456789abcdefghjkmnpqrstuvwxyz";
+/// Length of a session's id: about 59 random bits.
+const ID_CHARS: usize = 12;
+/// How much of the first prompt becomes the title, in characters.
+const TITLE_FROM_PROMPT_CHARS: usize = 80;
+
+/// The sessions of this server, newest first.
+#[utoipa::path(get, path = "/api/v1/sessions", tag = "sessions", responses((status = 200, body = Vec<SessionSummary>)))]
+pub(crate) async fn list_sessions(State(app): State<App>) -> Answer<Json<Vec<SessionSummary>>> {
+    Ok(Json(app.sessions.list().await?))
+}
+
+/// Begins a session, most often with its first prompt. When it is answered, the prompt is on disk.
+#[utoipa::path(
+    post, path = "/api/v1/sessions", tag = "sessions", request_body = NewSession,
+    responses((status = 201, body = SessionSummary))
+)]
+pub(crate) async fn begin_session(
+    State(app): State<App>,
+    asking: Asking,
+    Sent(new): Sent<NewSession>,
+) -> Answer<(StatusCode, Json<SessionSummary>)> {
+    let target = resolve(&app, &new).await?;
+    let state = app.sessions.create(target, asking.account.person.clone(), new.prompt).await?;
+    Ok((StatusCode::CREATED, Json(summary(&state))))
+}
+
+/// What is true of a session now: the fold of its log.
+#[utoipa::path(
+    get, path = "/api/v1/sessions/{id}", tag = "sessions", params(("id" = SessionId, Path)),
+    responses((status = 200, body = SessionState))
+)]
+pub(crate) async fn session_state(State(app): State<App>, Named(id): Named<SessionId>) -> Answer<Json<SessionState>> {
+    Ok(Json(app.sessions.state(&id).await?))
+}
+
+/// Gives a session another title.
+#[utoipa::path(
+    patch, path = "/api/v1/sessions/{id}", tag = "sessions", params(("id" = SessionId, Path)), request_body = SessionPatch,
+    responses((status = 200, body = SessionSummary))
+)]
+pub(crate) async fn rename_session(
+    State(app): State<App>,
+    asking: Asking,
+    Named(id): Named<SessionId>,
+    Sent(SessionPatch { title }): Sent<SessionPatch>,
+) -> Answer<Json<SessionSummary>> {
+    app.sessions.command(&id, asking.wants(Command::Rename { title })).await?;
+    Ok(Json(summary(&app.sessions.state(&id).await?)))
+}
+
+/// Looks up what the wish names: the repository, where its branch stands, the model.
+async fn resolve(app: &App, new: &NewSession) -> Answer<RepoTarget> {
+    let path = forge_path(&new.repo)?;
+    let repo = app.forge.repo(&path).await?;
+    let base: BranchName = match &new.base_branch {
+        Some(branch) => branch.parse().map_err(|error| {
+            Refusal::new(RefusalCode::BadRequest, format!("{error}."), "Name a branch of the repository.")
+        })?,
+        None => repo.default_branch.clone(),
+    };
+    let commit = app.forge.branch_tip(&repo.path, &base).await?;
+    let model = match &new.model {
+        Some(id) => app.models.find(id).map(|model| model.id.clone()).ok_or_else(|| no_model(id))?,
+        None => app.models.default_id().to_owned(),
+    };
+    let session = new_id()?;
+    let title = new.prompt.as_ref().and_then(|prompt| first_words(&prompt.text));
+    Ok(RepoTarget {
+        branch: format!("hangar/{session}"),
+        session,
+        repo: repo.path.to_string().parse()?,
+        base_branch: base.to_string(),
+        base_commit: commit.to_string(),
+        model,
+        title: title.unwrap_or_else(|| format!("Work on {}", repo.path)),
+    })
+}
+
+fn no_model(id: &str) -> Refusal {
+    let message = format!("There is no model {:?}.", limits::clip(id, 80));
+    Refusal::new(RefusalCode::NotFound, message, "`GET /api/v1/models` lists those there are.")
+}
+
+fn new_id() -> Result<SessionId, Refusal> {
+    let mut random = rand::rng();
+    let letters = (0..ID_CHARS).filter_map(|_| ID_LETTERS.choose(&mut random).copied());
+    letters.map(char::from).collect::<String>().parse()
+}
+
+/// The first line with words in it, cut to a title's length.
+fn first_words(prompt: &str) -> Option<String> {
+    let line = prompt.lines().map(str::trim).find(|line| !line.is_empty())?;
+    let plain: String = line.chars().filter(|c| !c.is_control()).collect();
+    Some(limits::clip(&plain, TITLE_FROM_PROMPT_CHARS))
+}
+
+/// A state as lists show it.
+fn summary(state: &SessionState) -> SessionSummary {
+    SessionSummary {
+        id: state.id.clone(),
+        repo: state.repo.clone(),
+        title: state.title.clone(),
+        owner: state.owner.clone(),
+        status: state.status,
+        created_ms: state.created_ms,
+        updated_ms: state.updated_ms,
+        pull_request: state.pull_requests.last().cloned(),
+    }
+}

@@ -1,0 +1,213 @@
+//! Puts the parts together and listens.
+
+use std::{
+    io,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    sync::Arc,
+};
+
+use hangar_forge::{ForgeConfig, LocalForge, http::Faces};
+use hangar_protocol::{Refusal, RefusalCode, UserId, api::SignInLink};
+use hangar_sandbox::{Engine, EngineConfig};
+use hangar_session::{Ports, Sessions};
+use hangar_store::Writers;
+use tokio::{net::TcpListener, task::JoinHandle};
+use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
+
+use crate::{
+    accept,
+    answer::forge_refusal,
+    app::{App, Parts},
+    config::{Config, HttpConfig, Secret},
+    data_dir::DataDir,
+    doorkeeper::Door,
+    gate::{Busy, KnownHosts},
+    models::{self, Catalogue},
+    people::{People, SignInRate, first_owner},
+    routes,
+    stream::StreamPlaces,
+};
+
+/// A server that listens. Dropping it leaves it running; [`Server::shut_down`] ends it in order.
+#[must_use]
+pub struct Server {
+    app: App,
+    address: SocketAddr,
+    owner: UserId,
+    first_link: Option<SignInLink>,
+    stop: CancellationToken,
+    listening: JoinHandle<()>,
+    // Plays until everything that asks it has ended.
+    player: Option<AbortOnDropHandle<()>>,
+    // Held until everything that uses the directory has ended.
+    data: DataDir,
+}
+
+/// Starts everything: API, web app, forge, sandboxes, sessions. When this answers, the server listens.
+///
+/// # Errors
+/// A refusal that says what is in the way (port in use, directory in use or not writable, disk full, a kernel feature missing) and what to
+/// do about it. Nothing is left running.
+pub async fn serve(config: Config) -> Result<Server, Refusal> {
+    let data = DataDir::open(&config.data).await?;
+    let listener = listen(&config.http).await?;
+    let address = listener.local_addr().map_err(|error| no_port(&config.http, &error))?;
+    let url = address_of(&config.http, address);
+    let writers = Writers::start().map_err(|error| {
+        Refusal::new(
+            RefusalCode::Unavailable,
+            format!("No thread can be started: {error}."),
+            "Raise the limit on threads.",
+        )
+    })?;
+    let people = People::open(&writers, &data.database()).await?;
+    let login = std::env::var("USER").ok();
+    let wish = first_owner(&config.people, login.as_deref())?;
+    let first = people.add_first(wish).await?;
+    let owner = people.first_owner().await?.person.user;
+    let forge_config = ForgeConfig { data_dir: data.forge(), limits: hangar_forge::Limits::default() };
+    let forge = LocalForge::open(forge_config).await.map_err(|error| forge_refusal(&error))?;
+    let Catalogue { models, player } = models::catalogue(&config).await?;
+    let engine =
+        Engine::new(EngineConfig::new(data.run().join("sandboxes"))).await.map_err(|error| no_sandboxes(&error))?;
+    let door = Door(people.clone());
+    let ports = Ports {
+        sessions_dir: data.sessions(),
+        images_dir: data.images(),
+        engine,
+        forge: forge.clone(),
+        models: models.clone(),
+        people: Box::new(door.clone()),
+    };
+    let sessions = Sessions::open(ports).await.map_err(|error| {
+        Refusal::new(
+            RefusalCode::Unavailable,
+            format!("{error}."),
+            "Look whether the disk is full or the directory is not writable.",
+        )
+    })?;
+    let faces = Faces { forge: forge.clone(), door: Arc::new(door), base_url: url.clone() };
+    let app = App::new(Parts {
+        url,
+        people,
+        forge,
+        models,
+        sessions,
+        known_hosts: KnownHosts::new(&config.http),
+        busy: Busy::new(&config.http),
+        sign_in_rate: SignInRate::new(config.people.sign_in_attempts_per_minute),
+        streams: StreamPlaces::new(config.http.streams_per_person_max),
+        config,
+    });
+    let first_link = match first {
+        Some(account) => Some(app.sign_in_link(&account.person.user).await?),
+        None => None,
+    };
+    let stop = CancellationToken::new();
+    let router = routes::router(&app, hangar_forge::http::router(faces));
+    let listening = tokio::spawn(accept::serve(listener, router, stop.clone()));
+    tracing::info!(url = app.url, data = %app.config.data.display(), "hangar listens");
+    Ok(Server { app, address, owner, first_link, stop, listening, player, data })
+}
+
+impl Server {
+    /// Where it listens, with the port it got where `http.port` is 0.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The address people type, without a trailing slash.
+    #[must_use]
+    pub fn url(&self) -> &str {
+        &self.app.url
+    }
+
+    /// The owner who has been here longest.
+    #[must_use]
+    pub fn owner(&self) -> &UserId {
+        &self.owner
+    }
+
+    /// The owner's one-time sign-in link, where this was the first start.
+    #[must_use]
+    pub fn first_link(&self) -> Option<&SignInLink> {
+        self.first_link.as_ref()
+    }
+
+    /// A new one-time sign-in link for the owner.
+    ///
+    /// # Errors
+    /// When the database cannot be written.
+    pub async fn owner_link(&self) -> Result<SignInLink, Refusal> {
+        self.app.sign_in_link(&self.owner).await
+    }
+
+    /// A personal access token for the owner in place of every other with this label: for the command line of the person
+    /// who started the server.
+    ///
+    /// # Errors
+    /// When the database cannot be written.
+    pub async fn owner_token(&self, label: &str) -> Result<Secret<String>, Refusal> {
+        let owner = self.app.people.user(&self.owner).await?;
+        Ok(self.app.people.replace_token(owner.id, label).await?.secret)
+    }
+
+    /// Ends in order: running turns are put aside for the next start, streams say goodbye, open requests are answered.
+    pub async fn shut_down(self) {
+        self.stop.cancel();
+        self.app.sessions.shut_down().await;
+        self.app.streams.empty().await;
+        if let Err(error) = self.listening.await {
+            tracing::error!(%error, "the listener ended badly");
+        }
+        drop(self.player);
+        drop(self.data);
+    }
+}
+
+async fn listen(config: &HttpConfig) -> Result<TcpListener, Refusal> {
+    TcpListener::bind((config.host, config.port)).await.map_err(|error| no_port(config, &error))
+}
+
+fn no_port(config: &HttpConfig, error: &io::Error) -> Refusal {
+    let (host, port) = (config.host, config.port);
+    match error.kind() {
+        io::ErrorKind::AddrInUse => Refusal::new(
+            RefusalCode::Conflict,
+            format!("Port {port} of {host} is in use."),
+            "Stop what uses it, or choose another with --port (0 takes a free one) or http.port in hangar.toml.",
+        ),
+        io::ErrorKind::PermissionDenied => Refusal::new(
+            RefusalCode::Forbidden,
+            format!("This user may not listen on port {port}."),
+            "Choose a port above 1023 with --port, and let a proxy forward to it.",
+        ),
+        _ => Refusal::new(
+            RefusalCode::Unavailable,
+            format!("Port {port} of {host} cannot be listened on: {error}."),
+            "Look at http.host and http.port in hangar.toml.",
+        ),
+    }
+}
+
+/// The address people type: the configured one, else the one listened on, with a name a browser can reach.
+fn address_of(config: &HttpConfig, address: SocketAddr) -> String {
+    if let Some(url) = &config.public_url {
+        return url.to_string();
+    }
+    let ip = match address.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
+        IpAddr::V6(ip) if ip.is_unspecified() => IpAddr::V6(Ipv6Addr::LOCALHOST),
+        ip @ (IpAddr::V4(_) | IpAddr::V6(_)) => ip,
+    };
+    format!("http://{}", SocketAddr::new(ip, address.port()))
+}
+
+fn no_sandboxes(error: &hangar_sandbox::Error) -> Refusal {
+    Refusal::new(
+        RefusalCode::Unavailable,
+        format!("Sandboxes cannot be made: {error}."),
+        "`hangar doctor` says what is missing.",
+    )
+}
