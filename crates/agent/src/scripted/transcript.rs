@@ -62,6 +62,9 @@ pub(super) struct Line {
     /// What is said instead when `after` does not hold. It ends the script.
     #[serde(default)]
     otherwise: Option<String>,
+    /// When the results of this line's own calls hold these words, the line is said once more.
+    #[serde(default)]
+    repeat_when: Option<String>,
     /// Pieces of the results of the calls before, to stand for `${name}` from here on.
     #[serde(default)]
     capture: BTreeMap<String, Between>,
@@ -163,15 +166,15 @@ impl Transcript {
         let wish = history.wish.to_lowercase();
         let fits = |script: &&Script| script.wish.as_ref().is_none_or(|words| wish.contains(&words.to_lowercase()));
         let script = self.scripts.iter().find(fits);
-        let place = history.results.len();
-        let Some((script, line)) = script.and_then(|script| Some((script, script.replies.get(place)?))) else {
-            return self.saying(NO_LINE);
-        };
-        let before = place.checked_sub(1).and_then(|last| history.results.get(last)).map_or("", String::as_str);
+        let Some(script) = script else { return self.saying(NO_LINE) };
+        let heard = script.heard(&history.results);
+        let place = heard.len();
+        let Some(line) = script.replies.get(place) else { return self.saying(NO_LINE) };
+        let before = heard.last().map_or("", |last| last.as_str());
         if line.after.as_ref().is_some_and(|words| !before.contains(words.as_str())) {
             return self.saying(line.otherwise.as_deref().unwrap_or(NO_LINE));
         }
-        let captured = captures(&script.replies[..=place], &history.results);
+        let captured = captures(&script.replies[..=place], &heard);
         Chosen { line: line.filled(&captured), pace: self.pace, faults: &line.faults }
     }
 
@@ -181,7 +184,7 @@ impl Transcript {
 }
 
 /// What the lines so far have captured, each from the results before it.
-fn captures(lines: &[Line], results: &[String]) -> BTreeMap<String, String> {
+fn captures(lines: &[Line], results: &[&String]) -> BTreeMap<String, String> {
     let mut captured = BTreeMap::new();
     for (line, before) in lines.iter().skip(1).zip(results) {
         for (name, Between { from, to }) in &line.capture {
@@ -192,6 +195,21 @@ fn captures(lines: &[Line], results: &[String]) -> BTreeMap<String, String> {
         }
     }
     captured
+}
+
+impl Script {
+    /// The results of the lines so far, without those of lines that are said once more.
+    fn heard<'a>(&self, results: &'a [String]) -> Vec<&'a String> {
+        let mut heard = Vec::new();
+        for result in results {
+            let line: Option<&Line> = self.replies.get(heard.len());
+            let words = line.and_then(|line| line.repeat_when.as_ref());
+            if !words.is_some_and(|words| result.contains(words.as_str())) {
+                heard.push(result);
+            }
+        }
+        heard
+    }
 }
 
 impl Line {

@@ -1,0 +1,186 @@
+//! A session's log in memory, as a turn writes it.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Mutex, MutexGuard},
+};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use hangar_agent::{Conversation, Tell, TurnOver, TurnSink};
+use hangar_protocol::{
+    CallId, Cause, Event, EventBody, Seq, TurnId,
+    api::OpenPullRequest,
+    event::{BlobRef, TurnOutcome},
+    frame::TextChannel,
+    state::{PullRequestState, PullRequestStatus},
+};
+use sha2::{Digest, Sha256};
+use tokio::sync::watch;
+
+#[derive(Default)]
+pub(crate) struct Log {
+    inner: Mutex<Inner>,
+    /// Told of every change: `Log::until` waits on it.
+    changed: watch::Sender<()>,
+}
+
+#[derive(Default)]
+struct Inner {
+    events: Vec<Event>,
+    /// After so many events nothing more is written, as if the server were gone.
+    room: Option<usize>,
+    blobs: BTreeMap<String, Bytes>,
+    /// Text shown of each block, and how often it was taken back.
+    shown: BTreeMap<(u32, u32), String>,
+    resets: u32,
+    output: BTreeMap<String, String>,
+    requests: Vec<OpenPullRequest>,
+}
+
+impl Log {
+    pub(crate) fn of(events: Vec<Event>, blobs: BTreeMap<String, Bytes>) -> Self {
+        let log = Self::default();
+        *log.lock() = Inner { events, blobs, ..Inner::default() };
+        log
+    }
+
+    /// Appends an event that no turn wrote.
+    pub(crate) fn append(&self, cause: Cause, body: EventBody) {
+        let mut inner = self.lock();
+        if matches!(body, EventBody::TurnStarted { .. }) {
+            inner.shown.clear();
+        }
+        let seq = Seq(inner.events.len() as u64 + 1);
+        inner.events.push(Event { seq, time_ms: 1_700_000_000_000 + seq.0, cause, body });
+        drop(inner);
+        self.changed.send_replace(());
+    }
+
+    pub(crate) fn end_turn(&self, outcome: TurnOutcome) {
+        self.append(Cause::System, EventBody::TurnEnded { turn: TurnId(1), outcome });
+    }
+
+    /// Lets the log take `room` events and no more.
+    pub(crate) fn cut_after(&self, room: usize) {
+        self.lock().room = Some(room);
+    }
+
+    pub(crate) fn events(&self) -> Vec<Event> {
+        self.lock().events.clone()
+    }
+
+    pub(crate) fn bodies(&self) -> Vec<EventBody> {
+        self.lock().events.iter().map(|event| event.body.clone()).collect()
+    }
+
+    pub(crate) fn blobs(&self) -> BTreeMap<String, Bytes> {
+        self.lock().blobs.clone()
+    }
+
+    /// The conversation as a restarted server would fold it: from events that were written out and read back.
+    pub(crate) fn conversation(&self) -> Conversation {
+        let written = serde_json::to_string(&self.events()).unwrap();
+        Conversation::fold(&serde_json::from_str::<Vec<Event>>(&written).unwrap())
+    }
+
+    pub(crate) fn shown(&self, step: u32) -> String {
+        let inner = self.lock();
+        inner.shown.iter().filter(|((of, _), _)| *of == step).map(|(_, text)| text.as_str()).collect()
+    }
+
+    pub(crate) fn resets(&self) -> u32 {
+        self.lock().resets
+    }
+
+    /// What was shown of a running call.
+    pub(crate) fn live_output(&self) -> String {
+        self.lock().output.values().cloned().collect()
+    }
+
+    pub(crate) fn pull_requests(&self) -> Vec<OpenPullRequest> {
+        self.lock().requests.clone()
+    }
+
+    /// Waits until the log is as wanted.
+    pub(crate) async fn until(&self, mut wanted: impl FnMut(&Self) -> bool) {
+        let mut changed = self.changed.subscribe();
+        let waiting = async {
+            while !wanted(self) {
+                changed.changed().await.unwrap();
+            }
+        };
+        tokio::time::timeout(std::time::Duration::from_secs(20), waiting).await.expect("the log never became so");
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap()
+    }
+}
+
+#[async_trait]
+impl TurnSink for Log {
+    async fn record(&self, body: EventBody) -> Result<Seq, TurnOver> {
+        // A real log answers after a write to disk, never at once.
+        tokio::task::yield_now().await;
+        let room = self.lock().room;
+        if room.is_some_and(|room| self.lock().events.len() >= room) {
+            return Err(TurnOver);
+        }
+        self.append(Cause::Turn { turn: TurnId(1) }, body);
+        Ok(Seq(self.lock().events.len() as u64))
+    }
+
+    fn text(&self, step: u32, block: u32, _channel: TextChannel, offset: u32, text: &str) {
+        let mut inner = self.lock();
+        let shown = inner.shown.entry((step, block)).or_default();
+        assert_eq!(shown.len(), offset as usize, "text of step {step}, block {block}");
+        shown.push_str(text);
+        drop(inner);
+        self.changed.send_replace(());
+    }
+
+    fn text_reset(&self, step: u32) {
+        let mut inner = self.lock();
+        inner.resets += 1;
+        inner.shown.retain(|(of, _), _| *of != step);
+    }
+
+    fn tool_output(&self, call: &CallId, offset: u32, text: &str) {
+        let mut inner = self.lock();
+        let output = inner.output.entry(call.to_string()).or_default();
+        assert_eq!(output.len(), offset as usize, "output of {call}");
+        output.push_str(text);
+        drop(inner);
+        self.changed.send_replace(());
+    }
+
+    async fn blob(&self, bytes: Bytes) -> Result<BlobRef, TurnOver> {
+        let hash: String = Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect();
+        let blob = BlobRef { sha256: hash.clone(), bytes: bytes.len() as u64 };
+        self.lock().blobs.insert(hash, bytes);
+        Ok(blob)
+    }
+
+    async fn read_blob(&self, blob: &BlobRef) -> Result<Bytes, TurnOver> {
+        self.lock().blobs.get(&blob.sha256).cloned().ok_or(TurnOver)
+    }
+
+    async fn open_pull_request(&self, wish: OpenPullRequest) -> Result<PullRequestState, Tell> {
+        let mut inner = self.lock();
+        if !inner.requests.is_empty() {
+            return Err(Tell("There is an open pull request already: #7.".into()));
+        }
+        let title = wish.title.clone().unwrap();
+        inner.requests.push(wish);
+        Ok(PullRequestState {
+            number: 7,
+            title,
+            author: "ada".parse().unwrap(),
+            url: "/acme/strsim/pulls/7".into(),
+            status: PullRequestStatus::Open,
+            merge_commit: None,
+            approved_by: Vec::new(),
+        })
+    }
+}

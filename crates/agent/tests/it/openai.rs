@@ -1,0 +1,1 @@
+//! Chat completions, from streams as services send them.

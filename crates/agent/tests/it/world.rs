@@ -1,0 +1,209 @@
+//! A directory to work in, a scripted model that listens, and a log with an open turn.
+
+use std::{
+    path::PathBuf,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use futures::stream::BoxStream;
+use hangar_agent::{
+    Conversation, Hook, Jobs, Model, ModelConfig, SandboxPath, Sandboxes, TurnEnd, TurnInput, Workspace,
+    WorkspaceError,
+    hooks::ProtectedPaths,
+    limits::TurnLimits,
+    provider::{Fault, ModelRequest, Piece, Provider, Timeouts},
+    run_turn,
+    scripted::{self, Transcript},
+};
+use hangar_protocol::{Cause, EventBody, Person, PromptId, TurnId, event::ToolStatus};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tokio::{net::TcpListener, task::JoinHandle};
+use tokio_util::sync::CancellationToken;
+
+use crate::{directory::Directory, log::Log};
+
+/// Time-outs that a test can wait for.
+pub(crate) const SHORT: Timeouts = Timeouts {
+    connect: Duration::from_secs(2),
+    first_byte: Duration::from_millis(400),
+    idle: Duration::from_millis(400),
+    attempts_max: 3,
+    pause_first: Duration::from_millis(10),
+};
+
+pub(crate) struct World {
+    root: TempDir,
+    pub(crate) directory: Arc<Directory>,
+    pub(crate) log: Arc<Log>,
+    pub(crate) stop: CancellationToken,
+    pub(crate) jobs: Jobs,
+    pub(crate) claims: Arc<AtomicUsize>,
+    /// Every request to the model, as it was put together.
+    pub(crate) requests: Arc<Mutex<Vec<String>>>,
+    pub(crate) limits: TurnLimits,
+    model: Arc<Model>,
+    server: JoinHandle<()>,
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        self.server.abort();
+    }
+}
+
+/// Hands out the directory and counts how often it was asked.
+struct Claim(Arc<Directory>, Arc<AtomicUsize>);
+
+#[async_trait]
+impl Sandboxes for Claim {
+    async fn workspace(&self) -> Result<Arc<dyn Workspace>, WorkspaceError> {
+        self.1.fetch_add(1, Ordering::SeqCst);
+        Ok(self.0.clone())
+    }
+}
+
+/// Remembers what was asked, and asks the real provider.
+struct Recording(Arc<dyn Provider>, Arc<Mutex<Vec<String>>>);
+
+impl Provider for Recording {
+    fn reply(&self, request: &ModelRequest<'_>) -> BoxStream<'static, Result<Piece, Fault>> {
+        self.1.lock().unwrap().push(format!("{:?}", (request.system, request.messages)));
+        self.0.reply(request)
+    }
+}
+
+pub(crate) fn ada() -> Person {
+    Person { user: "ada".parse().unwrap(), name: "Ada Lovelace".into(), email: "ada@example.org".into() }
+}
+
+impl World {
+    /// A world whose model says these replies to any wish.
+    pub(crate) async fn of(replies: Value) -> Self {
+        Self::playing(&json!({"name": "test", "scripts": [{"replies": replies}]}), "Do it.").await
+    }
+
+    pub(crate) async fn playing(transcript: &Value, wish: &str) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let config = ModelConfig::scripted("test", &format!("http://{}", listener.local_addr().unwrap()));
+        let transcript = Transcript::parse(&transcript.to_string()).unwrap();
+        let server = tokio::spawn(async move { scripted::serve(transcript, listener).await.unwrap() });
+        Self::with_model(config, server, wish)
+    }
+
+    pub(crate) fn with_model(mut config: ModelConfig, server: JoinHandle<()>, wish: &str) -> Self {
+        config.timeouts = SHORT;
+        let root = tempfile::tempdir().unwrap();
+        let requests = Arc::new(Mutex::new(Vec::new()));
+        let mut model = Model::new(config).unwrap();
+        model.provider = Arc::new(Recording(model.provider.clone(), requests.clone()));
+        let world = Self {
+            directory: Arc::new(Directory::new(root.path())),
+            root,
+            log: Arc::new(Log::default()),
+            stop: CancellationToken::new(),
+            jobs: Jobs::default(),
+            claims: Arc::default(),
+            requests,
+            limits: TurnLimits::default(),
+            model: Arc::new(model),
+            server,
+        };
+        world.begin(wish);
+        world
+    }
+
+    fn begin(&self, wish: &str) {
+        self.log.append(
+            Cause::System,
+            EventBody::SessionCreated {
+                session: "s1".parse().unwrap(),
+                owner: ada(),
+                repo: "acme/strsim".parse().unwrap(),
+                base_branch: "main".into(),
+                base_commit: "0".repeat(40),
+                branch: "hangar/s1".into(),
+                model: "scripted/test".into(),
+                title: "A test".into(),
+            },
+        );
+        self.prompt(1, "ada", wish);
+    }
+
+    pub(crate) fn prompt(&self, number: u32, author: &str, text: &str) {
+        let cause = Cause::User { user: author.parse().unwrap() };
+        let added = EventBody::PromptAdded {
+            prompt: PromptId(number),
+            request_id: format!("r{number}").parse().unwrap(),
+            author: author.parse().unwrap(),
+            text: text.into(),
+        };
+        self.log.append(cause, added);
+        self.log.append(Cause::System, EventBody::TurnStarted { turn: TurnId(number), prompt: PromptId(number) });
+    }
+
+    /// Reads of `*.txt` from now on end only when so many run at once.
+    pub(crate) fn let_reads_meet(&mut self, reads: usize) {
+        self.directory = Arc::new(Directory::meeting(self.root.path(), reads));
+    }
+
+    pub(crate) fn path(&self, path: &str) -> PathBuf {
+        self.root.path().join("workspace").join(path)
+    }
+
+    pub(crate) fn put(&self, path: &str, text: &str) {
+        std::fs::create_dir_all(self.path(path).parent().unwrap()).unwrap();
+        std::fs::write(self.path(path), text).unwrap();
+    }
+
+    pub(crate) fn text(&self, path: &str) -> String {
+        std::fs::read_to_string(self.path(path)).unwrap()
+    }
+
+    /// Runs the open turn from whatever is in the log.
+    pub(crate) async fn run(&self) -> TurnEnd {
+        self.run_on(self.log.clone()).await
+    }
+
+    pub(crate) async fn run_on(&self, log: Arc<Log>) -> TurnEnd {
+        let input = self.input(log.conversation());
+        tokio::time::timeout(Duration::from_secs(120), run_turn(input, log, self.stop.clone())).await.unwrap()
+    }
+
+    fn input(&self, conversation: Conversation) -> TurnInput {
+        let protected = ProtectedPaths::new(vec![SandboxPath::parse(".git").unwrap()]);
+        let hook: Arc<dyn Hook> = Arc::new(protected);
+        TurnInput {
+            conversation,
+            model: self.model.clone(),
+            sandboxes: Arc::new(Claim(self.directory.clone(), self.claims.clone())),
+            jobs: self.jobs.clone(),
+            hooks: vec![hook],
+            limits: self.limits,
+        }
+    }
+
+    /// How each call ended and what the model was told, in the order of the calls.
+    pub(crate) fn results(&self) -> Vec<(ToolStatus, String)> {
+        let finished = |body| match body {
+            EventBody::ToolFinished { status, output, .. } => Some((status, output)),
+            _ => None,
+        };
+        self.log.bodies().into_iter().filter_map(finished).collect()
+    }
+
+    /// The last request to the model.
+    pub(crate) fn last_request(&self) -> String {
+        self.requests.lock().unwrap().last().unwrap().clone()
+    }
+}
+
+/// A reply that calls one tool.
+pub(crate) fn calling(tool: &str, input: Value) -> Value {
+    json!({"calls": [{"tool": tool, "input": input}]})
+}
