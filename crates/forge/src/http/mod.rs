@@ -79,6 +79,7 @@ fn rest_router(faces: Faces) -> Router {
         .route("/statuses/{sha}", post(checks::create_status))
         .route("/check-runs", post(checks::create_check_run))
         .route("/compare/{*basehead}", get(commits::compare))
+        .route("/contents", get(contents::top))
         .route("/contents/", get(contents::top))
         .route("/contents/{*path}", get(contents::get))
         .route("/pulls", get(pulls::list).post(pulls::create))
