@@ -41,7 +41,9 @@ pub mod reply;
 pub mod request;
 pub mod setup;
 
-pub use reply::{ExitStatus, Failure, FailureKind, FileChange, FileKind, Found, GrepMatch, Listed, Reply, Stat, Stream};
+pub use reply::{
+    ExitStatus, Failure, FailureKind, FileChange, FileKind, Found, GrepMatch, Listed, Reply, Stat, Stream,
+};
 pub use request::{ExecRequest, GlobRequest, GrepRequest, Program, Request, Signal, StdinMode, WindowSize};
 pub use setup::Setup;
 

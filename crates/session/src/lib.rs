@@ -1,1 +1,36 @@
-//! (being written)
+//! The heart of hangar: sessions.
+//!
+//! A session is a log of events in a SQLite file of its own, and, while it has something to do, one task that writes it
+//! ([`Sessions`] wakes it). The task asks the pure [`decide`](mod@decide) what follows from an input, makes that durable, and only
+//! then answers, shows and starts it. Clients follow the log with a cursor ([`Follower`]).
+//!
+//! Architecture invariant: only this crate writes a session's database, and only its driver knows both agent and sandbox. It
+//! knows no HTTP.
+
+mod blobs;
+mod clock;
+pub mod decide;
+mod diff;
+mod driver;
+mod file_watch;
+mod follower;
+mod forge_follower;
+mod home;
+mod images;
+mod index;
+mod log;
+mod ports;
+mod pull_request;
+mod registry;
+mod sandbox_host;
+mod sessions;
+mod tail;
+mod turn;
+mod workspace;
+
+pub use diff::from_forge as diff_from_forge;
+pub use driver::Reply;
+pub use follower::Follower;
+pub use forge_follower::BRANCH_PREFIX;
+pub use ports::{People, Ports};
+pub use sessions::{Sessions, StartError, random_request_id};

@@ -1,4 +1,5 @@
 //! The store against real files.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on says so by panicking")]
 
 use hangar_store::{Database, Schema, StoreError, Writers, rusqlite};
 
@@ -69,7 +70,8 @@ async fn a_full_disk_is_told_as_such_and_keeps_what_was_there() {
     database.write(insert(1)).await.unwrap();
     // SQLite answers SQLITE_FULL at its own page limit exactly as it does when the disk has no room.
     database.write(|c| c.pragma_update(None, "max_page_count", 4).map(|()| 0)).await.unwrap();
-    let flood = |c: &rusqlite::Connection| c.execute("INSERT INTO note (id, text) VALUES (2, zeroblob(1000000) || '')", []);
+    let flood =
+        |c: &rusqlite::Connection| c.execute("INSERT INTO note (id, text) VALUES (2, zeroblob(1000000) || '')", []);
     let refused = database.write(flood).await.unwrap_err();
     assert!(matches!(refused, StoreError::DiskFull), "{refused}");
     assert_eq!(ids(&database).await, [1]);

@@ -1,0 +1,36 @@
+# hangar's two commands for newcomers, and the smaller ones behind them. Each installs what it misses (Debian, root) and says so.
+.DEFAULT_GOAL := help
+.PHONY: help demo test build web lint unit e2e api screens clean
+
+help: ## this list
+	@grep -hE '^[a-z0-9]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
+
+demo: ## from nothing to a merged pull request, then look around in the browser
+	@scripts/demo.sh
+
+test: ## everything that CI runs
+	@scripts/test.sh
+
+build: web ## the program, with the web app inside: target/release/hangar
+	@scripts/step.sh "building hangar" cargo build --release --locked --package hangar
+
+web: ## the web app: clients/web/dist
+	@scripts/web.sh
+
+lint: ## formatting, lints, docs, licences
+	@scripts/lint.sh
+
+unit: ## the Rust tests
+	@scripts/unit.sh
+
+e2e: ## a browser against a real server
+	@scripts/e2e.sh
+
+api: ## requests made from the API's own description against a real server
+	@scripts/api.sh
+
+screens: ## the pictures of the README and the docs
+	@scripts/e2e.sh screens
+
+clean: ## removes what was built
+	@rm -rf target clients/node_modules clients/web/dist/assets clients/web/dist/index.html clients/forge-conformance/node_modules .venv

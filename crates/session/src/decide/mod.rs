@@ -1,0 +1,180 @@
+//! The rules of a session.
+//!
+//! ```text
+//!   Input (a person's command, or a report of something that ran)
+//!     │
+//!     ▼           ┌── Refusal: nothing happened
+//!   decide(state, input) ──┤
+//!                 └── Decision: events to write, then effects to start, then an answer to give
+//! ```
+//!
+//! `decide` is pure: no clock, no I/O, no randomness. What it says depends on nothing but the folded log and the input, so a
+//! restart that folds the same log decides the same.
+
+mod command;
+mod report;
+
+use self::{
+    command::{check_title, decide_command},
+    report::decide_report,
+};
+use hangar_protocol::{
+    Cause, EventBody, Person, Refusal, SessionState, TurnId, UserId,
+    api::{OpenPullRequest, PromptAccepted, RepoTarget, StopAccepted},
+    command::Commanded,
+    event::{FileChange, PullRequestChange, SandboxPhase, TurnOutcome},
+};
+
+/// How often a turn is resumed before hangar stops believing that the next time will go better.
+pub const TURN_RESUMES_MAX: u32 = 5;
+
+/// Something a session has to think about.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Input {
+    /// A person wants something.
+    Command(Commanded),
+    /// Something that ran has news.
+    Report(Report),
+}
+
+/// News from what a session set going.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Report {
+    /// The agent wrote an event of its turn.
+    Agent {
+        /// Its turn.
+        turn: TurnId,
+        /// What to write.
+        body: EventBody,
+    },
+    /// The agent's turn is over.
+    TurnOver {
+        /// Which.
+        turn: TurnId,
+        /// How.
+        outcome: TurnOutcome,
+    },
+    /// The sandbox changed its phase.
+    Sandbox {
+        /// To what.
+        phase: SandboxPhase,
+        /// Why.
+        detail: String,
+        /// How long the step took.
+        duration_ms: u32,
+    },
+    /// Files changed in the workspace.
+    Files {
+        /// Some of them.
+        files: Vec<FileChange>,
+        /// How many more.
+        more: u32,
+    },
+    /// The broker let a push through.
+    Pushed {
+        /// The branch.
+        branch: String,
+        /// Where it was.
+        old: Option<String>,
+        /// Where it is.
+        new: String,
+    },
+    /// The broker refused something.
+    PushRefused {
+        /// What and why.
+        reason: String,
+    },
+    /// A pull request of this session exists at the forge. Reported by whoever opened it and again by the forge.
+    PullRequestOpened {
+        /// Its number.
+        number: u32,
+        /// Its title.
+        title: String,
+        /// In whose name.
+        author: UserId,
+        /// Where to see it.
+        url: String,
+    },
+    /// A pull request changed at the forge.
+    PullRequestChanged {
+        /// Its number.
+        number: u32,
+        /// How.
+        change: PullRequestChange,
+    },
+    /// The session's task begins after the last one ended without tidying up (crash, kill, power loss, restart).
+    Woken {
+        /// Why it had ended, as far as is known.
+        reason: String,
+    },
+    /// Something did not work that nobody waits for.
+    Warning {
+        /// What.
+        text: String,
+    },
+}
+
+/// What follows from an input.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Decision {
+    /// To be written, all or none, before anything else.
+    pub events: Vec<(Cause, EventBody)>,
+    /// To be started once the events are durable.
+    pub effects: Vec<Effect>,
+    /// What a command is answered once the events are durable.
+    pub answer: Answer,
+}
+
+/// Something the driver sets going.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Effect {
+    /// Run the agent on a turn, new or resumed.
+    RunTurn(TurnId),
+    /// Interrupt the running turn.
+    StopTurn(TurnId),
+    /// Commit, push and open a pull request; the outcome answers the command.
+    OpenPullRequest {
+        /// In whose name.
+        by: Person,
+        /// Title and body as far as given.
+        request: OpenPullRequest,
+    },
+}
+
+/// What a command is answered.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub enum Answer {
+    /// It is done.
+    #[default]
+    Done,
+    /// The prompt is on disk.
+    Prompt(PromptAccepted),
+    /// The turn is being stopped.
+    Stop(StopAccepted),
+    /// The effect will answer.
+    Later,
+}
+
+/// The first events of a session.
+///
+/// # Errors
+/// A refusal when the title is not usable.
+pub fn begin(target: RepoTarget, by: Person) -> Result<Vec<(Cause, EventBody)>, Refusal> {
+    check_title(&target.title)?;
+    let cause = Cause::User { user: by.user.clone() };
+    let RepoTarget { session, repo, base_branch, base_commit, branch, model, title } = target;
+    let created =
+        EventBody::SessionCreated { session, owner: by, repo, base_branch, base_commit, branch, model, title };
+    Ok(vec![(cause, created)])
+}
+
+/// What follows from `input` in a session that is in `state`.
+///
+/// # Errors
+/// A refusal, of which nothing is written.
+pub fn decide(state: &SessionState, input: Input) -> Result<Decision, Refusal> {
+    match input {
+        Input::Command(Commanded { by, command }) => decide_command(state, by, command),
+        Input::Report(report) => Ok(decide_report(state, report)),
+    }
+}

@@ -1,0 +1,142 @@
+//! What a report leads to. Nothing here can be refused: it has happened.
+
+use hangar_protocol::{
+    Cause, EventBody, SessionState, TurnId,
+    event::{PullRequestChange, SandboxPhase, ToolStatus, TurnOutcome},
+    state::PullRequestStatus,
+};
+
+use super::{Answer, Decision, Effect, Report, TURN_RESUMES_MAX};
+
+pub(super) fn decide_report(state: &SessionState, report: Report) -> Decision {
+    match report {
+        Report::Agent { turn, body } => agent_wrote(state, turn, body),
+        Report::TurnOver { turn, outcome } => turn_over(state, turn, outcome),
+        Report::Sandbox { phase, detail, duration_ms } => {
+            event(Cause::Sandbox, EventBody::SandboxChanged { phase, detail, duration_ms })
+        }
+        Report::Files { files, more } => event(Cause::Sandbox, EventBody::FilesChanged { files, more }),
+        Report::Pushed { branch, old, new } => event(Cause::Forge, EventBody::BranchPushed { branch, old, new }),
+        Report::PushRefused { reason } => event(Cause::Forge, EventBody::PushRefused { reason }),
+        Report::PullRequestOpened { number, title, author, url } => {
+            if state.pull_requests.iter().any(|known| known.number == number) {
+                return Decision::default();
+            }
+            event(Cause::Forge, EventBody::PullRequestOpened { number, title, author, url })
+        }
+        Report::PullRequestChanged { number, change } => pull_request_changed(state, number, change),
+        Report::Woken { reason } => woken(state, reason),
+        Report::Warning { text } => event(Cause::System, EventBody::Warning { text }),
+    }
+}
+
+fn event(cause: Cause, body: EventBody) -> Decision {
+    Decision { events: vec![(cause, body)], ..Decision::default() }
+}
+
+/// An agent may only write into the turn that is running; what comes late from one that was cut off is dropped.
+fn agent_wrote(state: &SessionState, turn: TurnId, body: EventBody) -> Decision {
+    match state.open_turn() {
+        Some(open) if open.id == turn => event(Cause::Turn { turn }, body),
+        Some(_) | None => Decision::default(),
+    }
+}
+
+fn turn_over(state: &SessionState, turn: TurnId, outcome: TurnOutcome) -> Decision {
+    match state.open_turn() {
+        Some(open) if open.id == turn => end_turn(state, turn, outcome),
+        Some(_) | None => Decision::default(),
+    }
+}
+
+/// Ends the open turn, closes its calls, and begins the next prompt's turn where one waits.
+fn end_turn(state: &SessionState, turn: TurnId, outcome: TurnOutcome) -> Decision {
+    let cause = Cause::Turn { turn };
+    let mut events = interrupt_calls(state, turn, "The turn ended before this tool did.");
+    events.push((cause, EventBody::TurnEnded { turn, outcome }));
+    let mut effects = Vec::new();
+    if let Some(waiting) = state.queue().next() {
+        let next = TurnId(turn.0 + 1);
+        events.push((
+            Cause::User { user: waiting.author.clone() },
+            EventBody::TurnStarted { turn: next, prompt: waiting.id },
+        ));
+        effects.push(Effect::RunTurn(next));
+    }
+    Decision { events, effects, answer: Answer::Done }
+}
+
+fn interrupt_calls(state: &SessionState, turn: TurnId, why: &str) -> Vec<(Cause, EventBody)> {
+    let started = state.open_calls.iter().filter(|open| open.turn == turn && open.started);
+    started
+        .map(|open| {
+            let finished = EventBody::ToolFinished {
+                turn,
+                call: open.call.clone(),
+                status: ToolStatus::Interrupted,
+                output: why.to_owned(),
+                blob: None,
+                duration_ms: 0,
+            };
+            (Cause::System, finished)
+        })
+        .collect()
+}
+
+fn pull_request_changed(state: &SessionState, number: u32, change: PullRequestChange) -> Decision {
+    let Some(known) = state.pull_requests.iter().find(|known| known.number == number) else {
+        return Decision::default();
+    };
+    // The forge may tell the same thing twice; once is enough for the log.
+    let told = match (&change, known.status) {
+        (PullRequestChange::Merged { .. }, PullRequestStatus::Merged)
+        | (PullRequestChange::Closed { .. }, PullRequestStatus::Closed)
+        | (PullRequestChange::Reopened { .. }, PullRequestStatus::Open) => true,
+        (PullRequestChange::Synchronized { .. } | PullRequestChange::Reviewed { .. }, _)
+        | (PullRequestChange::Merged { .. }, PullRequestStatus::Open | PullRequestStatus::Closed)
+        | (PullRequestChange::Closed { .. }, PullRequestStatus::Open | PullRequestStatus::Merged)
+        | (PullRequestChange::Reopened { .. }, PullRequestStatus::Closed | PullRequestStatus::Merged) => false,
+    };
+    if told { Decision::default() } else { event(Cause::Forge, EventBody::PullRequestChanged { number, change }) }
+}
+
+/// Puts a session right whose task had ended without tidying up.
+fn woken(state: &SessionState, reason: String) -> Decision {
+    let mut decision = Decision::default();
+    if matches!(state.sandbox, SandboxPhase::Preparing | SandboxPhase::Ready) {
+        let detail = format!("{reason}; the workspace's files are kept");
+        let gone = EventBody::SandboxChanged { phase: SandboxPhase::Absent, detail, duration_ms: 0 };
+        decision.events.push((Cause::System, gone));
+    }
+    let Some(turn) = state.open_turn() else {
+        return decision;
+    };
+    if let Some(by) = &turn.stop_requested_by {
+        let ended = end_turn(state, turn.id, TurnOutcome::Stopped { by: by.clone() });
+        return decision.then(ended);
+    }
+    if turn.resumes >= TURN_RESUMES_MAX {
+        let why = format!(
+            "{reason}; this turn was resumed {TURN_RESUMES_MAX} times already. Look at the server's log for what ends it, then prompt again."
+        );
+        return decision.then(end_turn(state, turn.id, TurnOutcome::Failed { reason: why }));
+    }
+    decision.events.extend(interrupt_calls(
+        state,
+        turn.id,
+        &format!(
+            "{reason} while this tool ran. It may have done all, part or none of its work: look before you repeat it."
+        ),
+    ));
+    decision.events.push((Cause::System, EventBody::TurnResumed { turn: turn.id, reason }));
+    decision.effects.push(Effect::RunTurn(turn.id));
+    decision
+}
+
+impl Decision {
+    fn then(mut self, next: Decision) -> Decision {
+        self.events.extend(next.events);
+        self.effects.extend(next.effects);
+        Decision { answer: next.answer, ..self }
+    }
+}

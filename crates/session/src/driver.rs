@@ -1,0 +1,365 @@
+//! The one task that owns a session.
+//!
+//! ```text
+//!             commands, reports
+//!                    │
+//!   asleep ──wake──▶ awake: take what waits ▶ decide each ▶ append all at once (fsync) ▶ publish ▶ answer ▶ start effects ─┐
+//!     ▲                 ▲                                                                                                 │
+//!     └── idle ─────────┴─────────────────────────────────────────────────────────────────────────────────────────────────┘
+//! ```
+//!
+//! Why one task: order. The state that `decide` sees is the log that will be written, nobody else writes it, and therefore no
+//! lock is needed and replay gives the same state. Whatever takes time (turns, sandboxes, the forge) runs beside it and
+//! comes back as a report.
+//!
+//! If the log cannot be written, the task answers everybody with the refusal and ends. What it had in memory is thrown away;
+//! the next command folds the log again.
+
+use std::{sync::Arc, time::Duration};
+
+use hangar_agent::Conversation;
+use hangar_protocol::{
+    Cause, Event, EventBody, Refusal, RefusalCode, Seq, SessionState, TurnId,
+    api::{PromptAccepted, StopAccepted},
+    command::Commanded,
+    event::SandboxPhase,
+    state::PullRequestState,
+};
+use tokio::sync::{mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    clock::now_ms,
+    decide::{Answer, Decision, Effect, Input, Report, decide},
+    home::{Home, Inbox},
+    index::{self, Wakefulness},
+    log::{SessionLog, StoredEvent},
+    pull_request, turn,
+};
+
+/// Messages that may wait for one session. When it is full, senders wait.
+pub(crate) const INBOX_MAX: usize = 1_024;
+/// Messages answered by one append.
+const BATCH_MAX: usize = 256;
+/// A session without work and without sandbox sleeps after so long.
+const IDLE: Duration = Duration::from_secs(20);
+/// A session without work gives its sandbox back after so long; the files stay.
+const SANDBOX_IDLE: Duration = Duration::from_secs(600);
+
+/// What a session's task is told.
+#[derive(Debug)]
+pub(crate) enum Message {
+    /// A person wants something.
+    Command(Commanded, oneshot::Sender<Result<Reply, Refusal>>),
+    /// News; whoever sends it need not know when it is written.
+    Report(Report),
+    /// News; the sender waits until it is durable. `None` is answered when it no longer belongs to anything.
+    Record(Report, oneshot::Sender<Option<Seq>>),
+    /// The folded state, please.
+    State(oneshot::Sender<SessionState>),
+    /// End in order: the server shuts down.
+    ShutDown,
+}
+
+/// What a command is answered once it is durable.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Reply {
+    /// The prompt is on disk.
+    Prompt(PromptAccepted),
+    /// The turn is being stopped.
+    Stop(StopAccepted),
+    /// The pull request is open.
+    PullRequest(PullRequestState),
+    /// It is done.
+    Done,
+}
+
+/// See the module's documentation.
+pub(crate) struct Driver {
+    home: Arc<Home>,
+    state: SessionState,
+    conversation: Conversation,
+    log: SessionLog,
+    inbox: mpsc::Receiver<Message>,
+    sender: Inbox,
+    running: Option<(TurnId, CancellationToken)>,
+}
+
+/// What a task does first.
+pub(crate) enum First {
+    /// The log was just written: start what it says.
+    Begin,
+    /// The log was folded from disk: if the last task did not end in order, for the reason given, put the session right.
+    PutRight(String),
+}
+
+/// Why the task's loop ended.
+enum End {
+    Idle,
+    ShutDown,
+    LogFailed,
+}
+
+type CommandAnswer = oneshot::Sender<Result<Reply, Refusal>>;
+
+/// What one pass over the mailbox gathered.
+#[derive(Default)]
+struct Batch {
+    events: Vec<(Event, StoredEvent)>,
+    effects: Vec<(Effect, Option<CommandAnswer>)>,
+    replies: Vec<(CommandAnswer, Reply)>,
+    recorded: Vec<(oneshot::Sender<Option<Seq>>, Seq)>,
+}
+
+impl Driver {
+    pub(crate) fn new(
+        home: Arc<Home>,
+        state: SessionState,
+        conversation: Conversation,
+        log: SessionLog,
+        inbox: mpsc::Receiver<Message>,
+        sender: Inbox,
+    ) -> Self {
+        Self { home, state, conversation, log, inbox, sender, running: None }
+    }
+
+    /// Runs until the session sleeps.
+    pub(crate) async fn run(mut self, first: First) {
+        let end = match self.begin(first).await {
+            Ok(()) => self.serve().await,
+            Err(()) => End::LogFailed,
+        };
+        self.finish(end).await;
+    }
+
+    async fn begin(&mut self, first: First) -> Result<(), ()> {
+        match first {
+            First::Begin => {
+                if let Some(turn) = self.state.open_turn().map(|turn| turn.id) {
+                    self.start(Effect::RunTurn(turn), None);
+                }
+                Ok(())
+            }
+            First::PutRight(reason) => self.handle(vec![Message::Report(Report::Woken { reason })]).await,
+        }
+    }
+
+    async fn serve(&mut self) -> End {
+        loop {
+            let mut messages = Vec::new();
+            if let Some(end) = self.wait(&mut messages).await {
+                return end;
+            }
+            let shutting_down = messages.iter().any(|message| matches!(message, Message::ShutDown));
+            if self.handle(messages).await.is_err() {
+                return End::LogFailed;
+            }
+            if shutting_down {
+                return End::ShutDown;
+            }
+        }
+    }
+
+    /// Waits for messages; says when to end instead.
+    async fn wait(&mut self, messages: &mut Vec<Message>) -> Option<End> {
+        loop {
+            let patience = if self.home.sandbox.is_up() { SANDBOX_IDLE } else { IDLE };
+            match tokio::time::timeout(patience, self.inbox.recv_many(messages, BATCH_MAX)).await {
+                Ok(0) => return Some(End::ShutDown),
+                Ok(_some) => return None,
+                Err(_elapsed) if self.running.is_some() => {}
+                Err(_elapsed) if self.home.sandbox.is_up() => {
+                    self.home.sandbox.put_away().await;
+                    messages.push(Message::Report(Report::Sandbox {
+                        phase: SandboxPhase::Absent,
+                        detail: "Nobody used it for a while. The workspace's files are kept.".to_owned(),
+                        duration_ms: 0,
+                    }));
+                    return None;
+                }
+                Err(_elapsed) => {
+                    // Listed as asleep first: once it is off the register, a new task may list it as awake.
+                    self.home.list(index::summary(&self.state), Wakefulness::Asleep).await;
+                    if self.home.try_sleep(&self.inbox) {
+                        return Some(End::Idle);
+                    }
+                    self.home.list(index::summary(&self.state), Wakefulness::Awake).await;
+                }
+            }
+        }
+    }
+
+    async fn handle(&mut self, messages: Vec<Message>) -> Result<(), ()> {
+        let mut batch = Batch::default();
+        for message in messages {
+            self.take(message, &mut batch);
+        }
+        self.commit(batch).await
+    }
+
+    fn take(&mut self, message: Message, batch: &mut Batch) {
+        match message {
+            Message::Command(commanded, answer) => match decide(&self.state, Input::Command(commanded)) {
+                Ok(decision) => self.accept_command(decision, answer, batch),
+                Err(refusal) => drop(answer.send(Err(refusal))),
+            },
+            Message::Report(report) => {
+                let decision = self.decide_report(report);
+                self.accept(decision, None, batch);
+            }
+            Message::Record(report, recorded) => {
+                let decision = self.decide_report(report);
+                if decision.events.is_empty() {
+                    let _gone = recorded.send(None);
+                } else {
+                    self.accept(decision, None, batch);
+                    batch.recorded.push((recorded, self.state.seq));
+                }
+            }
+            Message::State(answer) => drop(answer.send(self.state.clone())),
+            Message::ShutDown => {}
+        }
+    }
+
+    fn decide_report(&mut self, report: Report) -> Decision {
+        if let Report::TurnOver { turn, .. } = &report
+            && self.running.as_ref().is_some_and(|(running, _)| running == turn)
+        {
+            self.running = None;
+        }
+        // `decide` refuses commands only.
+        decide(&self.state, Input::Report(report)).unwrap_or_default()
+    }
+
+    fn accept_command(&mut self, decision: Decision, answer: CommandAnswer, batch: &mut Batch) {
+        let reply = match &decision.answer {
+            Answer::Later => {
+                self.accept(decision, Some(answer), batch);
+                return;
+            }
+            Answer::Done => Reply::Done,
+            Answer::Prompt(accepted) => Reply::Prompt(accepted.clone()),
+            Answer::Stop(accepted) => Reply::Stop(accepted.clone()),
+        };
+        self.accept(decision, None, batch);
+        batch.replies.push((answer, reply));
+    }
+
+    fn accept(&mut self, decision: Decision, mut later: Option<CommandAnswer>, batch: &mut Batch) {
+        for (cause, body) in decision.events {
+            self.write(cause, body, batch);
+        }
+        for effect in decision.effects {
+            batch.effects.push((effect, later.take()));
+        }
+    }
+
+    fn write(&mut self, cause: Cause, body: EventBody, batch: &mut Batch) {
+        let event = Event { seq: self.state.seq.next(), time_ms: now_ms(), cause, body };
+        match StoredEvent::new(&event) {
+            Ok(stored) => {
+                self.state.apply(&event);
+                self.conversation.apply(&event);
+                batch.events.push((event, stored));
+            }
+            // Events are plain data that always serializes; were one not to, the log must not lie about it.
+            Err(error) => tracing::error!(%error, session = %self.state.id, "an event was dropped"),
+        }
+    }
+
+    async fn commit(&mut self, batch: Batch) -> Result<(), ()> {
+        let Batch { events, effects, replies, recorded } = batch;
+        if !events.is_empty() {
+            let rows = events.iter().map(|(_, stored)| stored.clone()).collect();
+            if let Err(error) = self.log.append(rows).await {
+                tracing::error!(%error, session = %self.state.id, "the log cannot be written; the session's task ends");
+                let refusal = crate::home::log_refusal(&error);
+                for (answer, _) in replies {
+                    drop(answer.send(Err(refusal.clone())));
+                }
+                for (_, later) in effects {
+                    if let Some(answer) = later {
+                        drop(answer.send(Err(refusal.clone())));
+                    }
+                }
+                return Err(());
+            }
+            self.home.tail.publish(&events);
+        }
+        // A caller that went away has its command carried out all the same: it was accepted.
+        for (answer, reply) in replies {
+            drop(answer.send(Ok(reply)));
+        }
+        for (recorded, seq) in recorded {
+            let _gone = recorded.send(Some(seq));
+        }
+        for (effect, later) in effects {
+            self.start(effect, later);
+        }
+        if !events.is_empty() {
+            self.home.list(index::summary(&self.state), Wakefulness::Awake).await;
+        }
+        Ok(())
+    }
+
+    fn start(&mut self, effect: Effect, later: Option<CommandAnswer>) {
+        match effect {
+            Effect::RunTurn(turn) => {
+                let cancel = CancellationToken::new();
+                self.running = Some((turn, cancel.clone()));
+                turn::spawn(&self.home, &self.state, &self.conversation, turn, cancel, self.sender.clone());
+            }
+            Effect::StopTurn(turn) => match &self.running {
+                Some((running, cancel)) if *running == turn => cancel.cancel(),
+                Some(_) | None => {}
+            },
+            Effect::OpenPullRequest { by, request } => {
+                let work =
+                    pull_request::open(Arc::clone(&self.home), self.state.clone(), by, request, self.sender.clone());
+                tokio::spawn(async move {
+                    let outcome = work.await;
+                    if let Some(answer) = later {
+                        drop(answer.send(outcome.map(Reply::PullRequest)));
+                    }
+                });
+            }
+        }
+    }
+
+    async fn finish(mut self, end: End) {
+        self.inbox.close();
+        let mut rest = Vec::new();
+        while self.inbox.recv_many(&mut rest, BATCH_MAX).await > 0 {
+            for message in rest.drain(..) {
+                refuse(message);
+            }
+        }
+        if let Some((_, cancel)) = self.running.take() {
+            cancel.cancel();
+        }
+        match end {
+            End::Idle => {}
+            End::ShutDown => {
+                self.home.sandbox.put_away().await;
+                self.home.tail.bye("hangar is shutting down. Connect again when it is back.");
+            }
+            End::LogFailed => {
+                self.home.sandbox.put_away().await;
+                self.home.tail.bye("The session's log cannot be written. Connect again later.");
+            }
+        }
+        self.log.close().await;
+        self.home.ended(&self.sender);
+        self.home.over.cancel();
+    }
+}
+
+fn refuse(message: Message) {
+    let refusal =
+        || Refusal::new(RefusalCode::Unavailable, "The session is being closed.", "Send it again in a moment.");
+    match message {
+        Message::Command(_, answer) => drop(answer.send(Err(refusal()))),
+        Message::Record(_, recorded) => drop(recorded.send(None)),
+        Message::Report(_) | Message::State(_) | Message::ShutDown => {}
+    }
+}

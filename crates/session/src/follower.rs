@@ -1,0 +1,94 @@
+//! Somebody who follows a session: a cursor, nothing more.
+
+use std::{collections::VecDeque, sync::Arc};
+
+use hangar_protocol::{Frame, Seq};
+use tokio::sync::watch;
+
+use crate::{
+    log::LogReader,
+    tail::{Fetched, Tail, event_frame, frame_json},
+};
+
+/// Events a catching-up follower reads from the log at a time.
+const PAGE_EVENTS: u32 = 256;
+
+/// A stream of one session's frames: first what the log holds after the cursor, then what happens. Dropping it ends it.
+#[derive(Debug)]
+pub struct Follower {
+    tail: Arc<Tail>,
+    moved: watch::Receiver<u64>,
+    log: LogReader,
+    cursor: Seq,
+    /// Where in the tail it reads; `None` while it catches up from the log.
+    position: Option<u64>,
+    /// Fetched and not yet handed out: at most one page.
+    fetched: VecDeque<Arc<str>>,
+    ended: bool,
+}
+
+impl Follower {
+    pub(crate) fn new(tail: Arc<Tail>, log: LogReader, after: Seq) -> Self {
+        let moved = tail.watch();
+        Self { tail, moved, log, cursor: after, position: None, fetched: VecDeque::new(), ended: false }
+    }
+
+    /// The next frame, serialized once for all followers. Waits until there is one; `None` once the stream has ended
+    /// (a `bye` frame came before). Cancel-safe: a frame is handed out or kept.
+    pub async fn next(&mut self) -> Option<Arc<str>> {
+        loop {
+            if let Some(frame) = self.fetched.pop_front() {
+                return Some(frame);
+            }
+            if self.ended {
+                return None;
+            }
+            self.moved.mark_unchanged();
+            match self.fetch() {
+                Fetched::Frames { frames, position, cursor } => {
+                    self.position = Some(position);
+                    self.cursor = cursor;
+                    self.fetched.extend(frames);
+                    if self.fetched.is_empty() && self.moved.changed().await.is_err() {
+                        self.end("The session's stream was closed.");
+                    }
+                }
+                Fetched::Behind => self.catch_up().await,
+                Fetched::Bye(frame) => {
+                    self.fetched.push_back(frame);
+                    self.ended = true;
+                }
+            }
+        }
+    }
+
+    fn fetch(&self) -> Fetched {
+        match self.position {
+            Some(position) => self.tail.fetch(position, self.cursor),
+            None => self.tail.attach(self.cursor),
+        }
+    }
+
+    async fn catch_up(&mut self) {
+        self.position = None;
+        match self.log.page(self.cursor, PAGE_EVENTS).await {
+            Ok((events, head)) => {
+                if let Some(last) = events.last() {
+                    self.cursor = last.seq;
+                } else if head < self.cursor {
+                    self.end("The cursor lies beyond the end of the log. Connect again from the beginning.");
+                }
+                self.fetched.extend(events.iter().map(event_frame));
+            }
+            Err(error) => {
+                tracing::error!(%error, "a follower cannot read the log");
+                self.end("The session's log cannot be read. The server's log has the cause.");
+            }
+        }
+    }
+
+    fn end(&mut self, reason: &str) {
+        self.fetched.push_back(frame_json(&Frame::Bye { reason: reason.to_owned() }));
+        self.ended = true;
+    }
+}

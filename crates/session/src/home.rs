@@ -1,0 +1,81 @@
+//! Everything one session has beside its task: its folder, its tail, its blobs, its sandbox.
+
+use std::sync::{Arc, Weak};
+
+use hangar_agent::Jobs;
+use hangar_protocol::{Refusal, RefusalCode, SessionId, UserId, api::SessionSummary};
+use hangar_store::StoreError;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    blobs::Blobs,
+    driver::Message,
+    index::{Index, Wakefulness},
+    log::LogError,
+    ports::Ports,
+    registry::Registry,
+    sandbox_host::SandboxHost,
+    tail::Tail,
+};
+
+/// Where a session's task is reached.
+pub(crate) type Inbox = mpsc::Sender<Message>;
+
+/// See the module's documentation.
+pub(crate) struct Home {
+    pub(crate) id: SessionId,
+    pub(crate) owner: UserId,
+    pub(crate) ports: Arc<Ports>,
+    pub(crate) tail: Arc<Tail>,
+    pub(crate) blobs: Blobs,
+    pub(crate) sandbox: SandboxHost,
+    /// The agent's background commands; they end with the sandbox or the task.
+    pub(crate) jobs: Jobs,
+    pub(crate) index: Index,
+    pub(crate) registry: Weak<Registry>,
+    /// Cancelled when the task has ended and everything is put away.
+    pub(crate) over: CancellationToken,
+}
+
+impl Home {
+    /// Shows in the list what changed. A list that is behind is put right by the next change, so a failure is only logged.
+    pub(crate) async fn list(&self, summary: SessionSummary, wakefulness: Wakefulness) {
+        if let Err(error) = self.index.record(summary, wakefulness).await {
+            tracing::warn!(%error, session = %self.id, "the list of sessions is behind");
+        }
+    }
+
+    /// Takes the session off the register unless somebody is about to write to it. `true`: the task must end.
+    pub(crate) fn try_sleep(&self, inbox: &mpsc::Receiver<Message>) -> bool {
+        self.registry.upgrade().is_none_or(|registry| registry.try_sleep(&self.id, inbox))
+    }
+
+    /// Takes the session's task off the register.
+    pub(crate) fn ended(&self, inbox: &Inbox) {
+        if let Some(registry) = self.registry.upgrade() {
+            registry.forget(&self.id, inbox);
+        }
+    }
+}
+
+/// What a person is told when a log cannot be used.
+pub(crate) fn log_refusal(error: &LogError) -> Refusal {
+    match error {
+        LogError::Store(StoreError::DiskFull) => Refusal::new(
+            RefusalCode::Unavailable,
+            "The server's disk is full. Nothing was accepted, and nothing that was accepted before is lost.",
+            "Free space in hangar's data directory, then send it again.",
+        ),
+        LogError::Store(error) => Refusal::new(
+            RefusalCode::Unavailable,
+            format!("The session's log cannot be used: {error}."),
+            "Nothing was accepted. Send it again in a moment; the server's log has the cause.",
+        ),
+        LogError::Json(_) | LogError::Fault(_) => Refusal::new(
+            RefusalCode::Internal,
+            format!("The session's log is damaged: {error}."),
+            "Other sessions are not affected. Restore this one from a backup.",
+        ),
+    }
+}

@@ -1,0 +1,118 @@
+//! The list of sessions: a projection of their logs in one database, so that a list needs no log opened.
+//!
+//! The logs are the truth. What only this file knows is which sessions had a task when the server was last alive (`awake`): those
+//! are put right at the next start.
+
+use std::path::Path;
+
+use hangar_protocol::{SessionId, SessionState, api::SessionSummary};
+use hangar_store::{Database, Schema, StoreError, Writers, rusqlite};
+
+const SCHEMA: Schema = Schema {
+    migrations: &["CREATE TABLE session (
+            id TEXT PRIMARY KEY,
+            summary TEXT NOT NULL,
+            updated_ms INTEGER NOT NULL,
+            awake INTEGER NOT NULL
+        ) STRICT;
+        CREATE INDEX session_by_time ON session (updated_ms DESC);
+        CREATE INDEX session_awake ON session (id) WHERE awake = 1;
+        CREATE TABLE forge_cursor (one INTEGER PRIMARY KEY CHECK (one = 1), cursor INTEGER NOT NULL) STRICT;"],
+};
+
+/// Sessions one list returns: the newest.
+const LIST_MAX: u32 = 500;
+
+/// Whether a session has a task.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Wakefulness {
+    /// It has one, and must be put right if the server dies.
+    Awake,
+    /// Its log says all there is.
+    Asleep,
+}
+
+/// See the module's documentation.
+#[derive(Clone, Debug)]
+pub(crate) struct Index {
+    database: Database,
+}
+
+impl Index {
+    pub(crate) async fn open(writers: &Writers, folder: &Path) -> Result<Self, StoreError> {
+        Ok(Self { database: Database::open(writers, &folder.join("index.db"), SCHEMA).await? })
+    }
+
+    /// Writes what lists show of a session.
+    pub(crate) async fn record(&self, summary: SessionSummary, wakefulness: Wakefulness) -> Result<(), StoreError> {
+        let json = serde_json::to_string(&summary).map_err(|error| StoreError::Sqlite(error.to_string()))?;
+        let write = move |connection: &rusqlite::Connection| {
+            let mut statement = connection.prepare_cached(
+                "INSERT INTO session (id, summary, updated_ms, awake) VALUES (?1, ?2, ?3, ?4)
+                 ON CONFLICT (id) DO UPDATE SET summary = ?2, updated_ms = ?3, awake = ?4",
+            )?;
+            let updated_ms = i64::try_from(summary.updated_ms).unwrap_or(i64::MAX);
+            statement.execute((summary.id.as_str(), json, updated_ms, wakefulness == Wakefulness::Awake))
+        };
+        self.database.write(write).await.map(drop)
+    }
+
+    /// The newest sessions, newest first.
+    pub(crate) async fn list(&self) -> Result<Vec<SessionSummary>, StoreError> {
+        let read = |connection: &rusqlite::Connection| {
+            let mut statement =
+                connection.prepare_cached("SELECT summary FROM session ORDER BY updated_ms DESC LIMIT ?1")?;
+            statement.query_map([LIST_MAX], |row| row.get::<_, String>(0))?.collect::<Result<Vec<_>, _>>()
+        };
+        let rows = self.database.read(read).await?;
+        Ok(rows.iter().filter_map(|json| serde_json::from_str(json).ok()).collect())
+    }
+
+    /// The ids of the sessions that had a task when the server was last alive.
+    pub(crate) async fn awake(&self) -> Result<Vec<SessionId>, StoreError> {
+        self.ids("SELECT id FROM session WHERE awake = 1").await
+    }
+
+    /// The ids of all sessions in the list.
+    pub(crate) async fn known(&self) -> Result<Vec<SessionId>, StoreError> {
+        self.ids("SELECT id FROM session").await
+    }
+
+    async fn ids(&self, sql: &'static str) -> Result<Vec<SessionId>, StoreError> {
+        let read = move |connection: &rusqlite::Connection| {
+            connection.prepare_cached(sql)?.query_map([], |row| row.get::<_, String>(0))?.collect::<Result<Vec<_>, _>>()
+        };
+        let rows = self.database.read(read).await?;
+        Ok(rows.into_iter().filter_map(|id| SessionId::try_from(id).ok()).collect())
+    }
+
+    /// How far the forge's changes have been told to sessions.
+    pub(crate) async fn forge_cursor(&self) -> Result<i64, StoreError> {
+        let read = |connection: &rusqlite::Connection| {
+            connection.query_row("SELECT coalesce(max(cursor), 0) FROM forge_cursor", [], |row| row.get(0))
+        };
+        self.database.read(read).await
+    }
+
+    /// Remembers how far they have been told.
+    pub(crate) async fn set_forge_cursor(&self, cursor: i64) -> Result<(), StoreError> {
+        let write = move |connection: &rusqlite::Connection| {
+            connection.execute("INSERT OR REPLACE INTO forge_cursor (one, cursor) VALUES (1, ?1)", [cursor])
+        };
+        self.database.write(write).await.map(drop)
+    }
+}
+
+/// What lists show of a session.
+pub(crate) fn summary(state: &SessionState) -> SessionSummary {
+    SessionSummary {
+        id: state.id.clone(),
+        repo: state.repo.clone(),
+        title: state.title.clone(),
+        owner: state.owner.clone(),
+        status: state.status,
+        created_ms: state.created_ms,
+        updated_ms: state.updated_ms,
+        pull_request: state.pull_requests.last().cloned(),
+    }
+}

@@ -1,0 +1,151 @@
+//! A session's log: one SQLite file, one row an event.
+
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use hangar_protocol::{Event, Seq, SessionState};
+use hangar_store::{Database, Schema, StoreError, Writers, rusqlite};
+
+/// The schema of `log.db`.
+const SCHEMA: Schema =
+    Schema { migrations: &["CREATE TABLE event (seq INTEGER PRIMARY KEY, json TEXT NOT NULL) STRICT;"] };
+
+/// The file's name inside a session's folder.
+pub(crate) const FILE: &str = "log.db";
+
+/// An event as it is stored and sent: serialized once.
+#[derive(Clone, Debug)]
+pub(crate) struct StoredEvent {
+    /// Its position.
+    pub(crate) seq: Seq,
+    /// Its JSON.
+    pub(crate) json: Arc<str>,
+}
+
+impl StoredEvent {
+    /// Serializes an event.
+    pub(crate) fn new(event: &Event) -> Result<Self, LogError> {
+        Ok(Self { seq: event.seq, json: serde_json::to_string(event)?.into() })
+    }
+}
+
+/// Why a log could not be used.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum LogError {
+    /// The file.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A row is not an event.
+    #[error("an event cannot be read: {0}")]
+    Json(#[from] serde_json::Error),
+    /// The rows are not a log.
+    #[error(transparent)]
+    Fault(#[from] hangar_protocol::state::LogFault),
+}
+
+/// The writing end. Only a session's driver has one.
+#[derive(Debug)]
+pub(crate) struct SessionLog {
+    database: Database,
+}
+
+impl SessionLog {
+    /// Opens the log in a session's folder, or begins one.
+    pub(crate) async fn open(writers: &Writers, folder: &Path) -> Result<Self, LogError> {
+        Ok(Self { database: Database::open(writers, &folder.join(FILE), SCHEMA).await? })
+    }
+
+    /// Writes events, all or none. They have been fsynced when this answers `Ok`.
+    pub(crate) async fn append(&self, events: Vec<StoredEvent>) -> Result<(), LogError> {
+        let insert = move |connection: &rusqlite::Connection| {
+            let mut statement = connection.prepare_cached("INSERT INTO event (seq, json) VALUES (?1, ?2)")?;
+            for event in &events {
+                statement.execute((as_i64(event.seq), &*event.json))?;
+            }
+            Ok(())
+        };
+        Ok(self.database.write(insert).await?)
+    }
+
+    /// Gives the file's descriptors back.
+    pub(crate) async fn close(self) {
+        if let Err(error) = self.database.close().await {
+            tracing::warn!(%error, "a log was not closed in order");
+        }
+    }
+}
+
+/// The reading end. Holds no descriptor: each page opens the file anew (half a millisecond), so that a thousand idle readers cost
+/// nothing.
+#[derive(Clone, Debug)]
+pub(crate) struct LogReader {
+    path: PathBuf,
+}
+
+impl LogReader {
+    /// Reads the log in a session's folder.
+    pub(crate) fn new(folder: &Path) -> Self {
+        Self { path: folder.join(FILE) }
+    }
+
+    /// At most `limit` events after `after`, and the log's last position.
+    pub(crate) async fn page(&self, after: Seq, limit: u32) -> Result<(Vec<StoredEvent>, Seq), LogError> {
+        let path = self.path.clone();
+        let read = move || -> Result<_, LogError> {
+            let connection = open_for_reading(&path)?;
+            let mut statement = connection
+                .prepare("SELECT seq, json FROM event WHERE seq > ?1 ORDER BY seq LIMIT ?2")
+                .map_err(StoreError::from)?;
+            let rows = statement
+                .query_map((as_i64(after), limit), |row| {
+                    Ok(StoredEvent {
+                        seq: Seq(row.get::<_, i64>(0)?.unsigned_abs()),
+                        json: row.get::<_, String>(1)?.into(),
+                    })
+                })
+                .map_err(StoreError::from)?;
+            let events = rows.collect::<Result<Vec<_>, _>>().map_err(StoreError::from)?;
+            let head: i64 = connection
+                .query_row("SELECT coalesce(max(seq), 0) FROM event", [], |row| row.get(0))
+                .map_err(StoreError::from)?;
+            Ok((events, Seq(head.unsigned_abs())))
+        };
+        tokio::task::spawn_blocking(read).await.map_err(|_| StoreError::Closed)?
+    }
+
+    /// Every event, handed to `take` in order; the fold over them.
+    pub(crate) async fn fold(&self, mut take: impl FnMut(&Event) + Send + 'static) -> Result<SessionState, LogError> {
+        let path = self.path.clone();
+        let read = move || -> Result<_, LogError> {
+            let connection = open_for_reading(&path)?;
+            let mut statement = connection.prepare("SELECT json FROM event ORDER BY seq").map_err(StoreError::from)?;
+            let mut rows = statement.query([]).map_err(StoreError::from)?;
+            let mut state: Option<SessionState> = None;
+            while let Some(row) = rows.next().map_err(StoreError::from)? {
+                let json: String = row.get(0).map_err(StoreError::from)?;
+                let event: Event = serde_json::from_str(&json)?;
+                match &mut state {
+                    Some(state) => state.apply_next(&event)?,
+                    None => state = SessionState::begin(&event),
+                }
+                take(&event);
+            }
+            Ok(state.ok_or(hangar_protocol::state::LogFault::NoBeginning)?)
+        };
+        tokio::task::spawn_blocking(read).await.map_err(|_| StoreError::Closed)?
+    }
+}
+
+fn open_for_reading(path: &Path) -> Result<rusqlite::Connection, LogError> {
+    // Read-write without create: a reader of a WAL file may have to build its index, but must never make a log.
+    let flags = rusqlite::OpenFlags::SQLITE_OPEN_READ_WRITE | rusqlite::OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = rusqlite::Connection::open_with_flags(path, flags).map_err(StoreError::from)?;
+    connection.busy_timeout(std::time::Duration::from_secs(5)).map_err(StoreError::from)?;
+    Ok(connection)
+}
+
+fn as_i64(seq: Seq) -> i64 {
+    i64::try_from(seq.0).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,35 @@
+//! What sessions are given to work with.
+
+use std::path::PathBuf;
+
+use async_trait::async_trait;
+use hangar_agent::Models;
+use hangar_forge::{ForgeUser, LocalForge};
+use hangar_protocol::{Refusal, UserId};
+use hangar_sandbox::Engine;
+
+/// The parts of this machine that sessions drive.
+pub struct Ports {
+    /// Where sessions are kept, a folder each.
+    pub sessions_dir: PathBuf,
+    /// Where prepared clones of repositories are kept; anything in it can be made again.
+    pub images_dir: PathBuf,
+    /// Makes sandboxes.
+    pub engine: Engine,
+    /// Holds the repositories.
+    pub forge: LocalForge,
+    /// Knows the models.
+    pub models: Models,
+    /// Knows the people.
+    pub people: Box<dyn People>,
+}
+
+/// Who is who at the forge. The server knows its users; sessions ask.
+#[async_trait]
+pub trait People: Send + Sync {
+    /// The forge's view of a user.
+    ///
+    /// # Errors
+    /// A refusal when there is no such user any more: what they asked for is not done in another's name.
+    async fn forge_user(&self, user: &UserId) -> Result<ForgeUser, Refusal>;
+}

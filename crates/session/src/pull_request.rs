@@ -1,0 +1,136 @@
+//! A session's work becomes a pull request: commit what is not committed, push through the broker, open it in a person's name.
+
+use std::sync::Arc;
+
+use hangar_forge::{BranchName, ForgeError, NewPull};
+use hangar_protocol::{
+    Person, Refusal, RefusalCode, SessionState, UserId,
+    api::OpenPullRequest,
+    limits::{self, clip},
+    state::{PullRequestState, PullRequestStatus},
+};
+use tokio::sync::oneshot;
+
+use crate::{
+    decide::Report,
+    driver::Message,
+    home::{Home, Inbox},
+    sandbox_host::{Script, commit_env},
+};
+
+/// Longest words of git that a refusal carries.
+const GIT_WORDS_CHARS_MAX: usize = 600;
+
+/// Opens a pull request for the session's branch in `by`'s name. It is in the log when this answers.
+///
+/// # Errors
+/// A refusal that says what is missing: nothing to commit or push, one is open already, the forge's own words.
+pub(crate) async fn open(
+    home: Arc<Home>,
+    state: SessionState,
+    by: Person,
+    request: OpenPullRequest,
+    inbox: Inbox,
+) -> Result<PullRequestState, Refusal> {
+    let author = home.ports.people.forge_user(&by.user).await?;
+    let title = request.title.unwrap_or_else(|| clip(&state.title, limits::TITLE_CHARS_MAX - 1));
+    let body = request.body.unwrap_or_else(|| first_words(&state));
+    let worker = state.turns.last().and_then(|turn| state.author_of(turn.id)).unwrap_or(&by);
+    publish(&home, &state, worker, &title).await?;
+    let repo = state.repo.to_string().parse().map_err(|error| forge_refusal(&ForgeError::Name(error)))?;
+    let head = branch_name(&state.branch)?;
+    let base = branch_name(&state.base_branch)?;
+    let new = NewPull { title: title.clone(), body, head, base, draft: false };
+    let pull = home.ports.forge.create_pull(&repo, new, &author).await.map_err(|error| forge_refusal(&error))?;
+    let number = u32::try_from(pull.number).unwrap_or(u32::MAX);
+    let opened = PullRequestState {
+        number,
+        title,
+        author: by.user,
+        url: page(&state),
+        status: PullRequestStatus::Open,
+        merge_commit: None,
+        approved_by: Vec::new(),
+    };
+    record(&inbox, &opened).await?;
+    Ok(opened)
+}
+
+/// The page that shows a session's pull request.
+pub(crate) fn page(state: &SessionState) -> String {
+    format!("/s/{}/pull-request", state.id)
+}
+
+/// What `PullRequestOpened` says of it.
+pub(crate) fn report(opened: &PullRequestState, author: UserId) -> Report {
+    Report::PullRequestOpened { number: opened.number, title: opened.title.clone(), author, url: opened.url.clone() }
+}
+
+async fn record(inbox: &Inbox, opened: &PullRequestState) -> Result<(), Refusal> {
+    let (recorded, durable) = oneshot::channel();
+    let message = Message::Record(report(opened, opened.author.clone()), recorded);
+    let sent = inbox.send(message).await.is_ok();
+    // `None` is an answer too: the forge was faster to report it.
+    if sent && durable.await.is_ok() {
+        return Ok(());
+    }
+    Err(Refusal::new(
+        RefusalCode::Unavailable,
+        format!("Pull request #{} is open, but the session's log could not be written.", opened.number),
+        "It will appear in the session as soon as that is mended.",
+    ))
+}
+
+async fn publish(home: &Home, state: &SessionState, worker: &Person, title: &str) -> Result<(), Refusal> {
+    let script = format!(
+        "set -e\n\
+         git add -A\n\
+         git diff --cached --quiet || git commit --quiet --message \"$HANGAR_TITLE\"\n\
+         git push --quiet origin \"HEAD:refs/heads/{}\"",
+        state.branch
+    );
+    let mut env = commit_env(worker);
+    env.push(("HANGAR_TITLE".to_owned(), title.to_owned()));
+    let Script { ok, output } = home.sandbox.script(&script, env).await?;
+    if ok {
+        return Ok(());
+    }
+    Err(Refusal::new(
+        RefusalCode::Conflict,
+        format!("The work could not be committed and pushed. Git says: {}", clip(output.trim(), GIT_WORDS_CHARS_MAX)),
+        "Ask the agent to put this right, then open the pull request again.",
+    ))
+}
+
+fn first_words(state: &SessionState) -> String {
+    let quoted = state.prompts.first().map(|prompt| prompt.text.replace('\n', "\n> ")).unwrap_or_default();
+    format!("> {quoted}\n")
+}
+
+/// A branch name that was checked when the session began.
+pub(crate) fn branch_name(name: &str) -> Result<BranchName, Refusal> {
+    name.parse().map_err(|error| forge_refusal(&ForgeError::Name(error)))
+}
+
+/// The forge's words as a refusal.
+pub(crate) fn forge_refusal(error: &ForgeError) -> Refusal {
+    let code = match error {
+        ForgeError::Name(_) | ForgeError::Import { .. } => RefusalCode::BadRequest,
+        ForgeError::NoRepository(_) | ForgeError::NoCommit { .. } | ForgeError::NotFound(_) => RefusalCode::NotFound,
+        ForgeError::RepositoryExists(_)
+        | ForgeError::Invalid(_)
+        | ForgeError::NotMergeable(_)
+        | ForgeError::Moved(_) => RefusalCode::Conflict,
+        ForgeError::OverLimit { .. } => RefusalCode::TooLarge,
+        ForgeError::Busy => RefusalCode::TooMany,
+        ForgeError::Broken(cause) => {
+            tracing::error!(cause, "the forge failed");
+            return Refusal::new(
+                RefusalCode::Internal,
+                "The forge failed.",
+                "Try again; the server's log has the cause.",
+            );
+        }
+    };
+    Refusal::new(code, error.to_string(), "")
+}

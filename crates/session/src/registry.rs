@@ -1,0 +1,103 @@
+//! Which sessions are awake, and who follows which.
+//!
+//! A cache of running tasks, not a source of truth: it is empty after a start, and a session that is not in it is on disk.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use hangar_protocol::SessionId;
+use tokio::sync::mpsc;
+
+use crate::{
+    driver::Message,
+    home::{Home, Inbox},
+    tail::Tail,
+};
+
+/// See the module's documentation.
+#[derive(Default)]
+pub(crate) struct Registry {
+    entries: Mutex<HashMap<SessionId, Entry>>,
+}
+
+/// A session that somebody follows or that has a task.
+struct Entry {
+    tail: Arc<Tail>,
+    task: Option<Task>,
+    waking: Arc<tokio::sync::Mutex<()>>,
+}
+
+/// A session's running task.
+#[derive(Clone)]
+pub(crate) struct Task {
+    /// Where it is reached.
+    pub(crate) inbox: Inbox,
+    /// What it works with.
+    pub(crate) home: Arc<Home>,
+}
+
+impl Registry {
+    fn entries(&self) -> MutexGuard<'_, HashMap<SessionId, Entry>> {
+        // Every change of the map is one insertion or removal: it is whole whenever the lock is free.
+        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The task, if the session is awake.
+    pub(crate) fn task(&self, id: &SessionId) -> Option<Task> {
+        self.entries().get(id).and_then(|entry| entry.task.clone())
+    }
+
+    /// How many sessions are awake.
+    pub(crate) fn awake_count(&self) -> usize {
+        self.entries().values().filter(|entry| entry.task.is_some()).count()
+    }
+
+    /// The tail that followers share, and the lock under which the session is woken: two commands at once wake it once.
+    /// Entries that nobody holds are forgotten on the way.
+    pub(crate) fn enter(&self, id: &SessionId) -> (Arc<Tail>, Arc<tokio::sync::Mutex<()>>) {
+        let mut entries = self.entries();
+        entries.retain(|_, entry| entry.task.is_some() || Arc::strong_count(&entry.tail) > 1);
+        let entry = entries.entry(id.clone()).or_insert_with(|| Entry {
+            tail: Arc::new(Tail::new()),
+            task: None,
+            waking: Arc::default(),
+        });
+        (Arc::clone(&entry.tail), Arc::clone(&entry.waking))
+    }
+
+    /// Notes that the session has a task now.
+    pub(crate) fn awake(&self, id: &SessionId, task: Task) {
+        if let Some(entry) = self.entries().get_mut(id) {
+            entry.task = Some(task);
+        }
+    }
+
+    /// Takes the task's inbox away unless a message waits or somebody holds a way to send one. The register and the task
+    /// hold one each.
+    pub(crate) fn try_sleep(&self, id: &SessionId, inbox: &mpsc::Receiver<Message>) -> bool {
+        let mut entries = self.entries();
+        let Some(entry) = entries.get_mut(id) else { return true };
+        let lonely = entry.task.as_ref().is_none_or(|task| task.inbox.strong_count() <= 2);
+        if !lonely || !inbox.is_empty() {
+            return false;
+        }
+        entry.task = None;
+        true
+    }
+
+    /// Takes this task's inbox away.
+    pub(crate) fn forget(&self, id: &SessionId, inbox: &Inbox) {
+        if let Some(entry) = self.entries().get_mut(id)
+            && entry.task.as_ref().is_some_and(|task| task.inbox.same_channel(inbox))
+        {
+            entry.task = None;
+        }
+    }
+
+    /// All tasks.
+    pub(crate) fn all(&self) -> Vec<Task> {
+        self.entries().values().filter_map(|entry| entry.task.clone()).collect()
+    }
+}

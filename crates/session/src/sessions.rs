@@ -1,0 +1,404 @@
+//! All sessions of a server: the one door to them.
+
+use std::{
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use hangar_agent::{Conversation, Jobs};
+use hangar_protocol::{
+    Command, Event, Person, Refusal, RefusalCode, RequestId, Seq, SessionId, SessionState,
+    api::{EventPage, NewPrompt, RepoTarget, SessionDiff, SessionSummary},
+    command::Commanded,
+    limits::EVENT_PAGE_MAX,
+};
+use hangar_store::{StoreError, Writers};
+use tokio::sync::{mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    Follower, Reply,
+    blobs::Blobs,
+    clock::now_ms,
+    decide::{self, Input, Report, decide},
+    diff,
+    driver::{Driver, First, INBOX_MAX, Message},
+    forge_follower,
+    home::{Home, log_refusal},
+    index::{self, Index, Wakefulness},
+    log::{self, LogError, LogReader, SessionLog, StoredEvent},
+    ports::Ports,
+    registry::{Registry, Task},
+    sandbox_host::SandboxHost,
+    tail::Tail,
+};
+
+/// Sessions that may have a task at the same time.
+const AWAKE_MAX: usize = 1_000;
+
+/// A handle on every session of this server. Cheap to clone.
+#[derive(Clone)]
+pub struct Sessions {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    ports: Arc<Ports>,
+    writers: Writers,
+    index: Index,
+    registry: Arc<Registry>,
+}
+
+/// Why sessions cannot be served.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The folder of the sessions.
+    #[error("cannot use {}: {error}", path.display())]
+    Folder {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        error: std::io::Error,
+    },
+    /// The list of sessions.
+    #[error("cannot open the list of sessions: {0}")]
+    Index(#[from] StoreError),
+}
+
+impl Sessions {
+    /// Opens the sessions below `ports.sessions_dir`, puts those right whose task ended without tidying up (open turns go
+    /// on), and begins to follow the forge.
+    ///
+    /// # Errors
+    /// When the folder or the list cannot be used. A single damaged session is logged and does not hinder the others.
+    pub async fn open(ports: Ports) -> Result<Self, StartError> {
+        let folder = ports.sessions_dir.clone();
+        let failed = |error| StartError::Folder { path: folder.clone(), error };
+        tokio::fs::create_dir_all(&folder).await.map_err(failed)?;
+        let writers = Writers::start().map_err(failed)?;
+        let index = Index::open(&writers, &folder).await?;
+        let inner = Inner { ports: Arc::new(ports), writers, index, registry: Arc::default() };
+        let sessions = Self { inner: Arc::new(inner) };
+        sessions.list_unlisted().await?;
+        for id in sessions.inner.index.awake().await? {
+            if let Err(refusal) = sessions.wake(&id).await {
+                tracing::error!(session = %id, %refusal, "a session could not be put right");
+            }
+        }
+        tokio::spawn(forge_follower::run(sessions.clone()));
+        Ok(sessions)
+    }
+
+    /// Begins a session, with its first prompt where one is given. Everything is durable when this answers.
+    ///
+    /// # Errors
+    /// A refusal; nothing is left behind.
+    pub async fn create(
+        &self,
+        target: RepoTarget,
+        by: Person,
+        first: Option<NewPrompt>,
+    ) -> Result<SessionState, Refusal> {
+        let id = target.session.clone();
+        let beginning = first_events(target, by, first)?;
+        let folder = self.folder(&id);
+        if tokio::fs::try_exists(&folder).await.unwrap_or(true) {
+            return Err(Refusal::new(
+                RefusalCode::Conflict,
+                format!("Session {id} exists already."),
+                "Use another id.",
+            ));
+        }
+        match self.begin(&id, &folder, &beginning).await {
+            Ok(state) => Ok(state),
+            Err(refusal) => {
+                drop(tokio::fs::remove_dir_all(&folder).await);
+                Err(refusal)
+            }
+        }
+    }
+
+    async fn begin(&self, id: &SessionId, folder: &Path, beginning: &[Event]) -> Result<SessionState, Refusal> {
+        tokio::fs::create_dir_all(folder).await.map_err(|error| folder_refusal(&error))?;
+        let log = SessionLog::open(&self.inner.writers, folder).await.map_err(|error| log_refusal(&error))?;
+        let state = SessionState::fold(beginning).map_err(|error| log_refusal(&error.into()))?;
+        let rows = beginning.iter().map(StoredEvent::new).collect::<Result<Vec<_>, _>>();
+        let rows = rows.map_err(|error| log_refusal(&error))?;
+        log.append(rows).await.map_err(|error| log_refusal(&error))?;
+        let mut conversation = Conversation::default();
+        beginning.iter().for_each(|event| conversation.apply(event));
+        let (tail, waking) = self.inner.registry.enter(id);
+        let _only_one = waking.lock().await;
+        let task = self.start_task(id, tail, Start { state: state.clone(), conversation, log, woken: Woken::New });
+        // After the log: a session that is missing in the list is found by its folder at the next start.
+        task.home.list(index::summary(&state), Wakefulness::Awake).await;
+        Ok(state)
+    }
+
+    /// Carries out a command. What it did is durable when this answers.
+    ///
+    /// # Errors
+    /// The refusal.
+    pub async fn command(&self, id: &SessionId, commanded: Commanded) -> Result<Reply, Refusal> {
+        let (answer, answered) = oneshot::channel();
+        self.send(id, Message::Command(commanded, answer)).await?;
+        answered.await.map_err(|_| closing())?
+    }
+
+    /// Tells a session what happened to it elsewhere. Durable when this answers; `None` when it made no difference.
+    pub(crate) async fn record(&self, id: &SessionId, report: Report) -> Result<Option<Seq>, Refusal> {
+        let (answer, answered) = oneshot::channel();
+        self.send(id, Message::Record(report, answer)).await?;
+        answered.await.map_err(|_| closing())
+    }
+
+    async fn send(&self, id: &SessionId, message: Message) -> Result<(), Refusal> {
+        let task = self.wake(id).await?;
+        task.inbox.send(message).await.map_err(|_| closing())
+    }
+
+    /// What is true of a session now. Does not wake it.
+    ///
+    /// # Errors
+    /// When there is no such session, or its log cannot be read.
+    pub async fn state(&self, id: &SessionId) -> Result<SessionState, Refusal> {
+        if let Some(task) = self.inner.registry.task(id) {
+            let (answer, answered) = oneshot::channel();
+            if task.inbox.send(Message::State(answer)).await.is_ok()
+                && let Ok(state) = answered.await
+            {
+                return Ok(state);
+            }
+        }
+        let reader = self.reader(id).await?;
+        reader.fold(|_event| {}).await.map_err(|error| log_refusal(&error))
+    }
+
+    /// A page of history: at most `limit` events (no more than [`EVENT_PAGE_MAX`]) after `after`. Does not wake the session.
+    ///
+    /// # Errors
+    /// When there is no such session, or its log cannot be read.
+    pub async fn events(&self, id: &SessionId, after: Seq, limit: u32) -> Result<EventPage, Refusal> {
+        let reader = self.reader(id).await?;
+        let (rows, head) = reader.page(after, limit.min(EVENT_PAGE_MAX)).await.map_err(|error| log_refusal(&error))?;
+        let events = rows.iter().map(|row| serde_json::from_str(&row.json)).collect::<Result<Vec<Event>, _>>();
+        Ok(EventPage { events: events.map_err(|error| log_refusal(&error.into()))?, head })
+    }
+
+    /// Follows a session from a cursor. Does not wake it.
+    ///
+    /// # Errors
+    /// When there is no such session, or the cursor lies beyond its end.
+    pub async fn follow(&self, id: &SessionId, after: Seq) -> Result<Follower, Refusal> {
+        let reader = self.reader(id).await?;
+        let (tail, _waking) = self.inner.registry.enter(id);
+        let (_none, head) = reader.page(after, 0).await.map_err(|error| log_refusal(&error))?;
+        if after > head {
+            return Err(Refusal::new(
+                RefusalCode::BadRequest,
+                format!("The session's last event is {head}; there is nothing after {after} yet."),
+                "Follow it from the last event that you have seen.",
+            ));
+        }
+        tail.raise_head(head);
+        Ok(Follower::new(tail, reader, after))
+    }
+
+    /// What the session changed against the commit it started from, files not yet committed included.
+    ///
+    /// # Errors
+    /// When there is no such session or its sandbox cannot be had.
+    pub async fn diff(&self, id: &SessionId) -> Result<SessionDiff, Refusal> {
+        let state = self.state(id).await?;
+        let task = self.wake(id).await?;
+        diff::of_workspace(&task.home, &state).await
+    }
+
+    /// The bytes of a blob that an event names.
+    ///
+    /// # Errors
+    /// When there is no such session or blob.
+    pub async fn blob(&self, id: &SessionId, sha256: &str) -> Result<Vec<u8>, Refusal> {
+        self.reader(id).await?;
+        Blobs::new(&self.folder(id)).get(sha256).await
+    }
+
+    /// The newest 500 sessions, newest first.
+    ///
+    /// # Errors
+    /// When the list cannot be read.
+    pub async fn list(&self) -> Result<Vec<SessionSummary>, Refusal> {
+        self.inner.index.list().await.map_err(|error| log_refusal(&error.into()))
+    }
+
+    /// Ends every session's task in order. Open turns go on at the next start. New commands are refused from now on only by the
+    /// caller: stop serving first.
+    pub async fn shut_down(&self) {
+        let tasks = self.inner.registry.all();
+        for task in &tasks {
+            drop(task.inbox.send(Message::ShutDown).await);
+        }
+        for task in &tasks {
+            task.home.over.cancelled().await;
+        }
+    }
+
+    /// The sessions' folder of one session.
+    fn folder(&self, id: &SessionId) -> PathBuf {
+        self.inner.ports.sessions_dir.join(id.as_str())
+    }
+
+    async fn reader(&self, id: &SessionId) -> Result<LogReader, Refusal> {
+        let folder = self.folder(id);
+        if tokio::fs::try_exists(folder.join(log::FILE)).await.unwrap_or(false) {
+            return Ok(LogReader::new(&folder));
+        }
+        Err(Refusal::new(
+            RefusalCode::NotFound,
+            format!("There is no session {id}."),
+            "`hangar sessions` lists those that you can see.",
+        ))
+    }
+
+    pub(crate) fn ports(&self) -> &Arc<Ports> {
+        &self.inner.ports
+    }
+
+    pub(crate) fn index(&self) -> &Index {
+        &self.inner.index
+    }
+
+    /// The session's task, begun if there is none.
+    async fn wake(&self, id: &SessionId) -> Result<Task, Refusal> {
+        if let Some(task) = self.inner.registry.task(id) {
+            return Ok(task);
+        }
+        let reader = self.reader(id).await?;
+        let (tail, waking) = self.inner.registry.enter(id);
+        let _only_one = waking.lock().await;
+        if let Some(task) = self.inner.registry.task(id) {
+            return Ok(task);
+        }
+        if self.inner.registry.awake_count() >= AWAKE_MAX {
+            return Err(Refusal::new(
+                RefusalCode::TooMany,
+                format!("{AWAKE_MAX} sessions are at work on this server already."),
+                "Try again when some of them rest.",
+            ));
+        }
+        let (state, conversation) = fold(&reader).await.map_err(|error| log_refusal(&error))?;
+        let folder = self.folder(id);
+        let log = SessionLog::open(&self.inner.writers, &folder).await.map_err(|error| log_refusal(&error))?;
+        let summary = index::summary(&state);
+        // Before anything is accepted: a crash from here on is put right at the next start.
+        let listed = self.inner.index.record(summary, Wakefulness::Awake).await;
+        listed.map_err(|error| log_refusal(&error.into()))?;
+        Ok(self.start_task(id, tail, Start { state, conversation, log, woken: Woken::FromLog }))
+    }
+
+    fn start_task(&self, id: &SessionId, tail: Arc<Tail>, start: Start) -> Task {
+        let Start { state, conversation, log, woken } = start;
+        let (sender, inbox) = mpsc::channel(INBOX_MAX);
+        let folder = self.folder(id);
+        let ports = Arc::clone(&self.inner.ports);
+        tail.raise_head(state.seq);
+        let home = Arc::new(Home {
+            id: id.clone(),
+            owner: state.owner.clone(),
+            tail,
+            blobs: Blobs::new(&folder),
+            sandbox: SandboxHost::new(Arc::clone(&ports), &state, folder, sender.downgrade()),
+            jobs: Jobs::default(),
+            index: self.inner.index.clone(),
+            registry: Arc::downgrade(&self.inner.registry),
+            ports,
+            over: CancellationToken::new(),
+        });
+        let task = Task { inbox: sender.clone(), home: Arc::clone(&home) };
+        self.inner.registry.awake(id, task.clone());
+        let first = match woken {
+            Woken::New => First::Begin,
+            Woken::FromLog => First::PutRight("hangar was restarted".to_owned()),
+        };
+        tokio::spawn(Driver::new(home, state, conversation, log, inbox, sender).run(first));
+        task
+    }
+
+    /// Lists sessions whose folder exists but whose entry was never written: the server died in between, or the list was lost.
+    async fn list_unlisted(&self) -> Result<(), StartError> {
+        let listed = self.inner.index.known().await?;
+        let path = self.inner.ports.sessions_dir.clone();
+        let failed = |error| StartError::Folder { path: path.clone(), error };
+        let mut folders = tokio::fs::read_dir(&path).await.map_err(failed)?;
+        while let Some(folder) = folders.next_entry().await.map_err(failed)? {
+            let Ok(id) = folder.file_name().to_string_lossy().parse::<SessionId>() else { continue };
+            if listed.contains(&id) || !folder.path().join(log::FILE).exists() {
+                continue;
+            }
+            match LogReader::new(&folder.path()).fold(|_event| {}).await {
+                Ok(state) => self.inner.index.record(index::summary(&state), Wakefulness::Awake).await?,
+                Err(error) => tracing::error!(session = %id, %error, "a session's log cannot be read"),
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What a session's task begins with.
+struct Start {
+    state: SessionState,
+    conversation: Conversation,
+    log: SessionLog,
+    woken: Woken,
+}
+
+/// Why a session's task begins.
+enum Woken {
+    /// The session is new.
+    New,
+    /// Somebody needs it.
+    FromLog,
+}
+
+async fn fold(reader: &LogReader) -> Result<(SessionState, Conversation), LogError> {
+    let conversation = Arc::new(Mutex::new(Conversation::default()));
+    let filled = Arc::clone(&conversation);
+    let take = move |event: &Event| filled.lock().unwrap_or_else(PoisonError::into_inner).apply(event);
+    let state = reader.fold(take).await?;
+    let conversation = std::mem::take(&mut *conversation.lock().unwrap_or_else(PoisonError::into_inner));
+    Ok((state, conversation))
+}
+
+fn first_events(target: RepoTarget, by: Person, first: Option<NewPrompt>) -> Result<Vec<Event>, Refusal> {
+    let time_ms = now_ms();
+    let number = |(seq, (cause, body)): (u64, _)| Event { seq: Seq(seq), time_ms, cause, body };
+    let mut events: Vec<Event> = (1..).zip(decide::begin(target, by.clone())?).map(number).collect();
+    if let Some(NewPrompt { request_id, text }) = first {
+        let state = SessionState::fold(&events).map_err(|error| log_refusal(&error.into()))?;
+        let command = Command::Prompt { request_id: request_id.unwrap_or_else(random_request_id), text };
+        let decision = decide(&state, Input::Command(Commanded { by, command }))?;
+        events.extend((state.seq.0 + 1..).zip(decision.events).map(number));
+    }
+    Ok(events)
+}
+
+/// A request id for a client that gave none.
+#[must_use]
+pub fn random_request_id() -> RequestId {
+    format!("server-{:016x}", rand::random::<u64>()).parse().unwrap_or_else(|_| unreachable!("hex digits are allowed"))
+}
+
+fn folder_refusal(error: &std::io::Error) -> Refusal {
+    if error.kind() == std::io::ErrorKind::StorageFull {
+        return log_refusal(&StoreError::DiskFull.into());
+    }
+    Refusal::new(
+        RefusalCode::Unavailable,
+        format!("The session's folder cannot be made: {error}."),
+        "Look at hangar's data directory, then try again.",
+    )
+}
+
+fn closing() -> Refusal {
+    Refusal::new(RefusalCode::Unavailable, "The session is being closed.", "Send it again in a moment.")
+}

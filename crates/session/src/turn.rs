@@ -1,0 +1,177 @@
+//! Runs the agent on a turn, beside the driver.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use hangar_agent::{
+    Conversation, SandboxPath, Sandboxes, Tell, TurnEnd, TurnInput, TurnOver, TurnSink, Workspace, WorkspaceError,
+    hooks::{Hook, ProtectedPaths},
+    limits::TurnLimits,
+    run_turn,
+};
+use hangar_protocol::{
+    CallId, EventBody, Person, Seq, SessionState, TurnId, UserId,
+    api::OpenPullRequest,
+    event::{BlobRef, TurnOutcome},
+    frame::TextChannel,
+    state::{PullRequestState, PullRequestStatus},
+};
+use tokio::sync::oneshot;
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    decide::Report,
+    driver::Message,
+    home::{Home, Inbox},
+    pull_request,
+};
+
+/// Starts the agent on a turn. Its end comes to the inbox as a report.
+pub(crate) fn spawn(
+    home: &Arc<Home>,
+    state: &SessionState,
+    conversation: &Conversation,
+    turn: TurnId,
+    stop: CancellationToken,
+    inbox: Inbox,
+) {
+    let author = state.author_of(turn).cloned();
+    let model = home.ports.models.find(&state.model);
+    let sink = Sink { home: Arc::clone(home), turn, author, inbox: inbox.clone() };
+    let (Some(model), Some(author)) = (model, sink.author.clone()) else {
+        let reason = format!(
+            "This server has no model {} any more. Configure it again, or start a session with another one.",
+            state.model
+        );
+        tokio::spawn(async move { end(&inbox, turn, TurnOutcome::Failed { reason }).await });
+        return;
+    };
+    home.sandbox.prepare_for(author.user);
+    let input = TurnInput {
+        conversation: conversation.clone(),
+        model,
+        sandboxes: Arc::new(SessionSandboxes { home: Arc::clone(home) }),
+        jobs: home.jobs.clone(),
+        hooks: hooks(),
+        limits: TurnLimits::default(),
+    };
+    let by = Arc::clone(home);
+    tokio::spawn(async move {
+        let ended = run_turn(input, Arc::new(sink), stop).await;
+        let outcome = match ended {
+            TurnEnd::Done => TurnOutcome::Done,
+            TurnEnd::Stopped => TurnOutcome::Stopped { by: by.stopped_by(&inbox, turn).await },
+            TurnEnd::Failed { reason } => TurnOutcome::Failed { reason },
+            TurnEnd::Over => return,
+        };
+        end(&inbox, turn, outcome).await;
+    });
+}
+
+async fn end(inbox: &Inbox, turn: TurnId, outcome: TurnOutcome) {
+    // A session that is gone resumes the turn when it is woken.
+    drop(inbox.send(Message::Report(Report::TurnOver { turn, outcome })).await);
+}
+
+/// What watches over every tool call.
+fn hooks() -> Vec<Arc<dyn Hook>> {
+    let git = SandboxPath::parse(".git").into_iter().collect();
+    vec![Arc::new(ProtectedPaths::new(git))]
+}
+
+impl Home {
+    /// Who asked a turn to stop; the owner where nobody did (the server shuts down, and nothing of it is written).
+    async fn stopped_by(&self, inbox: &Inbox, turn: TurnId) -> UserId {
+        let (answer, answered) = oneshot::channel();
+        drop(inbox.send(Message::State(answer)).await);
+        let state = answered.await.ok();
+        let stopped = state.as_ref().and_then(|state| state.turns.iter().find(|known| known.id == turn));
+        let by = stopped.and_then(|known| known.stop_requested_by.clone());
+        by.or_else(|| state.map(|state| state.owner)).unwrap_or_else(|| self.owner.clone())
+    }
+}
+
+/// A turn's way to its session.
+struct Sink {
+    home: Arc<Home>,
+    turn: TurnId,
+    author: Option<Person>,
+    inbox: Inbox,
+}
+
+#[async_trait]
+impl TurnSink for Sink {
+    async fn record(&self, body: EventBody) -> Result<Seq, TurnOver> {
+        let (recorded, durable) = oneshot::channel();
+        let message = Message::Record(Report::Agent { turn: self.turn, body }, recorded);
+        self.inbox.send(message).await.map_err(|_| TurnOver)?;
+        durable.await.ok().flatten().ok_or(TurnOver)
+    }
+
+    fn text(&self, step: u32, block: u32, channel: TextChannel, offset: u32, text: &str) {
+        self.home.tail.text(self.turn, step, block, channel, offset, text);
+    }
+
+    fn text_reset(&self, step: u32) {
+        self.home.tail.text_reset(self.turn, step);
+    }
+
+    fn tool_output(&self, call: &CallId, offset: u32, text: &str) {
+        self.home.tail.tool_output(call, offset, text);
+    }
+
+    async fn blob(&self, bytes: Bytes) -> Result<BlobRef, TurnOver> {
+        match self.home.blobs.put(&bytes).await {
+            Ok(blob) => Ok(blob),
+            Err(error) => {
+                tracing::error!(%error, session = %self.home.id, "a tool's output cannot be kept");
+                let reason =
+                    format!("A tool's output cannot be kept: {error}. Free space on the server, then prompt again.");
+                end(&self.inbox, self.turn, TurnOutcome::Failed { reason }).await;
+                Err(TurnOver)
+            }
+        }
+    }
+
+    async fn read_blob(&self, blob: &BlobRef) -> Result<Bytes, TurnOver> {
+        match self.home.blobs.get(&blob.sha256).await {
+            Ok(bytes) => Ok(bytes.into()),
+            Err(refusal) => {
+                let reason = format!("An earlier tool's output is missing on the server's disk: {refusal}");
+                end(&self.inbox, self.turn, TurnOutcome::Failed { reason }).await;
+                Err(TurnOver)
+            }
+        }
+    }
+
+    async fn open_pull_request(&self, wish: OpenPullRequest) -> Result<PullRequestState, Tell> {
+        let (answer, answered) = oneshot::channel();
+        let over = || Tell("The session is being closed.".to_owned());
+        self.inbox.send(Message::State(answer)).await.map_err(|_| over())?;
+        let state = answered.await.map_err(|_| over())?;
+        if let Some(open) = state.pull_requests.iter().find(|known| known.status == PullRequestStatus::Open) {
+            return Err(Tell(format!(
+                "Pull request #{} of this session is open already. Push to its branch to change it.",
+                open.number
+            )));
+        }
+        let author = self.author.clone().ok_or_else(over)?;
+        let opened = pull_request::open(Arc::clone(&self.home), state, author, wish, self.inbox.clone()).await;
+        opened.map_err(|refusal| Tell(refusal.to_string()))
+    }
+}
+
+/// Where a turn's workspace comes from.
+struct SessionSandboxes {
+    home: Arc<Home>,
+}
+
+#[async_trait]
+impl Sandboxes for SessionSandboxes {
+    async fn workspace(&self) -> Result<Arc<dyn Workspace>, WorkspaceError> {
+        let sandbox = self.home.sandbox.get().await;
+        let sandbox = sandbox.map_err(|refusal| WorkspaceError::Lost(refusal.to_string()))?;
+        Ok(Arc::new(crate::workspace::SandboxWorkspace::new(sandbox)))
+    }
+}

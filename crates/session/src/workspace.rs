@@ -1,0 +1,97 @@
+//! A sandbox as the agent sees it.
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use hangar_agent::{
+    SandboxPath, Workspace, WorkspaceError,
+    workspace::{Exec, Exited, FileBytes, Listing, Matches, Written},
+};
+use hangar_protocol::guest::{Failure, FailureKind, Found, GlobRequest, GrepRequest, Stat};
+use hangar_sandbox::{Error, ExecSpec, LimitHit, Sandbox};
+use tokio::sync::mpsc;
+
+/// See the module's documentation.
+pub(crate) struct SandboxWorkspace {
+    sandbox: Sandbox,
+}
+
+impl SandboxWorkspace {
+    pub(crate) fn new(sandbox: Sandbox) -> Self {
+        Self { sandbox }
+    }
+}
+
+#[async_trait]
+impl Workspace for SandboxWorkspace {
+    async fn exec(&self, command: Exec, output: mpsc::Sender<Bytes>) -> Result<Exited, WorkspaceError> {
+        let timeout_ms = u64::try_from(command.timeout.as_millis()).unwrap_or(u64::MAX);
+        let spec = ExecSpec::shell(command.command).cwd(command.cwd.as_str()).timeout_ms(timeout_ms).kill_leftovers();
+        let spec = command.env.into_iter().fold(spec, |spec, (name, value)| spec.env(name, value));
+        let mut exec = self.sandbox.exec_stream(&spec).await.map_err(told)?;
+        while let Some(chunk) = exec.next().await.map_err(told)? {
+            // Nobody reads any more: the command goes on all the same.
+            drop(output.send(chunk.bytes).await);
+        }
+        let ended = exec.wait().await.map_err(told)?;
+        if let Some(limit) = ended.limit {
+            drop(output.send(Bytes::from_static(words_of(limit).as_bytes())).await);
+        }
+        Ok(Exited { status: ended.status, timed_out: ended.timed_out })
+    }
+
+    async fn read(&self, path: &SandboxPath, offset: u64, limit: u64) -> Result<FileBytes, WorkspaceError> {
+        let content = self.sandbox.read(path.as_str(), offset, limit).await.map_err(told)?;
+        Ok(FileBytes { bytes: content.bytes, size: content.size })
+    }
+
+    async fn write(&self, path: &SandboxPath, content: Bytes) -> Result<Written, WorkspaceError> {
+        let created = self.sandbox.write(path.as_str(), &content).await.map_err(told)?;
+        Ok(Written { created })
+    }
+
+    async fn stat(&self, path: &SandboxPath) -> Result<Stat, WorkspaceError> {
+        self.sandbox.stat(path.as_str()).await.map_err(told)
+    }
+
+    async fn list(&self, path: &SandboxPath, limit: u32) -> Result<Listing, WorkspaceError> {
+        let (mut entries, truncated) = self.sandbox.list(path.as_str()).await.map_err(told)?;
+        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+        let truncated = truncated || entries.len() > limit;
+        entries.truncate(limit);
+        Ok(Listing { entries, truncated })
+    }
+
+    async fn glob(&self, search: GlobRequest) -> Result<Found, WorkspaceError> {
+        self.sandbox.glob(&search).await.map_err(told)
+    }
+
+    async fn grep(&self, search: GrepRequest) -> Result<Matches, WorkspaceError> {
+        let (matches, truncated) = self.sandbox.grep(&search).await.map_err(told)?;
+        Ok(Matches { matches, truncated })
+    }
+}
+
+fn words_of(limit: LimitHit) -> &'static str {
+    match limit {
+        LimitHit::Memory => "\n[hangar: the sandbox's memory ran out and a process was killed]\n",
+        LimitHit::Processes => "\n[hangar: the sandbox's limit of processes was reached]\n",
+        LimitHit::Disk => "\n[hangar: the sandbox's disk is used up; delete files that are not needed]\n",
+    }
+}
+
+fn told(error: Error) -> WorkspaceError {
+    let kind = match error {
+        Error::Guest(failure) => return WorkspaceError::Failed(failure),
+        Error::Busy => FailureKind::Busy,
+        Error::TooLarge { .. } => FailureKind::TooLarge,
+        Error::Protocol => FailureKind::System,
+        Error::Gone
+        | Error::Kernel { .. }
+        | Error::Setup(_)
+        | Error::Host { .. }
+        | Error::StateDirInUse(_)
+        | Error::TooMany(_)
+        | Error::BadName(_) => return WorkspaceError::Lost(error.to_string()),
+    };
+    WorkspaceError::Failed(Failure { kind, message: error.to_string() })
+}

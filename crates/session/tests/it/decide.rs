@@ -1,0 +1,315 @@
+//! The rules of a session, a row each.
+
+use hangar_protocol::{
+    Cause, Command, Event, EventBody, Person, PromptId, RefusalCode, Seq, SessionState, TurnId,
+    api::{OpenPullRequest, RepoTarget},
+    command::Commanded,
+    event::{PullRequestChange, SandboxPhase, ToolStatus, TurnOutcome},
+    limits,
+};
+use hangar_session::decide::{Decision, Effect, Input, Report, TURN_RESUMES_MAX, begin, decide};
+use proptest::prelude::*;
+
+fn person(user: &str) -> Person {
+    Person { user: user.parse().unwrap(), name: user.to_uppercase(), email: format!("{user}@example.com") }
+}
+
+fn target() -> RepoTarget {
+    RepoTarget {
+        session: "abc123".parse().unwrap(),
+        repo: "acme/web".parse().unwrap(),
+        base_branch: "main".to_owned(),
+        base_commit: "0".repeat(40),
+        branch: "hangar/abc123".to_owned(),
+        model: "scripted/demo".to_owned(),
+        title: "Make it blue".to_owned(),
+    }
+}
+
+/// A session that can be fed and looked at.
+struct Story {
+    state: SessionState,
+    written: Vec<String>,
+}
+
+impl Story {
+    fn new() -> Self {
+        let (cause, body) = begin(target(), person("ann")).unwrap().remove(0);
+        let event = Event { seq: Seq(1), time_ms: 0, cause, body };
+        Self { state: SessionState::begin(&event).unwrap(), written: Vec::new() }
+    }
+
+    fn feed(&mut self, input: Input) -> Result<Decision, RefusalCode> {
+        let decision = decide(&self.state, input).map_err(|refusal| refusal.code)?;
+        for (cause, body) in decision.events.clone() {
+            self.write(cause, body);
+        }
+        Ok(decision)
+    }
+
+    fn write(&mut self, cause: Cause, body: EventBody) {
+        self.written.push(name_of(&body));
+        let event = Event { seq: self.state.seq.next(), time_ms: 0, cause, body };
+        self.state.apply_next(&event).unwrap();
+    }
+
+    fn command(&mut self, by: &str, command: Command) -> Result<Decision, RefusalCode> {
+        self.feed(Input::Command(Commanded { by: person(by), command }))
+    }
+
+    fn prompt(&mut self, by: &str, request: &str, text: &str) -> Result<Decision, RefusalCode> {
+        self.command(by, Command::Prompt { request_id: request.parse().unwrap(), text: text.to_owned() })
+    }
+
+    fn report(&mut self, report: Report) -> Decision {
+        self.feed(Input::Report(report)).unwrap()
+    }
+
+    fn end(&mut self, turn: u32, outcome: TurnOutcome) -> Decision {
+        self.report(Report::TurnOver { turn: TurnId(turn), outcome })
+    }
+
+    fn call(&mut self, turn: u32, call: &str) {
+        let body = EventBody::ToolStarted {
+            turn: TurnId(turn),
+            call: call.parse().unwrap(),
+            name: "bash".to_owned(),
+            input: serde_json::json!({}),
+        };
+        self.report(Report::Agent { turn: TurnId(turn), body });
+    }
+
+    fn check(&mut self, expect: &[&str]) {
+        assert_eq!(std::mem::take(&mut self.written), expect);
+    }
+}
+
+fn name_of(body: &EventBody) -> String {
+    let json = serde_json::to_value(body).unwrap();
+    json["type"].as_str().unwrap().to_owned()
+}
+
+#[test]
+fn a_prompt_starts_a_turn_and_the_next_one_waits() {
+    let mut story = Story::new();
+    let first = story.prompt("ann", "r1", "blue").unwrap();
+    story.check(&["prompt_added", "turn_started"]);
+    assert_eq!(first.effects, [Effect::RunTurn(TurnId(1))]);
+    let second = story.prompt("bob", "r2", "darker").unwrap();
+    story.check(&["participant_joined", "prompt_added"]);
+    assert_eq!(second.effects, []);
+    let ended = story.end(1, TurnOutcome::Done);
+    story.check(&["turn_ended", "turn_started"]);
+    assert_eq!(ended.effects, [Effect::RunTurn(TurnId(2))]);
+    assert_eq!(story.state.author_of(TurnId(2)), Some(&person("bob")));
+}
+
+#[test]
+fn a_repeated_request_adds_nothing_and_a_changed_one_is_a_conflict() {
+    let mut story = Story::new();
+    let first = story.prompt("ann", "r1", "blue").unwrap();
+    story.check(&["prompt_added", "turn_started"]);
+    let again = story.prompt("ann", "r1", "blue").unwrap();
+    story.check(&[]);
+    assert_eq!(again.answer, first.answer);
+    assert_eq!(story.prompt("ann", "r1", "red"), Err(RefusalCode::Conflict));
+    assert_eq!(story.prompt("bob", "r1", "blue"), Err(RefusalCode::Conflict));
+    story.check(&[]);
+}
+
+#[test]
+fn prompts_that_cannot_be_taken_are_refused() {
+    let mut story = Story::new();
+    assert_eq!(story.prompt("ann", "r1", " \n"), Err(RefusalCode::BadRequest));
+    assert_eq!(story.prompt("ann", "r1", &"x".repeat(limits::PROMPT_BYTES_MAX + 1)), Err(RefusalCode::TooLarge));
+    story.prompt("ann", "running", "go").unwrap();
+    for n in 0..limits::QUEUED_PROMPTS_MAX {
+        story.prompt("ann", &format!("q{n}"), "and this").unwrap();
+    }
+    assert_eq!(story.prompt("ann", "full", "one more"), Err(RefusalCode::TooMany));
+}
+
+#[test]
+fn a_waiting_prompt_is_cancelled_by_its_author_or_the_owner_alone() {
+    let mut story = Story::new();
+    story.prompt("ann", "r1", "go").unwrap();
+    story.prompt("bob", "r2", "then this").unwrap();
+    story.prompt("cat", "r3", "then that").unwrap();
+    story.written.clear();
+    let cancel = |n| Command::CancelPrompt { prompt: PromptId(n) };
+    assert_eq!(story.command("cat", cancel(2)), Err(RefusalCode::Forbidden));
+    assert_eq!(story.command("ann", cancel(1)), Err(RefusalCode::Conflict));
+    assert_eq!(story.command("ann", cancel(9)), Err(RefusalCode::NotFound));
+    story.command("bob", cancel(2)).unwrap();
+    assert_eq!(story.command("bob", cancel(2)), Err(RefusalCode::Conflict));
+    story.command("ann", cancel(3)).unwrap();
+    story.check(&["prompt_cancelled", "prompt_cancelled"]);
+    assert_eq!(story.end(1, TurnOutcome::Done).effects, []);
+}
+
+#[test]
+fn stop_works_once_and_only_while_something_runs() {
+    let mut story = Story::new();
+    assert_eq!(story.command("ann", Command::Stop), Err(RefusalCode::Conflict));
+    story.prompt("ann", "r1", "go").unwrap();
+    story.call(1, "c1");
+    story.written.clear();
+    let stopped = story.command("bob", Command::Stop).unwrap();
+    assert_eq!(stopped.effects, [Effect::StopTurn(TurnId(1))]);
+    assert_eq!(story.command("ann", Command::Stop), Err(RefusalCode::Conflict));
+    story.end(1, TurnOutcome::Stopped { by: "bob".parse().unwrap() });
+    story.check(&["stop_requested", "tool_finished", "turn_ended"]);
+    assert_eq!(story.command("ann", Command::Stop), Err(RefusalCode::Conflict));
+}
+
+#[test]
+fn what_an_agent_writes_after_its_turn_is_dropped() {
+    let mut story = Story::new();
+    story.prompt("ann", "r1", "go").unwrap();
+    story.end(1, TurnOutcome::Done);
+    story.written.clear();
+    story.call(1, "late");
+    story.end(1, TurnOutcome::Done);
+    story.check(&[]);
+}
+
+#[test]
+fn an_open_turn_goes_on_after_a_crash_and_its_running_call_is_marked() {
+    let mut story = Story::new();
+    story.prompt("ann", "r1", "go").unwrap();
+    story.report(Report::Sandbox { phase: SandboxPhase::Ready, detail: String::new(), duration_ms: 1 });
+    story.call(1, "c1");
+    story.written.clear();
+    let woken = story.report(Report::Woken { reason: "hangar was restarted".to_owned() });
+    story.check(&["sandbox_changed", "tool_finished", "turn_resumed"]);
+    assert_eq!(woken.effects, [Effect::RunTurn(TurnId(1))]);
+    assert!(matches!(&woken.events[1].1, EventBody::ToolFinished { status: ToolStatus::Interrupted, .. }));
+    assert_eq!(story.state.open_calls, []);
+}
+
+#[test]
+fn a_stopped_turn_is_not_resumed_and_a_cursed_one_fails() {
+    let woken = || Report::Woken { reason: "hangar was restarted".to_owned() };
+    let mut stopped = Story::new();
+    stopped.prompt("ann", "r1", "go").unwrap();
+    stopped.command("ann", Command::Stop).unwrap();
+    stopped.written.clear();
+    assert_eq!(stopped.report(woken()).effects, []);
+    stopped.check(&["turn_ended"]);
+    let mut cursed = Story::new();
+    cursed.prompt("ann", "r1", "go").unwrap();
+    for _ in 0..TURN_RESUMES_MAX {
+        assert_eq!(cursed.report(woken()).effects, [Effect::RunTurn(TurnId(1))]);
+    }
+    cursed.written.clear();
+    assert_eq!(cursed.report(woken()).effects, []);
+    cursed.check(&["turn_ended"]);
+    assert!(matches!(cursed.state.turns[0].outcome, Some(TurnOutcome::Failed { .. })));
+}
+
+#[test]
+fn a_session_that_ended_in_order_is_woken_without_a_word() {
+    let mut story = Story::new();
+    story.prompt("ann", "r1", "go").unwrap();
+    story.end(1, TurnOutcome::Done);
+    story.written.clear();
+    assert_eq!(story.report(Report::Woken { reason: "x".to_owned() }), Decision::default());
+    story.check(&[]);
+}
+
+#[test]
+fn a_pull_request_waits_for_the_turn_and_is_the_only_open_one() {
+    let mut story = Story::new();
+    let open = || Command::OpenPullRequest(OpenPullRequest::default());
+    story.prompt("ann", "r1", "go").unwrap();
+    assert_eq!(story.command("ann", open()), Err(RefusalCode::Conflict));
+    story.end(1, TurnOutcome::Done);
+    assert!(matches!(story.command("ann", open()).unwrap().effects[..], [Effect::OpenPullRequest { .. }]));
+    let opened = || Report::PullRequestOpened {
+        number: 7,
+        title: "Blue".to_owned(),
+        author: "ann".parse().unwrap(),
+        url: "/s/abc123/pull-request".to_owned(),
+    };
+    story.written.clear();
+    story.report(opened());
+    story.report(opened());
+    story.check(&["pull_request_opened"]);
+    assert_eq!(story.command("ann", open()), Err(RefusalCode::Conflict));
+    let merged = || Report::PullRequestChanged {
+        number: 7,
+        change: PullRequestChange::Merged { by: "bob".to_owned(), commit: "1".repeat(40) },
+    };
+    story.report(merged());
+    story.report(merged());
+    story.check(&["pull_request_changed"]);
+    assert!(story.command("ann", open()).is_ok());
+}
+
+#[test]
+fn titles_have_one_line_and_an_end() {
+    let mut story = Story::new();
+    let rename = |title: &str| Command::Rename { title: title.to_owned() };
+    for bad in ["", "  ", "a\nb", &"x".repeat(limits::TITLE_CHARS_MAX + 1)] {
+        assert_eq!(story.command("ann", rename(bad)), Err(RefusalCode::BadRequest), "{bad:?}");
+    }
+    story.command("bob", rename("Bluer")).unwrap();
+    assert_eq!(story.state.title, "Bluer");
+}
+
+/// Inputs of any kind in any order.
+fn any_input() -> impl Strategy<Value = Input> {
+    let by = prop::sample::select(vec!["ann", "bob", "cat"]);
+    let command = prop_oneof![
+        (0..6u32, 0..3u32).prop_map(|(request, text)| Command::Prompt {
+            request_id: format!("r{request}").parse().unwrap(),
+            text: format!("text {text}"),
+        }),
+        (0..6u32).prop_map(|prompt| Command::CancelPrompt { prompt: PromptId(prompt) }),
+        Just(Command::Stop),
+        Just(Command::OpenPullRequest(OpenPullRequest::default())),
+    ];
+    let turn = || (1..5u32).prop_map(TurnId);
+    let report = prop_oneof![
+        turn().prop_map(|turn| Report::TurnOver { turn, outcome: TurnOutcome::Done }),
+        (turn(), 0..3u32).prop_map(|(turn, call)| Report::Agent {
+            turn,
+            body: EventBody::ToolStarted {
+                turn,
+                call: format!("c{call}").parse().unwrap(),
+                name: "bash".to_owned(),
+                input: serde_json::json!({}),
+            },
+        }),
+        Just(Report::Woken { reason: "restart".to_owned() }),
+        Just(Report::Sandbox { phase: SandboxPhase::Ready, detail: String::new(), duration_ms: 0 }),
+    ];
+    prop_oneof![
+        (by, command).prop_map(|(by, command)| Input::Command(Commanded { by: person(by), command })),
+        report.prop_map(Input::Report),
+    ]
+}
+
+proptest! {
+    #[test]
+    fn any_sequence_of_inputs_keeps_the_rules(inputs in prop::collection::vec(any_input(), 0..80)) {
+        let mut story = Story::new();
+        for input in inputs {
+            let before = story.state.clone();
+            let outcome = story.feed(input);
+            let state = &story.state;
+            if outcome.is_err() {
+                prop_assert_eq!(&before, state, "a refusal changes nothing");
+            }
+            let open = state.turns.iter().filter(|turn| turn.outcome.is_none()).count();
+            prop_assert!(open <= 1, "one turn at a time");
+            prop_assert!(open == 1 || state.queue().count() == 0, "nothing waits while nothing runs");
+            prop_assert!(open == 1 || state.open_calls.is_empty(), "no call outlives its turn");
+            for effect in outcome.map(|decision| decision.effects).unwrap_or_default() {
+                if let Effect::RunTurn(turn) = effect {
+                    prop_assert_eq!(state.open_turn().map(|open| open.id), Some(turn));
+                }
+            }
+        }
+    }
+}

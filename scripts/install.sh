@@ -1,0 +1,28 @@
+#!/usr/bin/env bash
+# install.sh [build|test]: installs the system packages that are missing. Does nothing when all are there.
+set -euo pipefail
+want=${1:-build}
+need() { command -v "$1" >/dev/null 2>&1 || packages+=("$2"); }
+packages=()
+need git git
+need cc gcc
+need curl curl
+need make make
+if [ "$want" = test ]; then
+  need chromium chromium
+  need python3 python3
+  need tmux tmux
+  python3 -c 'import venv, ensurepip' 2>/dev/null || packages+=(python3-venv)
+fi
+if ! command -v cargo >/dev/null || ! command -v npm >/dev/null; then
+  echo "hangar needs cargo (Rust 1.95 or newer, https://rustup.rs) and npm (Node 20 or newer). Install them, then run this again." >&2
+  exit 1
+fi
+[ ${#packages[@]} -eq 0 ] && exit 0
+if [ "$(id -u)" -ne 0 ] || ! command -v apt-get >/dev/null; then
+  echo "These packages are missing: ${packages[*]}. Install them, then run this again." >&2
+  exit 1
+fi
+export DEBIAN_FRONTEND=noninteractive
+apt-get update -q
+apt-get install -q -y --no-install-recommends "${packages[@]}" fonts-dejavu-core

@@ -1,0 +1,14 @@
+#!/usr/bin/env bash
+# The Rust tests, and afterwards proof that they left nothing behind.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+export HANGAR_TEST_TRACES=${HANGAR_TEST_TRACES:-$(mktemp -d)}
+scripts/traces.sh >"$HANGAR_TEST_TRACES/before"
+scripts/step.sh "building the program" cargo build --workspace --locked
+scripts/step.sh "tests" cargo test --workspace --locked --no-fail-fast
+scripts/traces.sh >"$HANGAR_TEST_TRACES/after"
+if ! diff "$HANGAR_TEST_TRACES/before" "$HANGAR_TEST_TRACES/after"; then
+  echo "The tests left something behind: lines with > above." >&2
+  exit 1
+fi
+rm -rf "$HANGAR_TEST_TRACES"
