@@ -28,16 +28,13 @@ async fn what_passes_is_tried_again_and_said_once() {
         (json!([{"status": {"code": 529}}]), "HTTP 529", 0),
         (json!([{"drop": {"after_chars": 8}}]), "broke off", 1),
         (json!([{"malformed": {"after_chars": 8}}]), "no event", 1),
-        (json!([{"silence": {"after_chars": 8}}]), "silent for 0.4 s", 1),
+        (json!([{"silence": {"after_chars": 8}}]), "silent for 1 s", 1),
         (json!([{"overloaded": {"after_chars": 8}}]), "Overloaded (overloaded_error)", 1),
-        (json!([{"no_answer": {}}]), "no answer within 0.4 s", 0),
+        (json!([{"no_answer": {}}]), "no answer within 1 s", 0),
     ];
     for (faults, expect, resets) in cases {
-        let mut world = World::playing(
-            &json!({"name": "t", "pace": {"chunk_chars": 4, "pause_ms": 5},
-                    "scripts": [{"replies": [{"say": "Hello, world.", "faults": faults}]}]}),
-            "Do it.",
-        )
+        let mut world = World::impatient(&json!({"name": "t", "pace": {"chunk_chars": 4, "pause_ms": 5},
+                    "scripts": [{"replies": [{"say": "Hello, world.", "faults": faults}]}]}))
         .await;
         world.limits.steps_max = 1;
         assert_eq!(world.run().await, TurnEnd::Done, "{faults}");
@@ -88,7 +85,8 @@ async fn what_does_not_pass_ends_the_turn_with_its_reason() {
 #[tokio::test]
 async fn a_service_that_is_not_there_is_named_and_the_key_is_not() {
     let key = Secret::new("sk-very-secret".to_owned());
-    let config = ModelConfig::new("local", "m", ProviderKind::OpenAi, "http://127.0.0.1:9", Some(key));
+    let mut config = ModelConfig::new("local", "m", ProviderKind::OpenAi, "http://127.0.0.1:9", Some(key));
+    config.timeouts.attempts_max = 2;
     assert!(!format!("{config:?}").contains("very-secret"));
     assert!(!format!("{:?}", Model::new(config.clone())).contains("very-secret"));
     let world = World::with_model(config, tokio::spawn(async {}), "Do it.");

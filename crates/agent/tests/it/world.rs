@@ -28,14 +28,17 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{directory::Directory, log::Log};
 
-/// Time-outs that a test can wait for.
-pub(crate) const SHORT: Timeouts = Timeouts {
-    connect: Duration::from_secs(2),
-    first_byte: Duration::from_millis(400),
-    idle: Duration::from_millis(400),
+/// Time-outs that a loaded machine never reaches.
+const PATIENT: Timeouts = Timeouts {
+    connect: Duration::from_secs(20),
+    first_byte: Duration::from_secs(20),
+    idle: Duration::from_secs(20),
     attempts_max: 3,
     pause_first: Duration::from_millis(10),
 };
+
+/// Time-outs that a test can wait for.
+const IMPATIENT: Timeouts = Timeouts { first_byte: Duration::from_secs(1), idle: Duration::from_secs(1), ..PATIENT };
 
 pub(crate) struct World {
     root: TempDir,
@@ -89,15 +92,24 @@ impl World {
     }
 
     pub(crate) async fn playing(transcript: &Value, wish: &str) -> Self {
+        Self::with_timeouts(transcript, wish, PATIENT).await
+    }
+
+    /// A world that does not wait long for its model.
+    pub(crate) async fn impatient(transcript: &Value) -> Self {
+        Self::with_timeouts(transcript, "Do it.", IMPATIENT).await
+    }
+
+    async fn with_timeouts(transcript: &Value, wish: &str, timeouts: Timeouts) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let config = ModelConfig::scripted("test", &format!("http://{}", listener.local_addr().unwrap()));
+        let mut config = ModelConfig::scripted("test", &format!("http://{}", listener.local_addr().unwrap()));
+        config.timeouts = timeouts;
         let transcript = Transcript::parse(&transcript.to_string()).unwrap();
         let server = tokio::spawn(async move { scripted::serve(transcript, listener).await.unwrap() });
         Self::with_model(config, server, wish)
     }
 
-    pub(crate) fn with_model(mut config: ModelConfig, server: JoinHandle<()>, wish: &str) -> Self {
-        config.timeouts = SHORT;
+    pub(crate) fn with_model(config: ModelConfig, server: JoinHandle<()>, wish: &str) -> Self {
         let root = tempfile::tempdir().unwrap();
         let requests = Arc::new(Mutex::new(Vec::new()));
         let mut model = Model::new(config).unwrap();
