@@ -236,7 +236,7 @@ impl Reading {
             for call in delta.tool_calls.into_iter().flatten() {
                 self.add_call(call);
             }
-            if let Some(reason) = choice.finish_reason {
+            if let Some(reason) = choice.finish_reason.filter(|reason| !reason.is_empty()) {
                 self.stop.get_or_insert(stop_reason(&reason));
             }
         }

@@ -5,7 +5,6 @@ use std::{error::Error, pin::Pin, time::Duration};
 use bytes::Bytes;
 use futures::{
     Stream, StreamExt,
-    future::ready,
     stream::{self, BoxStream},
 };
 use reqwest::{Client, RequestBuilder, Response, StatusCode, header::RETRY_AFTER, redirect::Policy};
@@ -71,7 +70,13 @@ pub(super) async fn open(
     if !response.status().is_success() {
         return Err(refused(response, timeouts.idle, credential).await);
     }
-    Ok(Events { stream: Box::pin(SseByteStream::new(response.bytes_stream())), idle: timeouts.idle, bytes: 0 })
+    // Some services leave out the empty line behind their last event, without which it does not count.
+    let end = stream::once(async { Ok(Bytes::from_static(b"\n\n")) });
+    Ok(Events {
+        stream: Box::pin(SseByteStream::new(response.bytes_stream().chain(end))),
+        idle: timeouts.idle,
+        bytes: 0,
+    })
 }
 
 impl Events {
@@ -186,8 +191,24 @@ where
     F: Future<Output = Result<(), Fault>> + Send + 'static,
 {
     let (sender, receiver) = mpsc::channel(PIECES_AHEAD);
-    let reading = read(Pieces(sender));
-    let fault = stream::once(reading).filter_map(|read| ready(read.err().map(Err)));
-    let pieces = stream::unfold(receiver, |mut receiver| async move { Some((receiver.recv().await?, receiver)) });
-    stream::select(pieces, fault).boxed()
+    let state = (Some(Box::pin(read(Pieces(sender)))), None, receiver);
+    let next = |(mut reading, mut fault, mut receiver): (Option<Pin<Box<F>>>, Option<Fault>, mpsc::Receiver<_>)| async {
+        // What was sent comes first, then the fault, then the end.
+        while let Some(future) = &mut reading {
+            tokio::select! {
+                biased;
+                piece = receiver.recv() => return Some((piece?, (reading, fault, receiver))),
+                read = future => {
+                    fault = read.err();
+                    reading = None;
+                }
+            }
+        }
+        let last = match receiver.recv().await {
+            Some(piece) => piece,
+            None => Err(fault.take()?),
+        };
+        Some((last, (reading, fault, receiver)))
+    };
+    stream::unfold(state, next).boxed()
 }

@@ -55,7 +55,6 @@ async fn a_log_cut_at_any_event_goes_on_to_the_same_end() {
 
         let resumed = Arc::new(Log::of(world.log.events(), world.log.blobs()));
         assert_eq!(world.run_on(resumed.clone()).await, TurnEnd::Done, "cut at {cut}");
-        assert_eq!(world.text("f"), "two", "cut at {cut}");
         assert_eq!(words(&resumed), ["Look.", "Done."], "cut at {cut}");
         let open = resumed.conversation();
         assert_eq!(open.open_calls().count(), 0, "cut at {cut}");
@@ -69,6 +68,8 @@ async fn a_log_cut_at_any_event_goes_on_to_the_same_end() {
             _ => false,
         });
         let sent = world.requests.lock().unwrap().clone();
+        // A call that had begun may or may not have had its effect; all others have.
+        assert!(under_way || world.text("f") == "two", "cut at {cut}");
         if !under_way && asked < sent.len() {
             assert!(requests.contains(&sent[asked]), "cut at {cut}: {}", sent[asked]);
         }
