@@ -3,6 +3,7 @@
 
 use std::pin::Pin;
 use std::process::Stdio;
+use std::time::Duration;
 
 use axum::body::Body;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
@@ -21,6 +22,8 @@ use crate::names::RepoPath;
 const HEADER_BYTES_MAX: u64 = 16 << 10;
 /// Bytes read from git at a time.
 const PIECE_BYTES: usize = 64 << 10;
+/// How long a client whose time is up may take to notice.
+const GOODBYE_TIME_MAX: Duration = Duration::from_secs(1);
 /// Pieces on their way to a client. When full, git waits for the client to read.
 const PIECES_MAX: usize = 8;
 
@@ -132,9 +135,16 @@ pub(crate) async fn serve(
                 Ok(Ok(_)) => group.ended(),
                 Ok(Err(_)) | Err(_) => group.kill(),
             },
-            Ok(Relayed::ClientGone) | Err(_) => {
+            Ok(Relayed::ClientGone) => {
                 group.kill();
                 let _ = child.wait().await;
+            }
+            Err(_) => {
+                tracing::warn!(what, limit_s = time_max.as_secs(), "git took too long and was ended");
+                group.kill();
+                let _ = child.wait().await;
+                // An error, so that the answer breaks off instead of looking complete.
+                let _ = tokio::time::timeout(GOODBYE_TIME_MAX, pieces.send(Err(std::io::ErrorKind::TimedOut.into()))).await;
             }
         }
         feed.abort();

@@ -56,6 +56,10 @@ impl LocalForge {
         skip: usize,
         count: usize,
     ) -> Result<Vec<Commit>> {
+        if path.contains('\0') || path.split('/').any(|part| part == "." || part == "..") {
+            // Nothing in a repository has such a path, and git would take it for one outside.
+            return Ok(Vec::new());
+        }
         let (skip, count) = (format!("--skip={skip}"), format!("--max-count={count}"));
         let mut args = vec![skip.as_str(), &count, from.as_str(), "--"];
         let path = format!(":(literal){path}");

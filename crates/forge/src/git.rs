@@ -217,7 +217,6 @@ async fn talk(child: &mut Child, input: Vec<u8>, output_max: usize) -> Result<An
     // Reading that reached its limit must not wait for the other two: git may still want to write.
     let others = async { tokio::join!(write, complain).1 };
     tokio::pin!(others);
-    let read = async { read.await };
     tokio::pin!(read);
     let mut said = None;
     let (stdout, cut) = loop {

@@ -8,6 +8,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::checks::{CheckProgress, CheckState, Conclusion, NewCheckRun, NewStatus, newest_by_context};
+use crate::error::ForgeError;
 use crate::http::Faces;
 use crate::http::answer::Refusal;
 use crate::http::asked::{Body, Entered};
@@ -16,6 +17,13 @@ use crate::local::now_ms;
 use crate::names::CommitId;
 
 type Rest = Path<(String, String, String)>;
+
+/// Reports are about one commit, named by its full id; a branch would mean another one a moment later.
+fn full_id(entered: &Entered, text: &str) -> Result<CommitId, Refusal> {
+    let missing =
+        |_| ForgeError::NoCommit { repo: entered.repo.path.clone(), reference: text.chars().take(80).collect() };
+    Ok(text.parse().map_err(missing)?)
+}
 
 #[derive(Debug, Deserialize)]
 pub(super) struct Status {
@@ -37,7 +45,7 @@ pub(super) async fn create_status(
 ) -> Result<Response, Refusal> {
     entered.must_write()?;
     let path = &entered.repo.path;
-    let sha: CommitId = faces.forge.resolve(path, &sha).await?;
+    let sha = full_id(&entered, &sha)?;
     let context = wish.context.unwrap_or_else(|| "default".into());
     let new = NewStatus { state: wish.state, context, description: wish.description, target_url: wish.target_url };
     let status = faces.forge.create_status(path, &sha, new, &entered.user).await?;
@@ -94,7 +102,7 @@ pub(super) struct CheckRun {
     name: String,
     head_sha: String,
     #[serde(default)]
-    status: Progress,
+    status: Stage,
     conclusion: Option<Conclusion>,
     completed_at: Option<jiff::Timestamp>,
     details_url: Option<String>,
@@ -104,7 +112,7 @@ pub(super) struct CheckRun {
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "snake_case")]
-enum Progress {
+enum Stage {
     #[default]
     Queued,
     InProgress,
@@ -125,11 +133,11 @@ pub(super) async fn create_check_run(
 ) -> Result<Response, Refusal> {
     entered.must_write()?;
     let path = &entered.repo.path;
-    let sha = faces.forge.resolve(path, &wish.head_sha).await?;
+    let sha = full_id(&entered, &wish.head_sha)?;
     let at_ms = wish.completed_at.map_or_else(now_ms, jiff::Timestamp::as_millisecond);
     let progress = match (wish.conclusion, wish.status) {
         (Some(conclusion), _) => CheckProgress::Completed { conclusion, at_ms },
-        (None, Progress::Completed) => {
+        (None, Stage::Completed) => {
             return Err(Refusal::field(
                 "CheckRun",
                 "conclusion",
@@ -137,8 +145,8 @@ pub(super) async fn create_check_run(
                 "a completed check has a conclusion",
             ));
         }
-        (None, Progress::Queued) => CheckProgress::Queued,
-        (None, Progress::InProgress) => CheckProgress::InProgress,
+        (None, Stage::Queued) => CheckProgress::Queued,
+        (None, Stage::InProgress) => CheckProgress::InProgress,
     };
     let output = wish.output.map(|output| (output.title, output.summary));
     let new =
