@@ -1,15 +1,15 @@
 //! One command: a thread that moves its bytes, obeys its wishes and tells its end.
 
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::VecDeque,
     ffi::CString,
     fs::File,
     io::{self, Read, Write},
     os::fd::OwnedFd,
     path::Path,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU32, Ordering},
+        Arc, Mutex, MutexGuard, PoisonError, RwLock,
+        atomic::{AtomicBool, AtomicU32, Ordering},
     },
     time::{Duration, Instant},
 };
@@ -28,6 +28,7 @@ use rustix::{
 
 use crate::{
     files::{failure, resolve},
+    serve::Surroundings,
     spawn::{Launch, Launched, Notice, launch},
     tree::{self, Reaper},
     wire::Writer,
@@ -125,20 +126,32 @@ pub(crate) struct Context<'a> {
     pub writer: &'a Writer,
     pub inbox: &'a Arc<Inbox>,
     pub reaper: &'a Reaper,
-    pub env: &'a BTreeMap<String, String>,
-    pub limits: ProcessLimits,
+    pub surroundings: &'a Surroundings,
+    pub shrink_only: &'a AtomicBool,
+    pub starting: &'a RwLock<()>,
+}
+
+impl Context<'_> {
+    fn limits(&self) -> ProcessLimits {
+        let mut limits = self.surroundings.limits;
+        if self.shrink_only.load(Ordering::Relaxed) {
+            limits.file_bytes = 0;
+        }
+        limits
+    }
 }
 
 /// Runs a command from start to end. Returns when the exchange is over; `Err` is how it ended without an exit status.
 pub(crate) fn run(request: &ExecRequest, context: &Context<'_>) -> Result<(), Failure> {
     let started = Instant::now();
     let system = |error: io::Error| failure("starting the command", &error);
+    let starting = context.starting.read().unwrap_or_else(PoisonError::into_inner);
     let (ends, command) = prepare(request, context).map_err(|error| match error {
         Unready::Invalid(failure) => failure,
         Unready::System(error) => system(error),
     })?;
     let launched = launch(&command).map_err(system)?;
-    drop(command);
+    drop((command, starting));
     context.reaper.spawned();
     for end in [&ends.stdin, &ends.stdout, &ends.stderr].into_iter().flatten() {
         rustix::io::ioctl_fionbio(end, true).map_err(|error| system(error.into()))?;
@@ -150,6 +163,7 @@ pub(crate) fn run(request: &ExecRequest, context: &Context<'_>) -> Result<(), Fa
         ends,
         started,
         deadline: request.timeout_ms.map(|ms| started + Duration::from_millis(ms)),
+        told_start: false,
         term_sent: false,
         timed_out: false,
         ended: None,
@@ -177,7 +191,7 @@ impl From<std::ffi::NulError> for Unready {
 }
 
 fn prepare(request: &ExecRequest, context: &Context<'_>) -> Result<(Ends, Launch), Unready> {
-    let mut env = context.env.clone();
+    let mut env = context.surroundings.env.clone();
     env.extend(request.env.iter().map(|(name, value)| (name.clone(), value.clone())));
     let argv = match &request.program {
         Program::Argv(argv) => argv.clone(),
@@ -211,7 +225,7 @@ fn prepare(request: &ExecRequest, context: &Context<'_>) -> Result<(Ends, Launch
         stdout,
         stderr,
         terminal: request.pty.is_some(),
-        limits: context.limits,
+        limits: context.limits(),
     };
     Ok((ends, launch))
 }
@@ -254,6 +268,7 @@ struct Running<'a> {
     ends: Ends,
     started: Instant,
     deadline: Option<Instant>,
+    told_start: bool,
     term_sent: bool,
     timed_out: bool,
     ended: Option<ExitStatus>,
@@ -315,8 +330,10 @@ impl Running<'_> {
             })
         };
         let notice = place(Some(&self.launched.notices), PollFlags::IN, self.ended.is_none());
-        let stdout = place(self.ends.stdout.as_ref(), PollFlags::IN, credits > 0);
-        let stderr = place(self.ends.stderr.as_ref(), PollFlags::IN, credits > 0);
+        // A fast command writes before its supervisor reports; the host hears of the start first nevertheless.
+        let output = credits > 0 && self.told_start;
+        let stdout = place(self.ends.stdout.as_ref(), PollFlags::IN, output);
+        let stderr = place(self.ends.stderr.as_ref(), PollFlags::IN, output);
         let stdin = place(self.ends.stdin.as_ref(), PollFlags::OUT, stdin_waiting);
         let patience = if self.ended.is_some() && self.keeps_leftovers() {
             Some(OUTPUT_SILENCE)
@@ -384,6 +401,7 @@ impl Running<'_> {
             Some(Notice::Started(pid)) => {
                 // When the host is gone, the reader of the socket ends the process.
                 let _ = self.context.writer.send(self.context.id, &Reply::Started { pid }, &[]);
+                self.told_start = true;
                 Ok(())
             }
             Some(Notice::NoDirectory(error)) => Err(not_found(error, &self.request.cwd)),

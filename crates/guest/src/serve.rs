@@ -5,7 +5,7 @@ use std::{
     io::BufReader,
     os::unix::net::UnixStream,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError, RwLock,
         atomic::{AtomicBool, Ordering},
     },
 };
@@ -48,6 +48,9 @@ struct Guest {
     writer: Writer,
     open: Mutex<HashMap<ExchangeId, Open>>,
     surroundings: Surroundings,
+    /// Held for writing while everything is killed, for reading while a command starts: a command that begins then waits
+    /// instead of being taken for one of those that must end.
+    starting: RwLock<()>,
     /// The disk is full: files may not grow.
     shrink_only: AtomicBool,
     pool: Pool,
@@ -61,6 +64,7 @@ pub(crate) fn run(socket: UnixStream, surroundings: Surroundings) {
         writer,
         open: Mutex::new(HashMap::new()),
         surroundings,
+        starting: RwLock::new(()),
         shrink_only: AtomicBool::new(false),
         pool,
         reaper,
@@ -127,7 +131,13 @@ impl Guest {
             Request::Glob(request) => self.on_files(id, move |cancelled| search::glob(&request, cancelled).map(bare)),
             Request::Grep(request) => self.on_files(id, move |cancelled| search::grep(&request, cancelled).map(bare)),
             Request::Watch { path } => self.watch(id, path),
-            Request::KillAll => self.on_files(id, |_| Ok(bare(Reply::Killed { processes: tree::kill_all() }))),
+            Request::KillAll => {
+                let guest = Arc::clone(self);
+                self.on_files(id, move |_| {
+                    let _starting = guest.starting.write().unwrap_or_else(PoisonError::into_inner);
+                    Ok(bare(Reply::Killed { processes: tree::kill_all() }))
+                })
+            }
             Request::ShrinkOnly(on) => {
                 self.shrink_only.store(on, Ordering::Relaxed);
                 self.answer(id, Ok((Reply::Pong, vec![])))
@@ -219,17 +229,14 @@ impl Guest {
         let guest = Arc::clone(self);
         let thread = std::thread::Builder::new().name("exec".into()).stack_size(EXEC_STACK_BYTES);
         let started = thread.spawn(move || {
-            let mut limits = guest.surroundings.limits;
-            if guest.shrink_only.load(Ordering::Relaxed) {
-                limits.file_bytes = 0;
-            }
             let context = exec::Context {
                 id,
                 writer: &guest.writer,
                 inbox: &inbox,
                 reaper: &guest.reaper,
-                env: &guest.surroundings.env,
-                limits,
+                surroundings: &guest.surroundings,
+                shrink_only: &guest.shrink_only,
+                starting: &guest.starting,
             };
             let ran = exec::run(&request, &context);
             guest.end(id);

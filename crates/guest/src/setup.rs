@@ -167,18 +167,19 @@ fn detached(mount: &Mount, sent: &mut [Option<OwnedFd>]) -> Result<Detached, Set
             for (key, value) in [("mode", "0620"), ("ptmxmode", "0666")] {
                 fsconfig_set_string(&fs, key, value).map_err(SetupError::at(what()))?;
             }
-            Ok(Detached { fd: created(&fs, &what)?, directory: true })
+            // Its terminals are device files, so this one mount cannot be NODEV. Nothing else can be made in it.
+            Ok(Detached { fd: created_with(&fs, MountAttrFlags::MOUNT_ATTR_NOSUID, &what)?, directory: true })
         }
     }
 }
 
 fn created(fs: &OwnedFd, what: &dyn Fn() -> String) -> Result<OwnedFd, SetupError> {
+    created_with(fs, MountAttrFlags::MOUNT_ATTR_NOSUID | MountAttrFlags::MOUNT_ATTR_NODEV, what)
+}
+
+fn created_with(fs: &OwnedFd, attributes: MountAttrFlags, what: &dyn Fn() -> String) -> Result<OwnedFd, SetupError> {
     fsconfig_create(fs).map_err(SetupError::at(what()))?;
-    // Device files of /dev/pts work nevertheless: NODEV is about files that name a device, and devpts is its own driver.
-    let attributes = MountAttrFlags::MOUNT_ATTR_NOSUID | MountAttrFlags::MOUNT_ATTR_NODEV;
-    fsmount(fs, FsMountFlags::FSMOUNT_CLOEXEC, attributes)
-        .or_else(|_| fsmount(fs, FsMountFlags::FSMOUNT_CLOEXEC, MountAttrFlags::MOUNT_ATTR_NOSUID))
-        .map_err(SetupError::at(what()))
+    fsmount(fs, FsMountFlags::FSMOUNT_CLOEXEC, attributes).map_err(SetupError::at(what()))
 }
 
 fn access_attributes(access: Access) -> u64 {

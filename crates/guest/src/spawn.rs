@@ -145,12 +145,25 @@ unsafe fn supervise(prepared: &Prepared<'_>) -> ! {
     unsafe {
         libc::prctl(libc::PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
         // SIGKILL when the thread that forked it ends would be wrong: exec threads come and go. The guest's end takes all along anyway.
+        // Closed by a successful exec; else the command writes what failed.
+        let mut outcome = [-1; 2];
+        if libc::pipe2(outcome.as_mut_ptr(), libc::O_CLOEXEC) != 0 {
+            report(prepared.report, NO_PROGRAM, *libc::__errno_location());
+            libc::_exit(1);
+        }
+        let [outcome, tell] = outcome;
         let command = libc::fork();
         if command == 0 {
-            run(prepared);
+            run(prepared, tell);
         }
         if command < 0 {
             report(prepared.report, NO_PROGRAM, *libc::__errno_location());
+            libc::_exit(1);
+        }
+        libc::close(tell);
+        let mut failure = [0u8; 8];
+        if libc::read(outcome, failure.as_mut_ptr().cast(), failure.len()) == 8 {
+            libc::write(prepared.report, failure.as_ptr().cast(), failure.len());
             libc::_exit(1);
         }
         report(prepared.report, STARTED, command);
@@ -174,7 +187,7 @@ unsafe fn supervise(prepared: &Prepared<'_>) -> ! {
 ///
 /// # Safety
 /// Only in a freshly forked child.
-unsafe fn run(prepared: &Prepared<'_>) -> ! {
+unsafe fn run(prepared: &Prepared<'_>, tell: RawFd) -> ! {
     // SAFETY: async-signal-safe calls; all pointers were prepared before the fork and point into copied memory.
     unsafe {
         let score = libc::open(c"/proc/self/oom_score_adj".as_ptr(), libc::O_WRONLY | libc::O_CLOEXEC);
@@ -197,7 +210,7 @@ unsafe fn run(prepared: &Prepared<'_>) -> ! {
         kernel::limit_resource(libc::RLIMIT_FSIZE, prepared.limits.file_bytes);
         kernel::limit_resource(libc::RLIMIT_CORE, 0);
         if libc::chdir(prepared.cwd) != 0 {
-            report(prepared.report, NO_DIRECTORY, *libc::__errno_location());
+            report(tell, NO_DIRECTORY, *libc::__errno_location());
             libc::_exit(126);
         }
         let mut reason = libc::ENOENT;
@@ -209,7 +222,7 @@ unsafe fn run(prepared: &Prepared<'_>) -> ! {
                 reason = error;
             }
         }
-        report(prepared.report, NO_PROGRAM, reason);
+        report(tell, NO_PROGRAM, reason);
         libc::_exit(127)
     }
 }

@@ -210,9 +210,11 @@ impl Base {
         let memory = |bytes, mode, owner| Source::Tmpfs { bytes, inodes: TMP_INODES, mode, owner };
         // Numbers of the inside: the guest mounts these in its own user namespace.
         let owner = AGENT_ID;
-        plan.fresh("/dev/shm", memory(SHM_BYTES, 0o1777, owner));
-        plan.fresh("/tmp", memory(spec.limits.tmp_bytes, 0o1777, owner));
-        plan.fresh("/run", memory(RUN_BYTES, 0o755, owner));
+        // Files in memory count as memory but die with no process: they must leave room, or nothing could run any more.
+        let most = |bytes: u64, part: u64| bytes.min(spec.limits.memory_bytes / part);
+        plan.fresh("/dev/shm", memory(most(SHM_BYTES, 8), 0o1777, owner));
+        plan.fresh("/tmp", memory(most(spec.limits.tmp_bytes, 4), 0o1777, owner));
+        plan.fresh("/run", memory(most(RUN_BYTES, 16), 0o755, owner));
         plan.session(spec, range, stage)?;
         let ids = match rights {
             Rights::Root => IdMapping::Range,

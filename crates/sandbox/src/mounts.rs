@@ -63,7 +63,7 @@ fn mapped(path: &Path, allow: Allow, ids: &OwnedFd) -> Result<OwnedFd, Error> {
 
 /// A session's own directory below `/home`, writable, its ids mapped from the disk's range to the sandbox's.
 pub(crate) fn home(path: &Path, range: IdRange) -> Result<OwnedFd, Error> {
-    mapped(path, Allow::Write, &range.from_disk()?)
+    mapped(path, Allow::Write, &range.map_from_disk()?)
 }
 
 /// An overlay of the clone and a session's changes, detached.
@@ -72,8 +72,8 @@ pub(crate) fn home(path: &Path, range: IdRange) -> Result<OwnedFd, Error> {
 /// before 6.15 accept only attached layers.
 pub(crate) fn workspace(clone: &Path, changes: &Path, range: IdRange, stage: &Path) -> Result<OwnedFd, Error> {
     let owner = fs::metadata(clone).map_err(Error::host(clone))?;
-    let lower = mapped(clone, Allow::Read, &range.from_owner(owner.uid(), owner.gid())?)?;
-    let upper = mapped(changes, Allow::Write, &range.from_disk()?)?;
+    let lower = mapped(clone, Allow::Read, &range.map_from_owner(owner.uid(), owner.gid())?)?;
+    let upper = mapped(changes, Allow::Write, &range.map_from_disk()?)?;
     let (lower_at, upper_at) = (stage.join("lower"), stage.join("changes"));
     let lower = Attached::new(lower, &lower_at)?;
     let upper = Attached::new(upper, &upper_at)?;
@@ -137,14 +137,14 @@ fn set_attributes(fd: impl AsFd, attributes: u64, ids: Option<&OwnedFd>, recursi
 
 impl IdRange {
     /// A mapping that shows ids as they lie on disk as this sandbox's ids.
-    fn from_disk(self) -> Result<OwnedFd, Error> {
+    fn map_from_disk(self) -> Result<OwnedFd, Error> {
         // The overlay itself works as root and needs a place for root's own directory beside the upper one.
         let map = format!("0 0 1\n{} {} {}", IdRange::DISK.first, self.first, IdRange::IDS);
         id_mapping(&map, &map)
     }
 
     /// A mapping that shows one owner as this sandbox's agent.
-    fn from_owner(self, uid: u32, gid: u32) -> Result<OwnedFd, Error> {
+    fn map_from_owner(self, uid: u32, gid: u32) -> Result<OwnedFd, Error> {
         let agent = self.agent();
         id_mapping(&format!("{uid} {agent} 1"), &format!("{gid} {agent} 1"))
     }

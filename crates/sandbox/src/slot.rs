@@ -31,6 +31,8 @@ use crate::{error::Error, rights::Rights};
 const CLAIM_PATIENCE: Duration = Duration::from_secs(20);
 /// Descriptors one claim may carry, as the guest expects.
 const DESCRIPTORS_MAX: usize = 250;
+/// How unwilling the kernel should be to kill a guest for memory (-1000 never, 1000 first).
+const OOM_SCORE: &str = "-900";
 /// First descriptor number for what the child keeps, out of the way of the numbers it must fill.
 const HIGH_FD: RawFd = 10;
 
@@ -197,6 +199,9 @@ impl Slot {
         drop((inner, go, null));
         map_ids(process.pid(), ids)?;
         enrol(process.pid())?;
+        // Commands go first when memory runs out, the guest last. Without CAP_SYS_RESOURCE this is not granted, and the
+        // commands' own, higher score has to do.
+        let _ = fs::write(format!("/proc/{}/oom_score_adj", process.pid()), OOM_SCORE);
         File::from(held).write_all(b"g").map_err(Error::kernel("start the guest"))?;
         let socket = UnixStream::from(host);
         Ok(Self { process, socket })

@@ -75,7 +75,7 @@ pub struct Limits {
     pub disk_files: u64,
     /// One file.
     pub file_bytes: u64,
-    /// `/tmp`, which is memory.
+    /// `/tmp`, which is memory; never more than a quarter of `memory_bytes`.
     pub tmp_bytes: u64,
     /// Open descriptors of one process.
     pub open_files: u64,

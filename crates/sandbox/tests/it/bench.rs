@@ -71,3 +71,65 @@ pub(crate) async fn output(sandbox: &Sandbox, script: &str) -> String {
     );
     text
 }
+
+/// Waits for something that must happen soon.
+pub(crate) async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
+    let patience = std::time::Duration::from_secs(60);
+    tokio::time::timeout(patience, future).await.unwrap_or_else(|_| panic!("{what} did not happen within {patience:?}"))
+}
+
+/// Waits until a condition outside of any channel holds.
+pub(crate) async fn until(what: &str, mut holds: impl FnMut() -> bool) {
+    soon(what, async {
+        while !holds() {
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        }
+    })
+    .await;
+}
+
+/// A process of the host's view.
+#[derive(Clone, Debug)]
+pub(crate) struct Seen {
+    pub pid: i32,
+    pub parent: i32,
+    pub name: String,
+    pub state: char,
+}
+
+/// All processes of the machine.
+pub(crate) fn processes() -> Vec<Seen> {
+    std::fs::read_dir("/proc")
+        .unwrap()
+        .flatten()
+        .filter_map(|entry| {
+            let pid: i32 = entry.file_name().to_str()?.parse().ok()?;
+            let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+            let (before, after) = stat.rsplit_once(')')?;
+            let name = before.split_once('(')?.1.to_owned();
+            let mut fields = after.split_whitespace();
+            let state = fields.next()?.chars().next()?;
+            Some(Seen { pid, parent: fields.next()?.parse().ok()?, name, state })
+        })
+        .collect()
+}
+
+/// The guest of the sandbox with this name, found by what its own root says.
+pub(crate) fn guest(name: &str) -> Option<Seen> {
+    processes().into_iter().filter(|seen| seen.name == "hangar-guest").find(|seen| {
+        let hostname = std::fs::read_to_string(format!("/proc/{}/root/etc/hostname", seen.pid));
+        hostname.is_ok_and(|hostname| hostname.trim() == name)
+    })
+}
+
+/// This process and all below it.
+pub(crate) fn tree(root: i32) -> Vec<Seen> {
+    let all = processes();
+    let mut found: Vec<Seen> = all.iter().filter(|seen| seen.pid == root).cloned().collect();
+    let mut next = 0;
+    while let Some(parent) = found.get(next).map(|seen| seen.pid) {
+        found.extend(all.iter().filter(|seen| seen.parent == parent).cloned());
+        next += 1;
+    }
+    found
+}

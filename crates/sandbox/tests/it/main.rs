@@ -1,4 +1,12 @@
-//! Real sandboxes on this machine's kernel. The tests need root; `rootless` shows what works without.
+//! Real sandboxes on this machine's kernel, as root.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on says so by panicking")]
 
 mod bench;
+mod commands;
 mod files;
+mod isolation;
+mod life;
+mod limits;
+mod network;
+mod watches;
+mod work;

@@ -1,0 +1,45 @@
+//! Runs one command in a sandbox, without the rest of hangar: `sandbox-try STATE CLONE SESSION COMMAND…`
+//!
+//! For trying the engine on a machine, and for tests that need an engine in a process of its own.
+
+use std::{
+    io::{Write, stderr, stdout},
+    process::ExitCode,
+};
+
+use hangar_sandbox::{Engine, EngineConfig, Error, ExecSpec, ExitStatus, SandboxSpec, Stream};
+
+#[tokio::main(flavor = "multi_thread", worker_threads = 2)]
+async fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let [state, clone, session, command @ ..] = arguments.as_slice() else {
+        let _ = writeln!(stderr(), "usage: sandbox-try STATE CLONE SESSION COMMAND…");
+        return ExitCode::from(2);
+    };
+    match run(state, clone, session, command).await {
+        Ok(code) => code,
+        Err(error) => {
+            let _ = writeln!(stderr(), "{error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(state: &str, clone: &str, session: &str, command: &[String]) -> Result<ExitCode, Error> {
+    let engine = Engine::new(EngineConfig::new(state)).await?;
+    let sandbox = engine.create(SandboxSpec::new("try", clone, session)).await?;
+    let mut exec = sandbox.exec_stream(&ExecSpec::argv(command.iter().cloned())).await?;
+    while let Some(chunk) = exec.next().await? {
+        // A reader that has gone does not stop the command.
+        let _ = match chunk.stream {
+            Stream::Stdout => stdout().write_all(&chunk.bytes).and_then(|()| stdout().flush()),
+            Stream::Stderr => stderr().write_all(&chunk.bytes),
+        };
+    }
+    let ended = exec.wait().await?;
+    sandbox.destroy().await;
+    Ok(match ended.status {
+        ExitStatus::Code(code) => ExitCode::from(u8::try_from(code).unwrap_or(1)),
+        ExitStatus::Signal(signal) => ExitCode::from(u8::try_from(128 + signal).unwrap_or(1)),
+    })
+}
