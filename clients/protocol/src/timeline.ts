@@ -9,6 +9,7 @@ import type {
   Person,
   PromptId,
   PullRequestChange,
+  SandboxPhase,
   Seq,
   TextChannel,
   TodoItem,
@@ -54,6 +55,16 @@ export interface ToolItem {
   duration_ms: number | null;
 }
 
+/** What the sandbox is doing; updated while it is being made. */
+export interface SandboxItem {
+  kind: "sandbox";
+  key: string;
+  phase: SandboxPhase;
+  detail: string;
+  duration_ms: number;
+  time: number;
+}
+
 export type TimelineItem =
   | ReplyItem
   | ToolItem
@@ -61,7 +72,7 @@ export type TimelineItem =
   | { kind: "turn_end"; key: string; turn: TurnId; outcome: TurnOutcome; started: number; time: number; tools: number }
   | { kind: "resumed"; key: string; reason: string; time: number }
   | { kind: "stop"; key: string; by: UserId; time: number }
-  | { kind: "sandbox"; key: string; phase: "absent" | "preparing" | "ready" | "failed"; detail: string; duration_ms: number; time: number }
+  | SandboxItem
   | { kind: "files"; key: string; files: FileChange[]; more: number; time: number }
   | { kind: "todo"; key: string; items: TodoItem[]; time: number }
   | { kind: "pushed"; key: string; branch: string; commit: string; time: number }
@@ -189,14 +200,17 @@ function takeEvent(timeline: Timeline, event: Event): void {
     case "turn_ended":
       endTurn(timeline, body.turn, body.outcome, key, time);
       return;
-    case "sandbox_changed":
-      if (newest?.kind === "sandbox" && newest.phase === "preparing") {
-        newest.phase = body.phase;
-        newest.detail = body.detail;
-        newest.duration_ms = body.duration_ms;
-        return;
+    case "sandbox_changed": {
+      // The row that says that it is being made becomes the one that says how that ended.
+      const known = last(timeline, (item): item is SandboxItem => item.kind === "sandbox");
+      if (known?.phase !== "preparing") {
+        return add({ kind: "sandbox", key, phase: body.phase, detail: body.detail, duration_ms: body.duration_ms, time });
       }
-      return add({ kind: "sandbox", key, phase: body.phase, detail: body.detail, duration_ms: body.duration_ms, time });
+      known.phase = body.phase;
+      known.detail = body.detail;
+      known.duration_ms = body.duration_ms;
+      return;
+    }
     case "model_requested": {
       // A request that is asked again after a restart continues in its row: what it had said before is void.
       const known = openReply(timeline, body.turn, body.step);

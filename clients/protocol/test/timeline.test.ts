@@ -23,7 +23,7 @@ test("a whole session reads in the order in which it happened", () => {
   const rows = read(asFrames(log("prompt-to-merge"))).items.map((item) =>
     item.kind === "tool" ? `${item.kind} ${item.name} ${item.status}` : item.kind);
   expect(rows).toStrictEqual([
-    "prompt", "sandbox", "reply", "sandbox", "tool list ok", "tool read ok", "reply", "tool todo ok", "tool edit ok", "todo", "files",
+    "prompt", "sandbox", "reply", "tool list ok", "tool read ok", "reply", "tool todo ok", "tool edit ok", "todo", "files",
     "reply", "tool todo ok", "tool write ok", "tool bash ok", "todo", "files", "todo", "reply", "tool bash ok", "pushed", "reply", "todo",
     "turn_end", "pull", "joined", "pull_change", "pull_change", "sandbox",
   ]);

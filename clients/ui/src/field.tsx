@@ -1,6 +1,5 @@
-import { RadioGroup } from "@kobalte/core/radio-group";
 import { TextField } from "@kobalte/core/text-field";
-import { For, type JSX, Show } from "solid-js";
+import { createUniqueId, For, type JSX, Show } from "solid-js";
 
 /** One line of text with its label and, where useful, a word of help. */
 export function Field(props: {
@@ -71,21 +70,20 @@ export function Choice<Value extends string>(props: {
   onChange: (value: Value) => void;
   options: ReadonlyArray<{ value: Value; label: string }>;
 }): JSX.Element {
+  const group = createUniqueId();
   return (
-    <RadioGroup class="field" value={props.value} onChange={(value) => props.onChange(value as Value)}>
-      <RadioGroup.Label class={props.quietLabel ? "hidden-words" : "label"}>{props.label}</RadioGroup.Label>
+    <fieldset class="field choice-field">
+      <legend class={props.quietLabel ? "hidden-words" : "label"}>{props.label}</legend>
       <div class="choice">
         <For each={props.options}>
           {(option) => (
-            <RadioGroup.Item value={option.value} class="choice-item">
-              <RadioGroup.ItemInput class="choice-input" />
-              <RadioGroup.ItemControl class="choice-control">
-                <RadioGroup.ItemLabel class="choice-label">{option.label}</RadioGroup.ItemLabel>
-              </RadioGroup.ItemControl>
-            </RadioGroup.Item>
+            <label class="choice-item">
+              <input type="radio" name={group} value={option.value} checked={props.value === option.value} onChange={() => props.onChange(option.value)} />
+              <span>{option.label}</span>
+            </label>
           )}
         </For>
       </div>
-    </RadioGroup>
+    </fieldset>
   );
 }

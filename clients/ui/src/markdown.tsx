@@ -12,13 +12,28 @@ const MARKDOWN_CHARS_MAX = 200_000;
 export function Markdown(props: { text: string }): JSX.Element {
   const tokens = createMemo<Token[]>(() => {
     if (props.text.length > MARKDOWN_CHARS_MAX) return [{ type: "code", raw: props.text, text: props.text } as Tokens.Code];
-    return lexer(props.text, { gfm: true, breaks: false });
+    return ranked(lexer(props.text, { gfm: true, breaks: false }));
   });
   return (
     <div class="prose">
       <Blocks tokens={tokens()} />
     </div>
   );
+}
+
+/** The page has its own first and second headings. */
+const FIRST_RANK = 3;
+
+/** Gives headings the ranks of the page: none is skipped, whatever the writer did. */
+function ranked(tokens: Token[]): Token[] {
+  let before = FIRST_RANK - 1;
+  const headings = tokens.filter((token): token is Tokens.Heading => token.type === "heading");
+  const highest = Math.min(...headings.map((heading) => heading.depth));
+  for (const heading of headings) {
+    before = Math.min(6, before + 1, FIRST_RANK + heading.depth - highest);
+    Object.assign(heading, { rank: before });
+  }
+  return tokens;
 }
 
 /** Blocks by their place, so that while text streams only the last one is drawn anew. */
@@ -34,9 +49,9 @@ function Block(props: { token: Token }): JSX.Element {
       <Match when={as<Tokens.Text>("text")}>
         {(t) => <Show when={t().tokens} fallback={unescape(t().text)}>{(tokens) => <Words tokens={tokens()} />}</Show>}
       </Match>
-      <Match when={as<Tokens.Heading>("heading")}>
-        {/* The page has its own first and second headings. */}
-        {(t) => <Dynamic component={`h${Math.min(6, t().depth + 2)}`}><Words tokens={t().tokens} /></Dynamic>}
+      <Match when={as<Tokens.Heading & { rank?: number }>("heading")}>
+        {/* A heading inside of a list or a quotation is only strong. */}
+        {(t) => <Dynamic component={t().rank === undefined ? "p" : `h${t().rank}`} class="heading"><Words tokens={t().tokens} /></Dynamic>}
       </Match>
       <Match when={as<Tokens.Code>("code")}>
         {(t) => <pre class="code" tabindex="0" role="region" aria-label={t().lang ? `Code, ${t().lang}` : "Code"}><code>{t().text}</code></pre>}

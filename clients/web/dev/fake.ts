@@ -28,6 +28,7 @@ class Session {
   readonly followers = new Set<(frame: Frame) => void>();
   stopping: string | null = null;
   reviews: PullRequestView["reviews"] = [];
+  body = "Refuses version numbers such as `01.2.3`, as [SemVer 2.0.0](https://semver.org/#spec-item-2) asks.\n\n- parser changed\n- test added";
 
   constructor(readonly log: Event[]) {}
 
@@ -50,9 +51,8 @@ export class Fake {
   readonly sessions = new Map<string, Session>();
   readonly users: Me[] = [
     { user: "ada", name: "Ada Lovelace", email: "ada@example.com", role: "owner" },
-    { user: "grace", name: "Grace Hopper", email: "grace@example.com", role: "member" },
   ];
-  readonly codes = new Map([["ada", "ada"], ["grace", "grace"]]);
+  readonly codes = new Map([["ada", "ada"]]);
   readonly repos = ["demo/semver", "acme/website"];
   tokens: TokenInfo[] = [];
   #next = 1;
@@ -94,6 +94,8 @@ export class Fake {
   };
 
   #who(request: IncomingMessage): Me | undefined {
+    const token = /^Bearer hgr_fake0*(\d+)$/.exec(request.headers.authorization ?? "")?.[1];
+    if (token !== undefined) return this.tokens.some((known) => known.id === Number(token)) ? this.users[0] : undefined;
     const login = /hangar_session=(\w+)/.exec(request.headers.cookie ?? "")?.[1];
     return this.users.find((user) => user.user === login);
   }
@@ -107,6 +109,8 @@ export class Fake {
     if (route === "POST /sign-in") {
       const login = this.codes.get(String(body["code"]));
       if (login === undefined) throw new No(401, "unauthenticated", "This sign-in link is not valid any more.", "Each link works once. Ask an owner for a new one.");
+      // A link works once; that of the developer, any number of times.
+      if (login !== "ada") this.codes.delete(String(body["code"]));
       response.setHeader("set-cookie", `hangar_session=${login}; HttpOnly; SameSite=Strict; Path=/`);
       return send(response, 204);
     }
@@ -129,7 +133,7 @@ export class Fake {
       case "POST /tokens": {
         const info = { id: this.#next++, label: String(body["label"]), created_ms: Date.now(), used_ms: null };
         this.tokens.push(info);
-        return send(response, 201, { ...info, secret: "hgr_fake00000000000000000000000000000000" });
+        return send(response, 201, { ...info, secret: `hgr_fake${String(info.id).padStart(32, "0")}` });
       }
       case "GET /repos": return send(response, 200, this.repos.map((repo) => ({ repo, default_branch: "main", clone_url: `http://fake/git/${repo}.git`, created_ms: 0 })));
       case "POST /repos":
@@ -219,6 +223,7 @@ export class Fake {
         if (pull?.status === "open") throw new No(409, "conflict", `Pull request #${pull.number} of this session is still open.`, "Merge or close it first.");
         if (Object.keys(state.files).length === 0) throw new No(409, "conflict", "This session has changed nothing yet.", "Ask the agent for a change first.");
         const number = (pull?.number ?? 0) + 1;
+        session.body = String(body["body"] ?? "");
         session.append(by, { type: "pull_request_opened", number, title: String(body["title"] ?? state.title), author: who.user, url: `/s/${state.id}/pull-request` });
         return send(response, 201, session.state.pull_requests.at(-1));
       }
@@ -244,7 +249,7 @@ export class Fake {
   #view(session: Session, pull: PullRequestState): PullRequestView {
     const { branch, base_branch } = session.state;
     return {
-      ...pull, body: "Refuses version numbers such as `01.2.3`, as [SemVer 2.0.0](https://semver.org/#spec-item-2) asks.\n\n- parser changed\n- test added",
+      ...pull, body: session.body,
       head_branch: branch, base_branch, mergeable: pull.status === "open" ? true : null,
       commits: [{ sha: "a91c3e5f7d2b4860c1e3f5a7b9d1c3e5f7a9b1d3", message: "Refuse leading zeroes in version numbers\n\nSemVer forbids them.", author_name: "Ada Lovelace", author_email: "ada@example.com" }],
       reviews: session.reviews, checks: [{ name: "cargo test", status: "success" }], diff: SAMPLE_DIFF,

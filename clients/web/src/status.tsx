@@ -5,7 +5,7 @@ import { Badge, type Tone } from "@hangar/ui";
 import type { JSX } from "solid-js";
 
 const SESSION: Record<SessionStatus, { tone: Tone; word: string }> = {
-  idle: { tone: "neutral", word: "Waiting for you" },
+  idle: { tone: "neutral", word: "Ready" },
   running: { tone: "accent", word: "Running" },
   failed: { tone: "bad", word: "Failed" },
   merged: { tone: "done", word: "Merged" },

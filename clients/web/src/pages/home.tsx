@@ -69,6 +69,7 @@ function NewSession(): JSX.Element {
         onSend={begin.run}
         busy={begin.busy()}
         ref={(element) => { box = element; }}
+        rows={2}
         action="Start"
       >
         <Show

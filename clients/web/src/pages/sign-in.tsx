@@ -2,7 +2,7 @@
 
 import { useNavigate, useSearchParams } from "@solidjs/router";
 import { Button, ErrorNote, Field, Spinner } from "@hangar/ui";
-import { createSignal, type JSX, onMount, Show } from "solid-js";
+import { createSignal, type JSX, onCleanup, onMount, Show } from "solid-js";
 import { api, askWho } from "../account.tsx";
 import { createAction } from "../action.ts";
 import { Mark } from "../frame.tsx";
@@ -18,13 +18,19 @@ export function SignIn(): JSX.Element {
     const from = search.from ?? "/";
     navigate(/^\/(?!\/)/.test(from) ? from : "/", { replace: true });
   });
-  onMount(() => {
-    document.title = "Sign in · hangar";
+  const useLink = (): void => {
     const code = location.hash.slice(1);
     if (code === "") return;
     // The code works once; it is of no use in the browser's history.
     history.replaceState(history.state, "", location.pathname + location.search);
     void signIn.run(code);
+  };
+  onMount(() => {
+    document.title = "Sign in · hangar";
+    useLink();
+    // A link that is opened while this page is shown changes nothing but what stands behind `#`.
+    window.addEventListener("hashchange", useLink);
+    onCleanup(() => window.removeEventListener("hashchange", useLink));
   });
   const submit = (event: Event): void => {
     event.preventDefault();

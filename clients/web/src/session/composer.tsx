@@ -44,6 +44,7 @@ export function Composer(props: { onSent: () => void }): JSX.Element {
         onText={setText}
         onSend={send.run}
         busy={send.busy()}
+        rows={1}
         action={turn() ? "Queue" : "Send"}
         ref={(element) => { box = element; }}
       >

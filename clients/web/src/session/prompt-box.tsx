@@ -18,6 +18,7 @@ export function PromptBox(props: {
   onSend: (requestId: string) => Promise<boolean>;
   busy: boolean;
   action: string;
+  rows: number;
   ref?: (element: HTMLTextAreaElement) => void;
   children?: JSX.Element;
 }): JSX.Element {
@@ -34,7 +35,7 @@ export function PromptBox(props: {
       <TextArea
         label={props.label}
         quietLabel
-        rows={2}
+        rows={props.rows}
         placeholder={props.placeholder}
         value={props.text}
         onInput={props.onText}

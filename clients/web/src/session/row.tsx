@@ -30,7 +30,7 @@ export function Row(props: { item: TimelineItem }): JSX.Element {
       <Match when={as("stop")}>{(item) => <Line icon="stop" time={item().time}>{session.nameOf(item().by)} asked it to stop</Line>}</Match>
       <Match when={as("resumed")}>{(item) => <RowNote tone="warn" icon="repeat">The turn was interrupted and goes on. {item().reason}</RowNote>}</Match>
       <Match when={as("refused")}>{(item) => <RowNote tone="bad" icon="alert">Push refused. {item().reason}</RowNote>}</Match>
-      <Match when={as("warning")}>{(item) => <RowNote tone="warn" icon="alert">{item().text}</RowNote>}</Match>
+      <Match when={as("warning")}>{(item) => <RowNote tone="warn" icon="alert"><Markdown text={item().text} /></RowNote>}</Match>
     </Switch>
   );
 }
@@ -112,7 +112,7 @@ function TurnEnd(props: { item: Of<"turn_end"> }): JSX.Element {
         {(stopped) => <p class="turn-end"><Icon name="stop" /> Stopped by {session.nameOf(stopped().by)} after {took()}</p>}
       </Match>
       <Match when={outcome.type === "failed" && outcome}>
-        {(failed) => <RowNote tone="bad" icon="alert"><strong>This turn failed.</strong> {failed().reason}</RowNote>}
+        {(failed) => <RowNote tone="bad" icon="alert"><strong>This turn failed.</strong> <Markdown text={failed().reason} /></RowNote>}
       </Match>
     </Switch>
   );
@@ -157,7 +157,8 @@ function Sandbox(props: { item: Of<"sandbox"> }): JSX.Element {
       fallback={<RowNote tone="bad" icon="box"><strong>The sandbox failed.</strong> {props.item.detail}</RowNote>}
     >
       <p class="line" title={props.item.detail}>
-        <Icon name="box" /><span>{PHASE_WORDS[props.item.phase]}<span class="faint"> · {props.item.detail}</span></span>
+        <Icon name="box" />
+        <span>{PHASE_WORDS[props.item.phase]}<Show when={props.item.detail}><span class="faint"> · {props.item.detail}</span></Show></span>
         <Show when={props.item.duration_ms > 0}><span class="took">{duration(props.item.duration_ms)}</span></Show>
       </p>
     </Show>

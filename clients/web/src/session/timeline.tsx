@@ -24,7 +24,13 @@ export function TimelineTab(): JSX.Element {
   let top: HTMLDivElement | undefined;
 
   // Queued prompts stand above the composer until their turn begins.
-  const rows = createMemo((): TimelineItem[] => session.timeline().items.filter((item) => item.kind !== "prompt" || item.status !== "queued"));
+  // The call that changed the to-do list is said by the list.
+  const rows = createMemo((): TimelineItem[] =>
+    session.timeline().items.filter((item) => {
+      if (item.kind === "prompt") return item.status !== "queued";
+      return item.kind !== "tool" || item.name !== "todo" || item.status !== "ok";
+    }),
+  );
   const hidden = createMemo(() => Math.max(0, rows().length - shown()));
   // Rows that came since the reader looked must not push out the oldest ones drawn.
   createEffect(on(() => rows().length, (now, before) => {
@@ -59,6 +65,7 @@ export function TimelineTab(): JSX.Element {
   const turn = () => { const state = session.state(); return state ? openTurn(state) : undefined; };
   return (
     <main class="timeline-page" id="content">
+      <h2 class="hidden-words">Timeline</h2>
       <div class="timeline-column">
         <div class="scroller" ref={scroller} onScroll={scrolled} tabindex="0" role="region" aria-label="Timeline">
           <div

@@ -52,9 +52,9 @@ function Detail(props: { item: ToolItem }): JSX.Element {
   const fetchWhole = createAction(async (sha256: string) => { setWhole(await api.blob(session.id, sha256)); });
   return (
     <div class="tool-detail">
-      <h3 class="small-head">Input</h3>
+      <p class="small-head">Input</p>
       <Input input={props.item.input} />
-      <h3 class="small-head">Output</h3>
+      <p class="small-head">Output</p>
       <Show when={(whole() ?? props.item.output) !== ""} fallback={<p class="faint">{props.item.duration_ms === null ? "Nothing yet." : "Nothing."}</p>}>
         <pre class="output" tabindex="0" role="region" aria-label="Output">{whole() ?? props.item.output}</pre>
       </Show>

@@ -1,0 +1,60 @@
+// What is asked of every page.
+
+import AxeBuilder from "@axe-core/playwright";
+import { expect, type Page } from "@playwright/test";
+
+/** Where this run of the tests keeps who is signed in. */
+export const OWNER = "results/owner.json";
+export const COLLEAGUE = "results/colleague.json";
+
+/** axe finds nothing to complain about, in the light and in the dark. */
+export async function accessible(page: Page, name: string): Promise<void> {
+  for (const colorScheme of ["light", "dark"] as const) {
+    await page.emulateMedia({ colorScheme, reducedMotion: "reduce" });
+    const { violations } = await new AxeBuilder({ page }).analyze();
+    const found = violations.map((rule) => `${rule.id}: ${rule.help}\n  ${rule.nodes.map((node) => `${node.html}\n    ${node.failureSummary ?? ""}`).join("\n  ")}`);
+    expect(found, `${name}, ${colorScheme}`).toEqual([]);
+  }
+  await page.emulateMedia({ colorScheme: "light", reducedMotion: "no-preference" });
+}
+
+/** Nothing is wider than the window. */
+export async function fitsWindow(page: Page, name: string): Promise<void> {
+  const over = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
+  expect(over, `${name} is wider than the window`).toBeLessThanOrEqual(0);
+}
+
+/** The rows of the timeline as a reader sees them. */
+export async function rows(page: Page): Promise<string[]> {
+  await page.locator(".timeline").waitFor();
+  return page.locator(".timeline > *:not(:first-child):not(.working)").evaluateAll((elements) =>
+    elements.map((element) => (element as HTMLElement).innerText.replace(/\s+/g, " ").trim()).filter((text) => text !== ""),
+  );
+}
+
+/** Begins a session from the first page and gives its address. */
+export async function beginSession(page: Page, wish: string): Promise<string> {
+  await page.goto("/");
+  const box = page.getByRole("textbox", { name: "Your wish" });
+  await box.fill(wish);
+  await expect(page.getByRole("combobox", { name: "Repository" })).not.toHaveValue("");
+  await box.press("Control+Enter");
+  await page.waitForURL(/\/s\/[a-z0-9]+$/);
+  return new URL(page.url()).pathname;
+}
+
+/** Waits until the turn that runs is over, and gives how often the page was seen to grow meanwhile. */
+export async function untilTurnEnds(page: Page): Promise<number> {
+  let seen = 0;
+  let length = 0;
+  const ended = page.locator(".turn-end").last();
+  await expect
+    .poll(async () => {
+      const now = (await page.locator(".timeline").innerText()).length;
+      if (now > length) seen += 1;
+      length = now;
+      return (await ended.isVisible()) && !(await page.locator(".working").isVisible());
+    }, { timeout: 150_000, intervals: [100] })
+    .toBe(true);
+  return seen;
+}

@@ -1,0 +1,57 @@
+import { expect, test } from "@playwright/test";
+import { beginSession, rows, untilTurnEnds } from "./look.ts";
+
+test("while the connection is cut the page says so, and afterwards nothing is missing", async ({ page, context, browser }) => {
+  // Playwright stands between the page and the server and cuts the socket in the middle of the turn, again and again.
+  let cuts = 0;
+  await page.routeWebSocket(/\/stream/, (socket) => {
+    const server = socket.connectToServer();
+    let frames = 0;
+    server.onMessage((message) => {
+      frames += 1;
+      socket.send(message);
+      if (frames === 9 && cuts < 4) {
+        cuts += 1;
+        void socket.close();
+        void server.close();
+      }
+    });
+  });
+  const address = await beginSession(page, "Work while the line is bad");
+  await untilTurnEnds(page);
+  expect(cuts).toBeGreaterThan(1);
+  const cut = await rows(page);
+  const calm = await context.newPage();
+  await calm.goto(address);
+  await untilTurnEnds(calm);
+  expect(cut).toEqual(await rows(calm));
+
+  const away = await (await browser.newContext({ storageState: "results/owner.json" })).newPage();
+  await away.goto(address);
+  await away.locator(".prompt").first().waitFor();
+  await away.getByRole("textbox", { name: "Prompt" }).fill("kept while away");
+  await away.context().setOffline(true);
+  await expect(away.getByText("You are offline.")).toBeVisible();
+  await away.getByRole("button", { name: "Send" }).click();
+  await expect(away.getByRole("alert")).toContainText("cannot be reached");
+  await away.context().setOffline(false);
+  await expect(away.getByText("You are offline.")).toBeHidden();
+  await away.reload();
+  await expect(away.getByRole("textbox", { name: "Prompt" })).toHaveValue("kept while away");
+});
+
+test("who reads further up is not moved by what arrives below", async ({ page }) => {
+  await page.setViewportSize({ width: 900, height: 420 });
+  await beginSession(page, `Scroll\n\n${"a long line of words\n\n".repeat(30)}`);
+  const scroller = page.locator(".scroller");
+  await page.locator(".prompt").waitFor();
+  const distance = (): Promise<number> => scroller.evaluate((e) => e.scrollHeight - e.scrollTop - e.clientHeight);
+  await expect.poll(distance, { message: "at first the newest is in sight" }).toBeLessThan(60);
+  await scroller.evaluate((e) => { e.scrollTop = 40; });
+  await expect(page.getByRole("button", { name: "Latest" })).toBeVisible();
+  const top = await scroller.evaluate((e) => e.scrollTop);
+  await untilTurnEnds(page);
+  expect(await scroller.evaluate((e) => e.scrollTop)).toBe(top);
+  await page.getByRole("button", { name: "Latest" }).click();
+  await expect.poll(distance).toBeLessThan(60);
+});
