@@ -11,17 +11,13 @@ use crate::world::World;
 const WISH: &str = "Add `normalized_hamming` to this crate: the Hamming distance as a share between 0.0 and 1.0, like \
                     `normalized_levenshtein`. Add a test and run the test suite.";
 
-/// The published source of strsim 0.11.1: the command line's argument parser depends on it, so it is wherever this was built.
+/// The published source of strsim 0.11.1, a dev-dependency, where cargo unpacked it.
 fn source() -> PathBuf {
-    let metadata = Command::new(env!("CARGO"))
-        .args(["metadata", "--format-version", "1", "--offline", "--manifest-path"])
-        .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml"))
-        .output()
-        .unwrap();
-    let metadata: Value = serde_json::from_slice(&metadata.stdout).unwrap();
-    let strsim = metadata["packages"].as_array().unwrap().iter().find(|package| package["name"] == "strsim").unwrap();
-    assert_eq!(strsim["version"], "0.11.1");
-    PathBuf::from(strsim["manifest_path"].as_str().unwrap()).parent().unwrap().to_owned()
+    let home = std::env::var_os("CARGO_HOME").map(PathBuf::from);
+    let home = home.unwrap_or_else(|| PathBuf::from(std::env::var_os("HOME").unwrap()).join(".cargo"));
+    let registries = std::fs::read_dir(home.join("registry/src")).unwrap();
+    let mut sources = registries.map(|registry| registry.unwrap().path().join("strsim-0.11.1"));
+    sources.find(|source| source.exists()).expect("cargo unpacked strsim")
 }
 
 fn sh(world: &World, script: &str) -> String {
