@@ -144,7 +144,8 @@ pub(crate) async fn serve(
                 group.kill();
                 let _ = child.wait().await;
                 // An error, so that the answer breaks off instead of looking complete.
-                let _ = tokio::time::timeout(GOODBYE_TIME_MAX, pieces.send(Err(std::io::ErrorKind::TimedOut.into()))).await;
+                let _ =
+                    tokio::time::timeout(GOODBYE_TIME_MAX, pieces.send(Err(std::io::ErrorKind::TimedOut.into()))).await;
             }
         }
         feed.abort();

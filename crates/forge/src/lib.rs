@@ -11,6 +11,7 @@
 mod backend;
 pub mod broker;
 mod changes;
+mod check_runs;
 mod checks;
 pub mod client;
 mod comments;
@@ -23,6 +24,7 @@ mod error;
 mod git;
 mod gitdoor;
 pub mod http;
+mod imports;
 mod limits;
 mod local;
 mod merge;
@@ -37,16 +39,15 @@ mod sync;
 mod workspace;
 
 pub use changes::{CHANGES_PAGE_MAX, Change, ChangeKind};
-pub use checks::{
-    CHECK_NAME_CHARS_MAX, CheckProgress, CheckRun, CheckState, Conclusion, NewCheckRun, NewStatus, Status,
-    newest_by_context,
-};
+pub use check_runs::{CheckProgress, CheckRun, Conclusion, NewCheckRun};
+pub use checks::{CHECK_NAME_CHARS_MAX, CheckState, NewStatus, Status, newest_by_context};
 pub use comments::Comment;
 pub use commits::{COMMITS_BETWEEN_MAX, Commit, Stamp};
 pub use contents::{Content, ENTRIES_MAX, Entry, EntryKind};
 pub use diff::{Diff, FileDiff, FileStatus, Patch};
 pub use door::{Access, Doorkeeper, ForgeUser, Token};
 pub use error::{ForgeError, Invalid, NotMergeable, Result};
+pub use imports::ImportSource;
 pub use limits::Limits;
 pub use local::{ForgeConfig, LocalForge};
 pub use merge::{MergeMethod, MergeWish, Mergeability};
@@ -57,6 +58,6 @@ pub use names::{
 pub use people::{Person, Signature};
 pub use pulls::{NewPull, Pull, PullEdit, PullFilter, PullState};
 pub use refs::{BRANCHES_MAX, Branch, Move};
-pub use repos::{DESCRIPTION_CHARS_MAX, ImportSource, NewRepo, Repository, TEAM_IDS_FROM};
+pub use repos::{DESCRIPTION_CHARS_MAX, NewRepo, Repository, TEAM_IDS_FROM};
 pub use reviews::{NewReview, Review, ReviewState};
 pub use workspace::{WorkspaceClone, WorkspaceHead};

@@ -7,7 +7,8 @@ use axum::response::{IntoResponse as _, Response};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::checks::{CheckProgress, CheckState, Conclusion, NewCheckRun, NewStatus, newest_by_context};
+use crate::check_runs::{CheckProgress, Conclusion, NewCheckRun};
+use crate::checks::{CheckState, NewStatus, newest_by_context};
 use crate::error::ForgeError;
 use crate::http::Faces;
 use crate::http::answer::Refusal;
