@@ -194,7 +194,7 @@ pub(crate) fn parse_url(text: &str) -> Result<Url, Refusal> {
         Refusal::new(
             RefusalCode::BadRequest,
             format!("{:?} is not the address of a hangar: {why}.", hangar_protocol::limits::clip(text, 200)),
-            "Write it like http://127.0.0.1:4600 or https://hangar.example.com.",
+            "Write it like http://127.0.0.1:7433 or https://hangar.example.com.",
         )
     };
     let url = Url::parse(text.trim()).map_err(|error| bad(&error.to_string()))?;
@@ -225,10 +225,10 @@ mod tests {
     #[test]
     fn addresses_are_checked_at_the_border() {
         for (text, good) in [
-            ("http://127.0.0.1:4600", true),
+            ("http://127.0.0.1:7433", true),
             ("https://hangar.example.com/team/", true),
-            ("http://[::1]:4600", true),
-            ("127.0.0.1:4600", false),
+            ("http://[::1]:7433", true),
+            ("127.0.0.1:7433", false),
             ("ftp://example.com", false),
             ("http://hgr_secret@example.com", false),
             ("http://example.com/?token=x", false),
@@ -240,8 +240,8 @@ mod tests {
 
     #[test]
     fn pages_are_resolved_against_the_servers_address() {
-        let client = Client::new("http://127.0.0.1:4600/", Token::new("hgr_x\n")).unwrap();
-        assert_eq!(client.page("/s/abc"), "http://127.0.0.1:4600/s/abc");
+        let client = Client::new("http://127.0.0.1:7433/", Token::new("hgr_x\n")).unwrap();
+        assert_eq!(client.page("/s/abc"), "http://127.0.0.1:7433/s/abc");
         assert_eq!(client.page("https://github.com/a/b/pull/1"), "https://github.com/a/b/pull/1");
         assert!(client.is_local());
         assert!(!format!("{client:?}").contains("hgr_x"));

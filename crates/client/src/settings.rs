@@ -207,7 +207,7 @@ mod tests {
     fn two_servers() -> Settings {
         let mut settings = Settings::default();
         assert_eq!(settings.remember("https://hangar.example.com/", &Token::new("hgr_far")).unwrap(), None);
-        let before = settings.remember("http://127.0.0.1:4600", &Token::new("hgr_near")).unwrap();
+        let before = settings.remember("http://127.0.0.1:7433", &Token::new("hgr_near")).unwrap();
         assert_eq!(before.as_deref(), Some("https://hangar.example.com"));
         settings
     }
@@ -218,10 +218,10 @@ mod tests {
         let chosen =
             |url, token| settings.choose(url, token).map(|server| (server.url, server.token.reveal().to_owned()));
         let pair = |url: &str, token: &str| Ok((url.to_owned(), token.to_owned()));
-        assert_eq!(chosen(None, None), pair("http://127.0.0.1:4600", "hgr_near"));
+        assert_eq!(chosen(None, None), pair("http://127.0.0.1:7433", "hgr_near"));
         assert_eq!(chosen(Some("https://hangar.example.com"), None), pair("https://hangar.example.com", "hgr_far"));
-        assert_eq!(chosen(Some("http://127.0.0.1:4600/"), Some("hgr_env")), pair("http://127.0.0.1:4600", "hgr_env"));
-        assert_eq!(chosen(Some(""), Some("")), pair("http://127.0.0.1:4600", "hgr_near"));
+        assert_eq!(chosen(Some("http://127.0.0.1:7433/"), Some("hgr_env")), pair("http://127.0.0.1:7433", "hgr_env"));
+        assert_eq!(chosen(Some(""), Some("")), pair("http://127.0.0.1:7433", "hgr_near"));
         assert_eq!(chosen(Some("http://evil.example"), None).unwrap_err().code, RefusalCode::Unauthenticated);
         assert_eq!(Settings::default().choose(None, None).unwrap_err().code, RefusalCode::Unauthenticated);
         assert_eq!(Settings::default().choose(Some("nonsense"), Some("x")).unwrap_err().code, RefusalCode::BadRequest);

@@ -1,0 +1,118 @@
+//! `hangar bench`: how fast this machine is at what people wait for, each figure beside its floor from the same run.
+//!
+//! A floor is the least that any program must do for the same promise (an fsync, a request over loopback). A ratio to it holds on a
+//! noisy machine where an absolute time does not.
+
+mod prompt;
+mod row;
+mod stub_model;
+
+use clap::{Args, ValueEnum};
+use hangar_protocol::{Refusal, RefusalCode};
+use serde::Serialize;
+
+use self::row::Row;
+use super::{
+    ended::{Ended, Failure, Outcome},
+    table::{Cell, columns},
+    terminal::{Look, Terminal},
+};
+
+/// Measure this machine: each figure with its floor and the ratio, measured in the same run.
+///
+/// Starts a server of its own in a temporary directory and removes both afterwards. Use a release build.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  hangar bench prompt
+  hangar bench prompt --json | jq '.rows[] | {name, p50, ratio, ok}'")]
+pub(super) struct Bench {
+    /// What to measure.
+    suite: Suite,
+
+    /// How often each thing is measured.
+    #[arg(long, value_name = "N", default_value_t = 200, value_parser = clap::value_parser!(u32).range(10..=10_000))]
+    rounds: u32,
+}
+
+/// What can be measured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize)]
+#[serde(rename_all = "snake_case")]
+enum Suite {
+    /// From a prompt to the model's first request, and to the first tool's result.
+    Prompt,
+}
+
+/// What a suite found. The shape is a contract: scripts read it.
+#[derive(Debug, Serialize)]
+struct Report {
+    suite: Suite,
+    machine: Machine,
+    rows: Vec<Row>,
+}
+
+/// Where it was measured.
+#[derive(Debug, Serialize)]
+struct Machine {
+    cpus: usize,
+    kernel: String,
+    build: &'static str,
+}
+
+impl Bench {
+    pub(super) async fn carry_out(self, terminal: &mut Terminal) -> Outcome {
+        if cfg!(debug_assertions) {
+            terminal.remark(Look::Faint, "This is a debug build: its figures say little. Build with --release.");
+        }
+        let rows = match self.suite {
+            Suite::Prompt => prompt::measure(self.rounds, terminal).await?,
+        };
+        let report = Report { suite: self.suite, machine: Machine::this(), rows };
+        if terminal.is_json() {
+            terminal.json(&report)?;
+        } else {
+            show(terminal, &report)?;
+        }
+        Ok(Ended::Well)
+    }
+}
+
+impl Machine {
+    fn this() -> Self {
+        Self {
+            cpus: std::thread::available_parallelism().map_or(1, usize::from),
+            kernel: rustix::system::uname().release().to_string_lossy().into_owned(),
+            build: if cfg!(debug_assertions) { "debug" } else { "release" },
+        }
+    }
+}
+
+fn show(terminal: &mut Terminal, report: &Report) -> Result<(), Failure> {
+    let head = ["", "p50", "p99", "floor p50", "ratio", ""].map(|text| (Look::Faint, text.to_owned()));
+    let rows: Vec<[Cell; 6]> = std::iter::once(head).chain(report.rows.iter().map(cells)).collect();
+    for line in columns(terminal.painter(), &rows) {
+        terminal.line(&line)?;
+    }
+    for row in &report.rows {
+        terminal.remark(Look::Faint, &format!("{}: {} measurements; floor: {}. Goal: {}", row.name, row.n, row.floor, row.goal));
+    }
+    Ok(())
+}
+
+fn cells(row: &Row) -> [Cell; 6] {
+    let number = |value: Option<f64>, unit: &str| value.map_or_else(|| "–".to_owned(), |value| format!("{value:.2}{unit}"));
+    let unit = format!(" {}", row.unit);
+    [
+        (Look::Strong, row.name.to_owned()),
+        (Look::Plain, number(Some(row.p50), &unit)),
+        (Look::Plain, number(Some(row.p99), &unit)),
+        (Look::Faint, number(row.floor_p50, &unit)),
+        (Look::Plain, number(row.ratio, " ×")),
+        if row.ok { (Look::Good, "ok".to_owned()) } else { (Look::Bad, "missed".to_owned()) },
+    ]
+}
+
+/// What keeps a benchmark from being run.
+fn cannot(what: &str, error: impl std::fmt::Display) -> Failure {
+    Refusal::new(RefusalCode::Unavailable, format!("The benchmark cannot {what}: {error}."), "`hangar doctor` says what is missing.").into()
+}

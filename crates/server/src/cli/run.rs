@@ -1,0 +1,109 @@
+//! `hangar run`: a session from the terminal.
+
+use std::{
+    collections::BTreeSet,
+    io::{self, Read as _},
+};
+
+use clap::Args;
+use hangar_protocol::{
+    PromptId, Seq,
+    api::{NewPrompt, NewSession},
+    limits::PROMPT_BYTES_MAX,
+};
+
+use super::{
+    bad_request, connect,
+    ended::{Ended, Failure, Outcome},
+    follow::{Follow, Until},
+    terminal::{Look, Terminal},
+    which_repo::which_repo,
+};
+
+/// The number of a session's first prompt.
+const FIRST: PromptId = PromptId(1);
+
+/// Begin a session with a wish, and watch the agent work on it.
+///
+/// Without --repo it works on the repository whose clone the current directory is, else on the only one there is.
+/// While it runs: type a line to say something more, /stop ends the turn, /quit or Ctrl-C leaves (the session goes on).
+/// It ends when the agent is done: exit status 0, or 10 when the turn was stopped, 11 when it failed.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  hangar run \"make the tests pass\"
+  hangar run --repo acme/website --model anthropic/claude-sonnet-4-5 \"add a dark mode\"
+  hangar run --detach \"update the dependencies\"    print the session's id and return
+  git diff | hangar run -                          the wish comes from standard input
+  hangar run --json \"fix the typo\" | jq .body.type  one event a line")]
+pub(super) struct Run {
+    /// What you wish for; `-` reads it from standard input.
+    wish: String,
+
+    /// The repository: owner/name, or the name alone where only one has it.
+    #[arg(long, value_name = "R")]
+    repo: Option<String>,
+
+    /// The branch to start from and to open the pull request against [default: the repository's].
+    #[arg(long, value_name = "BRANCH")]
+    base: Option<String>,
+
+    /// The model, as provider/model [default: the server's].
+    #[arg(long, value_name = "M")]
+    model: Option<String>,
+
+    /// Print the session's id and return; the agent works on.
+    #[arg(long)]
+    detach: bool,
+}
+
+impl Run {
+    pub(super) async fn carry_out(self, terminal: &mut Terminal) -> Outcome {
+        let wish = wish(self.wish)?;
+        let client = connect()?;
+        let repo = which_repo(&client, self.repo.as_deref()).await?;
+        let session = NewSession {
+            repo,
+            base_branch: self.base,
+            model: self.model,
+            prompt: Some(NewPrompt { request_id: None, text: wish }),
+        };
+        let session = client.create_session(&session).await?;
+        if self.detach {
+            if terminal.is_json() {
+                terminal.json(&session)?;
+            } else {
+                terminal.line(session.id.as_str())?;
+                terminal.remark(
+                    Look::Faint,
+                    &format!("Watch it: `hangar attach {0}` · {1}/s/{0}", session.id, client.url()),
+                );
+            }
+            return Ok(Ended::Well);
+        }
+        let until = Until::Settled(BTreeSet::from([FIRST]));
+        Follow { client: &client, session: session.id, after: Seq::START, until }.carry_out(terminal).await
+    }
+}
+
+/// The wish as it was typed, or standard input.
+fn wish(typed: String) -> Result<String, Failure> {
+    let wish = if typed == "-" {
+        let mut text = String::new();
+        // One byte more than allowed is enough to know that it is too much.
+        io::stdin().lock().take(PROMPT_BYTES_MAX as u64 + 1).read_to_string(&mut text)?;
+        text
+    } else {
+        typed
+    };
+    if wish.len() > PROMPT_BYTES_MAX {
+        return Err(bad_request(
+            format!("The wish is longer than {} KiB.", PROMPT_BYTES_MAX / 1024),
+            "Put the long part into a file of the repository and name it in the wish.",
+        ));
+    }
+    if wish.trim().is_empty() {
+        return Err(bad_request("The wish is empty.", "Say what you want: hangar run \"make the tests pass\"."));
+    }
+    Ok(wish)
+}

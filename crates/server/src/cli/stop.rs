@@ -1,0 +1,35 @@
+//! `hangar stop`: end the running turn.
+
+use clap::Args;
+
+use super::{
+    connect,
+    ended::{Ended, Outcome},
+    terminal::{Look, Terminal},
+    which_session::which_session,
+};
+
+/// End a session's running turn now. Its files stay; a next prompt goes on from them.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Example:
+  hangar stop k3x9      exit status 5 when nothing runs")]
+pub(super) struct Stop {
+    /// The session: its id, or the beginning of it.
+    #[arg(value_name = "S")]
+    session: String,
+}
+
+impl Stop {
+    pub(super) async fn carry_out(self, terminal: &mut Terminal) -> Outcome {
+        let client = connect()?;
+        let session = which_session(&client, &self.session).await?;
+        let accepted = client.stop(&session).await?;
+        if terminal.is_json() {
+            terminal.json(&accepted)?;
+        } else {
+            terminal.remark(Look::Good, &format!("Turn {} of session {session} is being stopped.", accepted.turn));
+        }
+        Ok(Ended::Well)
+    }
+}

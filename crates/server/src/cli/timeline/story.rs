@@ -1,0 +1,272 @@
+//! What a person is told of an event, as lines that the timelines then dress.
+
+use std::collections::HashMap;
+
+use hangar_protocol::{
+    Block, CallId, Event, EventBody, ModelUsage, StopReason, TodoItem, TodoStatus, TurnId,
+    event::{FileChange, FileChangeKind, PullRequestChange, SandboxPhase, ToolStatus, TurnOutcome},
+    limits::clip,
+};
+
+use crate::cli::words;
+
+/// How many changed files one line names.
+const FILES_NAMED_MAX: usize = 6;
+/// How much of a failed tool's output stands on its line.
+const OUTPUT_CHARS_MAX: usize = 160;
+
+/// One thing told. `text` may have several lines.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Line {
+    pub(super) mark: Mark,
+    pub(super) text: String,
+    /// What matters less, shown behind the text.
+    pub(super) aside: String,
+}
+
+/// What kind of thing a line tells.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Mark {
+    Session,
+    /// Somebody's words.
+    Person(String),
+    /// The agent's words.
+    Agent,
+    ToolOk,
+    ToolError,
+    ToolCut,
+    Todo,
+    Files,
+    Pushed,
+    PullRequest,
+    Note,
+    Warning,
+    Done,
+    Stopped,
+    Failed,
+}
+
+/// What must be remembered of earlier events to tell later ones.
+#[derive(Debug)]
+pub(super) struct Story {
+    /// The server's address, for pages it names relative to itself.
+    server: String,
+    calls: HashMap<CallId, String>,
+    turns: HashMap<TurnId, Turn>,
+}
+
+#[derive(Debug, Default)]
+struct Turn {
+    started_ms: u64,
+    requests: u64,
+    usage: ModelUsage,
+    cost_micro_usd: u64,
+}
+
+impl Story {
+    pub(super) fn new(server: &str) -> Self {
+        Self { server: server.to_owned(), calls: HashMap::new(), turns: HashMap::new() }
+    }
+
+    /// How a running call is called.
+    pub(super) fn call(&self, call: &CallId) -> Option<&str> {
+        self.calls.get(call).map(String::as_str)
+    }
+
+    /// What is told of an event: nothing, or a line.
+    pub(super) fn tell(&mut self, event: &Event) -> Option<Line> {
+        match &event.body {
+            EventBody::SessionCreated { session, repo, base_branch, model, .. } => {
+                Some(line(Mark::Session, format!("{session} · {repo} ({base_branch}) · {model}")))
+            }
+            EventBody::ParticipantJoined { person } => Some(line(Mark::Note, format!("{} takes part", person.name))),
+            EventBody::TitleChanged { title } => {
+                Some(line(Mark::Note, format!("the title is now “{}”", words::one_line(title))))
+            }
+            EventBody::PromptAdded { author, text, .. } => {
+                Some(line(Mark::Person(author.to_string()), words::harmless(text.trim())))
+            }
+            EventBody::PromptCancelled { prompt } => Some(line(Mark::Note, format!("prompt {prompt} was taken back"))),
+            EventBody::TurnStarted { turn, .. } => {
+                self.turns.insert(*turn, Turn { started_ms: event.time_ms, ..Turn::default() });
+                None
+            }
+            EventBody::TurnResumed { reason, .. } => {
+                Some(line(Mark::Note, format!("goes on after an interruption: {}", words::one_line(reason))))
+            }
+            EventBody::StopRequested { by, .. } => Some(line(Mark::Note, format!("{by} asked to stop"))),
+            EventBody::TurnEnded { turn, outcome } => Some(self.ended(event.time_ms, *turn, outcome)),
+            EventBody::SandboxChanged { phase, detail, duration_ms } => sandbox(*phase, detail, *duration_ms),
+            EventBody::ModelRequested { turn, .. } => {
+                self.turns.entry(*turn).or_default().requests += 1;
+                None
+            }
+            EventBody::ModelRetried { wait_ms, reason, .. } => Some(Line {
+                mark: Mark::Warning,
+                text: format!("the model gave no answer: {}", words::one_line(reason)),
+                aside: format!("again in {}", words::duration(u64::from(*wait_ms))),
+            }),
+            EventBody::ModelReplied { turn, blocks, usage, cost_micro_usd, stop, .. } => {
+                let turn = self.turns.entry(*turn).or_default();
+                turn.usage.add(*usage);
+                turn.cost_micro_usd += cost_micro_usd.unwrap_or(0);
+                reply(blocks, *stop)
+            }
+            EventBody::ToolStarted { call, name, input, .. } => {
+                self.calls.insert(call.clone(), words::call(name, input));
+                None
+            }
+            EventBody::ToolFinished { call, status, output, duration_ms, .. } => {
+                Some(self.tool(call, *status, output, *duration_ms))
+            }
+            EventBody::TodoChanged { items } => todo(items),
+            EventBody::FilesChanged { files, more } => Some(line(Mark::Files, file_names(files, *more))),
+            EventBody::BranchPushed { branch, new, .. } => {
+                Some(line(Mark::Pushed, format!("{branch} at {}", short(new))))
+            }
+            EventBody::PushRefused { reason } => {
+                Some(line(Mark::Warning, format!("the push was refused: {}", words::one_line(reason))))
+            }
+            EventBody::PullRequestOpened { number, title, author, url } => Some(Line {
+                mark: Mark::PullRequest,
+                text: format!("#{number} “{}” by {author}", words::one_line(title)),
+                aside: self.page(url),
+            }),
+            EventBody::PullRequestChanged { number, change } => {
+                Some(line(Mark::PullRequest, format!("#{number} {}", pull_request_change(change))))
+            }
+            EventBody::Warning { text } => Some(line(Mark::Warning, words::one_line(text))),
+        }
+    }
+
+    /// The full address of a page of the server.
+    pub(super) fn page(&self, url: &str) -> String {
+        if url.starts_with('/') { format!("{}{url}", self.server) } else { words::one_line(url) }
+    }
+
+    fn ended(&mut self, now_ms: u64, turn: TurnId, outcome: &TurnOutcome) -> Line {
+        let turn = self.turns.remove(&turn).unwrap_or_default();
+        let took = match turn.started_ms {
+            // Its beginning was before the cursor this reader began at.
+            0 => String::new(),
+            started_ms => words::duration(now_ms.saturating_sub(started_ms)),
+        };
+        let tokens = turn.usage.input_tokens + turn.usage.cache_read_tokens + turn.usage.cache_write_tokens;
+        let mut costs = Vec::new();
+        if turn.requests > 0 {
+            costs.push(words::plural(turn.requests, "model request"));
+            costs.push(format!("{} tokens in, {} out", words::count(tokens), words::count(turn.usage.output_tokens)));
+        }
+        if turn.cost_micro_usd > 0 {
+            costs.push(words::money(turn.cost_micro_usd));
+        }
+        let (mark, text) = match outcome {
+            TurnOutcome::Done if took.is_empty() => (Mark::Done, "done".to_owned()),
+            TurnOutcome::Done => (Mark::Done, format!("done in {took}")),
+            TurnOutcome::Stopped { by } => (Mark::Stopped, format!("stopped by {by}")),
+            TurnOutcome::Failed { reason } => (Mark::Failed, words::one_line(reason)),
+        };
+        Line { mark, text, aside: costs.join(" · ") }
+    }
+
+    fn tool(&mut self, call: &CallId, status: ToolStatus, output: &str, duration_ms: u32) -> Line {
+        let title = self.calls.remove(call).unwrap_or_else(|| call.to_string());
+        let took = words::duration(u64::from(duration_ms));
+        let (mark, aside) = match status {
+            ToolStatus::Ok => (Mark::ToolOk, took),
+            ToolStatus::Interrupted => (Mark::ToolCut, format!("{took}, cut off")),
+            ToolStatus::Error => (Mark::ToolError, with_reason(&took, output)),
+        };
+        Line { mark, text: title, aside }
+    }
+}
+
+fn line(mark: Mark, text: String) -> Line {
+    Line { mark, text, aside: String::new() }
+}
+
+fn short(commit: &str) -> &str {
+    commit.get(..7).unwrap_or(commit)
+}
+
+/// The last line of a failed tool's output says most about why.
+fn with_reason(took: &str, output: &str) -> String {
+    let reason = output.lines().rev().map(words::one_line).find(|line| !line.is_empty());
+    match reason {
+        Some(reason) => format!("{took} · {}", clip(&reason, OUTPUT_CHARS_MAX)),
+        None => took.to_owned(),
+    }
+}
+
+fn sandbox(phase: SandboxPhase, detail: &str, duration_ms: u32) -> Option<Line> {
+    match phase {
+        SandboxPhase::Absent | SandboxPhase::Preparing => None,
+        SandboxPhase::Ready => Some(Line {
+            mark: Mark::Note,
+            text: "sandbox ready".to_owned(),
+            aside: words::duration(u64::from(duration_ms)),
+        }),
+        SandboxPhase::Failed => Some(line(Mark::Warning, format!("the sandbox failed: {}", words::one_line(detail)))),
+    }
+}
+
+/// A whole reply's words. Thoughts and tool calls are told elsewhere.
+fn reply(blocks: &[Block], stop: StopReason) -> Option<Line> {
+    let mut texts: Vec<String> = blocks
+        .iter()
+        .filter_map(|block| match block {
+            Block::Text { text } => Some(words::harmless(text.trim())),
+            Block::Reasoning { .. } | Block::ToolCall { .. } => None,
+        })
+        .filter(|text| !text.is_empty())
+        .collect();
+    texts.extend(stop_remark(stop).map(str::to_owned));
+    (!texts.is_empty()).then(|| line(Mark::Agent, texts.join("\n\n")))
+}
+
+/// What is to be said about a reply that did not end by itself.
+pub(super) fn stop_remark(stop: StopReason) -> Option<&'static str> {
+    match stop {
+        StopReason::EndTurn | StopReason::ToolUse => None,
+        StopReason::MaxTokens => Some("[the reply reached the model's output limit]"),
+        StopReason::Refusal => Some("[the model refused to go on]"),
+    }
+}
+
+fn todo(items: &[TodoItem]) -> Option<Line> {
+    let done = items.iter().filter(|item| item.status == TodoStatus::Done).count();
+    let now = items.iter().find(|item| item.status == TodoStatus::InProgress);
+    let now = now.map(|item| words::one_line(&item.text));
+    match (items.len(), now) {
+        (0, _) => None,
+        (all, Some(now)) => Some(Line { mark: Mark::Todo, text: now, aside: format!("{done} of {all} done") }),
+        (all, None) => Some(line(Mark::Todo, format!("{done} of {all} done"))),
+    }
+}
+
+fn file_names(files: &[FileChange], more: u32) -> String {
+    let named = files.iter().take(FILES_NAMED_MAX).map(|file| {
+        let sign = match file.kind {
+            FileChangeKind::Created => '+',
+            FileChangeKind::Modified => '~',
+            FileChangeKind::Removed => '-',
+        };
+        format!("{sign}{}", words::one_line(&file.path))
+    });
+    let mut named: Vec<String> = named.collect();
+    let unnamed = files.len().saturating_sub(FILES_NAMED_MAX) as u64 + u64::from(more);
+    if unnamed > 0 {
+        named.push(format!("and {} more", words::count(unnamed)));
+    }
+    named.join("  ")
+}
+
+fn pull_request_change(change: &PullRequestChange) -> String {
+    match change {
+        PullRequestChange::Synchronized { head } => format!("has new commits, up to {}", short(head)),
+        PullRequestChange::Reviewed { by, verdict } => format!("{} by {by}", verdict.replace('_', " ")),
+        PullRequestChange::Merged { by, commit } => format!("merged by {by} as {}", short(commit)),
+        PullRequestChange::Closed { by } => format!("closed by {by}"),
+        PullRequestChange::Reopened { by } => format!("opened again by {by}"),
+    }
+}
