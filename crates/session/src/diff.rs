@@ -16,7 +16,7 @@ const PREPARE: &str = "set -e\n\
     cp \"$(git rev-parse --git-path index)\" \"$index\"\n\
     export GIT_INDEX_FILE=\"$index\"\n\
     git add --all --intent-to-add . 2>/dev/null\n";
-const OPTIONS: &str = "--no-color --no-ext-diff --no-textconv --find-renames --full-index";
+const OPTIONS: &str = "--no-color --no-ext-diff --no-textconv --find-renames --full-index --no-abbrev";
 
 /// The difference between the commit the session started from and its files as they are now.
 pub(crate) async fn of_workspace(home: &Home, state: &SessionState) -> Result<SessionDiff, Refusal> {

@@ -42,9 +42,8 @@ async fn watch(sandbox: &Sandbox, inbox: &mpsc::WeakSender<Message>) -> Result<(
         let mut files: Vec<FileChange> = changes
             .files
             .into_iter()
-            .map(|file| {
-                let kind = kind_of(&mut known, &file.path, file.change);
-                FileChange { path: file.path, kind }
+            .filter_map(|file| {
+                kind_of(&mut known, &file.path, file.change).map(|kind| FileChange { path: file.path, kind })
             })
             .collect();
         if files.is_empty() {
@@ -56,16 +55,14 @@ async fn watch(sandbox: &Sandbox, inbox: &mpsc::WeakSender<Message>) -> Result<(
     }
 }
 
-fn kind_of(known: &mut HashSet<String>, path: &str, change: Change) -> FileChangeKind {
+/// How a file changed; `None` for one that came and went unseen.
+fn kind_of(known: &mut HashSet<String>, path: &str, change: Change) -> Option<FileChangeKind> {
     match change {
-        Change::Removed => {
-            known.remove(path);
-            FileChangeKind::Removed
-        }
-        Change::Written if known.contains(path) => FileChangeKind::Modified,
+        Change::Removed => known.remove(path).then_some(FileChangeKind::Removed),
+        Change::Written if known.contains(path) => Some(FileChangeKind::Modified),
         Change::Written => {
             known.insert(path.to_owned());
-            FileChangeKind::Created
+            Some(FileChangeKind::Created)
         }
     }
 }
