@@ -123,13 +123,13 @@ pub(crate) async fn serve(
     };
     let (head_out, head_in) = tokio::sync::oneshot::channel();
     let (pieces, stream) = mpsc::channel(PIECES_MAX);
-    let time_max = forge.limits().transfer_time_max;
+    let (time_max, stall_max) = (forge.limits().transfer_time_max, forge.limits().stall_time_max);
     let what = format!("{} {word}", wish.repo);
     tokio::spawn(async move {
         let _turn = turn;
         let feed = tokio::spawn(feed(upload, stdin));
         let complain = tokio::spawn(gather_stderr(stderr));
-        let relayed = tokio::time::timeout(time_max, relay(stdout, head_out, &pieces)).await;
+        let relayed = tokio::time::timeout(time_max, relay(stdout, head_out, &pieces, stall_max)).await;
         match relayed {
             Ok(Relayed::ToTheEnd) => match tokio::time::timeout(time_max, child.wait()).await {
                 Ok(Ok(_)) => group.ended(),
@@ -186,6 +186,7 @@ async fn relay(
     stdout: ChildStdout,
     head_out: tokio::sync::oneshot::Sender<Head>,
     pieces: &mpsc::Sender<std::io::Result<Bytes>>,
+    stall_max: Duration,
 ) -> Relayed {
     let mut stdout = BufReader::with_capacity(PIECE_BYTES, stdout);
     let Some(head) = read_head(&mut stdout).await else {
@@ -203,7 +204,9 @@ async fn relay(
         match read {
             Ok(0) => return Relayed::ToTheEnd,
             Ok(n) => {
-                if pieces.send(Ok(Bytes::copy_from_slice(&piece[..n]))).await.is_err() {
+                let sent = pieces.send(Ok(Bytes::copy_from_slice(&piece[..n])));
+                // A client that takes nothing for so long is as good as gone.
+                if !matches!(tokio::time::timeout(stall_max, sent).await, Ok(Ok(()))) {
                     return Relayed::ClientGone;
                 }
             }

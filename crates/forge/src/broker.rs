@@ -12,11 +12,13 @@ use axum::http::{HeaderMap, Response, StatusCode};
 use axum::routing::{get, post};
 use serde::Deserialize;
 use tokio::net::TcpListener;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Semaphore, mpsc, watch};
 
 use crate::backend::{Service, Step, Wish};
+use crate::border::Border;
 use crate::door::ForgeUser;
-use crate::gitdoor::{Moved, Push, error_words, fetch, open_push, words};
+use crate::error::ForgeError;
+use crate::gitdoor::{Moved, Place, Push, error_words, fetch, open_push, words};
 use crate::local::LocalForge;
 use crate::names::{BranchName, CommitId, RepoPath};
 
@@ -79,6 +81,8 @@ struct Inner {
     grant: Grant,
     user: watch::Receiver<ForgeUser>,
     reports: mpsc::Sender<BrokerReport>,
+    /// So that one sandbox cannot take all places of the forge.
+    places: Arc<Semaphore>,
 }
 
 impl std::fmt::Debug for Broker {
@@ -97,7 +101,8 @@ impl Broker {
         user: watch::Receiver<ForgeUser>,
         reports: mpsc::Sender<BrokerReport>,
     ) -> Self {
-        Self { inner: Arc::new(Inner { forge, grant, user, reports }) }
+        let places = Arc::new(Semaphore::new(forge.limits().sandbox_transfers_max));
+        Self { inner: Arc::new(Inner { forge, grant, user, reports, places }) }
     }
 
     /// The broker as a router, to be served on connections from that one sandbox only.
@@ -123,6 +128,16 @@ impl Broker {
                 why: format!("This session has no access to that repository. It may use: {}.", own.join(", ")),
             }
         })
+    }
+
+    /// Waits for one of the sandbox's own places.
+    async fn place(&self) -> Result<Place, ForgeError> {
+        let wait =
+            tokio::time::timeout(self.inner.forge.limits().queue_wait_max, self.inner.places.clone().acquire_owned());
+        match wait.await {
+            Ok(Ok(permit)) => Ok(Place::Sandbox { _permit: permit }),
+            Ok(Err(_)) | Err(_) => Err(ForgeError::Busy),
+        }
     }
 
     /// Tells the session and answers with the words.
@@ -162,6 +177,7 @@ pub async fn serve_border(
     broker: Broker,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> std::io::Result<()> {
+    let listener = Border::new(listener, broker.inner.forge.limits().sandbox_connections_max);
     axum::serve(listener, broker.router()).with_graceful_shutdown(shutdown).await
 }
 
@@ -189,8 +205,12 @@ async fn advertise(
     let Some(service) = question.service.as_deref().and_then(Service::from_word) else {
         return words(StatusCode::FORBIDDEN, "Only git's smart HTTP protocol is served here; use a newer git.");
     };
+    let place = match broker.place().await {
+        Ok(place) => place,
+        Err(error) => return error_words(&error),
+    };
     let wish = Wish { repo: &grant.repo, service, step: Step::Advertise, headers: &headers, login: "sandbox" };
-    fetch(&broker.inner.forge, wish, Body::empty()).await.unwrap_or_else(|error| error_words(&error))
+    fetch(&broker.inner.forge, wish, Body::empty(), place).await.unwrap_or_else(|error| error_words(&error))
 }
 
 async fn upload_pack(
@@ -203,6 +223,10 @@ async fn upload_pack(
         Ok(grant) => grant,
         Err(refused) => return broker.refuse(refused),
     };
+    let place = match broker.place().await {
+        Ok(place) => place,
+        Err(error) => return error_words(&error),
+    };
     let wish = Wish {
         repo: &grant.repo,
         service: Service::UploadPack,
@@ -210,7 +234,7 @@ async fn upload_pack(
         headers: &headers,
         login: "sandbox",
     };
-    fetch(&broker.inner.forge, wish, body).await.unwrap_or_else(|error| error_words(&error))
+    fetch(&broker.inner.forge, wish, body, place).await.unwrap_or_else(|error| error_words(&error))
 }
 
 async fn receive_pack(
@@ -222,6 +246,10 @@ async fn receive_pack(
     let grant = match broker.find(&owner, &repo) {
         Ok(grant) => grant,
         Err(refused) => return broker.refuse(refused),
+    };
+    let place = match broker.place().await {
+        Ok(place) => place,
+        Err(error) => return error_words(&error),
     };
     let push = match open_push(&broker.inner.forge, &headers, body).await {
         Ok(push) => push,
@@ -238,7 +266,10 @@ async fn receive_pack(
     let repo = grant.repo.clone();
     let reporter = broker.clone();
     let note = Box::new(move |moved| -> futures::future::BoxFuture<'static, ()> {
-        Box::pin(reporter.report_pushed(repo, moved))
+        Box::pin(async move {
+            reporter.report_pushed(repo, moved).await;
+            drop(place);
+        })
     });
     push.accept(&broker.inner.forge, &grant.repo, &headers, user, note)
         .await

@@ -32,7 +32,10 @@ pub(crate) struct Git {
 pub(crate) enum Pace {
     /// A short command.
     Command,
-    /// A clone, fetch, push or import.
+    /// Work on this host alone that may take long: a workspace, an import, housekeeping. It stands in the queue of the short
+    /// ones, so that slow clients of the network cannot hold up a session's start.
+    Local,
+    /// A clone, fetch or push of a client.
     Transfer,
 }
 
@@ -90,7 +93,7 @@ impl Git {
     /// Waits for a place in the queue.
     pub(crate) async fn turn(&self, pace: Pace) -> Result<OwnedSemaphorePermit> {
         let queue = match pace {
-            Pace::Command => self.commands.clone(),
+            Pace::Command | Pace::Local => self.commands.clone(),
             Pace::Transfer => self.transfers.clone(),
         };
         match tokio::time::timeout(self.limits.queue_wait_max, queue.acquire_owned()).await {
@@ -138,8 +141,9 @@ impl Call<'_> {
         self
     }
 
-    pub(crate) fn transfer(mut self) -> Self {
-        self.pace = Pace::Transfer;
+    /// Allows it as much time as a transfer.
+    pub(crate) fn slow(mut self) -> Self {
+        self.pace = Pace::Local;
         self
     }
 
@@ -148,7 +152,7 @@ impl Call<'_> {
         let _turn = self.git.turn(self.pace).await?;
         let time_max = match self.pace {
             Pace::Command => self.git.limits.command_time_max,
-            Pace::Transfer => self.git.limits.transfer_time_max,
+            Pace::Local | Pace::Transfer => self.git.limits.transfer_time_max,
         };
         if !self.input.is_empty() {
             self.command.stdin(Stdio::piped());

@@ -4,9 +4,10 @@
 use async_compression::tokio::bufread::GzipDecoder;
 use axum::body::Body;
 use axum::http::{HeaderMap, Response, StatusCode, header};
-use futures::TryStreamExt as _;
+use futures::StreamExt as _;
 use futures::future::BoxFuture;
 use tokio::io::{AsyncReadExt as _, BufReader};
+use tokio::sync::OwnedSemaphorePermit;
 use tokio_util::io::StreamReader;
 
 use crate::backend::{Encoding, Service, Step, Upload, Wish, serve};
@@ -27,12 +28,20 @@ pub(crate) struct Moved {
     pub(crate) new: CommitId,
 }
 
+/// A place that a request holds until its git has ended.
+pub(crate) enum Place {
+    /// Only that in the forge's own queue.
+    Public,
+    /// One of a sandbox's few.
+    Sandbox { _permit: OwnedSemaphorePermit },
+}
+
 /// Takes note of branches that a push has moved.
 pub(crate) type Note = Box<dyn FnOnce(Vec<Moved>) -> BoxFuture<'static, ()> + Send>;
 
-/// Answers a clone or fetch, or the question which refs there are.
-pub(crate) async fn fetch(forge: &LocalForge, wish: Wish<'_>, body: Body) -> Result<Response<Body>> {
-    serve(forge, wish, read_body(body), Encoding::AsSent, Box::pin(async {})).await
+/// Answers a clone or fetch, or the question which refs there are. `place` is given back when git has ended.
+pub(crate) async fn fetch(forge: &LocalForge, wish: Wish<'_>, body: Body, place: Place) -> Result<Response<Body>> {
+    serve(forge, wish, read_body(forge, body), Encoding::AsSent, Box::pin(async move { drop(place) })).await
 }
 
 /// A push whose list of refs has been read.
@@ -45,7 +54,7 @@ pub(crate) struct Push {
 pub(crate) async fn open_push(forge: &LocalForge, headers: &HeaderMap, body: Body) -> Result<Push, HeadError> {
     let gzip =
         headers.get(header::CONTENT_ENCODING).is_some_and(|value| matches!(value.as_bytes(), b"gzip" | b"x-gzip"));
-    let body = read_body(body);
+    let body = read_body(forge, body);
     let mut rest: Upload = if gzip { Box::pin(GzipDecoder::new(BufReader::new(body))) } else { body };
     let head = read_head(&mut rest, forge.limits().push_commands_max).await?;
     Ok(Push { head, rest })
@@ -123,9 +132,17 @@ async fn after_push(
     note(moved).await;
 }
 
-fn read_body(body: Body) -> Upload {
-    let stream = body.into_data_stream().map_err(std::io::Error::other);
-    Box::pin(StreamReader::new(stream))
+/// A request's body, which breaks off when the client sends nothing for too long.
+fn read_body(forge: &LocalForge, body: Body) -> Upload {
+    let stall = forge.limits().stall_time_max;
+    let stream = futures::stream::unfold(body.into_data_stream(), move |mut body| async move {
+        let piece = match tokio::time::timeout(stall, body.next()).await {
+            Ok(piece) => piece?.map_err(std::io::Error::other),
+            Err(_) => Err(std::io::ErrorKind::TimedOut.into()),
+        };
+        Some((piece, body))
+    });
+    Box::pin(StreamReader::new(Box::pin(stream)))
 }
 
 /// Words for a person at a terminal: git shows the body of a refused `info/refs` as `remote: …` when it is plain text.

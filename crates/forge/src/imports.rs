@@ -77,14 +77,14 @@ fn import_failed(path: &str, why: &str) -> ForgeError {
 
 /// Fetches all branches and tags and says which branch the source calls its own.
 async fn fetch_all(git: &Git, into: &Path, source: &str) -> Result<BranchName> {
-    let list = git.call(into, ["ls-remote", "--symref", "--", source, "HEAD"]).transfer().run().await?;
+    let list = git.call(into, ["ls-remote", "--symref", "--", source, "HEAD"]).slow().run().await?;
     if list.code != 0 {
         return Err(import_failed(source, &list.stderr));
     }
     let refs = ["+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*"];
     let args = ["fetch", "--quiet", "--no-write-fetch-head", "--no-tags", "--no-auto-maintenance", "--", source];
     let fetch =
-        git.call(into, args.iter().chain(&refs)).env("GIT_ALLOW_PROTOCOL", "file:http:https").transfer().run().await?;
+        git.call(into, args.iter().chain(&refs)).env("GIT_ALLOW_PROTOCOL", "file:http:https").slow().run().await?;
     if fetch.code != 0 {
         return Err(import_failed(source, &fetch.stderr));
     }
@@ -108,7 +108,7 @@ async fn first_commit(git: &Git, into: &Path, dir: &Path, author: &Signature, me
         return Err(import_failed(&shown, "it is not a directory"));
     }
     let add = git.call(into, ["-c", "core.bare=false", "add", "--all", "."]);
-    let add = add.work_tree(&dir, into).transfer().run().await?;
+    let add = add.work_tree(&dir, into).slow().run().await?;
     if add.code != 0 {
         return Err(import_failed(&shown, &add.stderr));
     }

@@ -19,6 +19,12 @@ pub struct Limits {
     pub command_time_max: Duration,
     /// How long one clone, fetch, push or import may run. Default 30 min.
     pub transfer_time_max: Duration,
+    /// How long a client may neither send nor take a byte before its transfer is ended. Default 60 s.
+    pub stall_time_max: Duration,
+    /// Transfers that one sandbox may have at once through its broker; further ones wait as above. Default 4.
+    pub sandbox_transfers_max: usize,
+    /// Connections that one sandbox may have open to its broker; further ones wait in the kernel's queue. Default 32.
+    pub sandbox_connections_max: usize,
     /// Most output read from one short git command, in bytes. Default 32 MiB.
     pub output_bytes_max: usize,
     /// Most files in one diff; the rest is left out and said so. Default 300, as GitHub.
@@ -47,6 +53,9 @@ impl Default for Limits {
             queue_wait_max: Duration::from_secs(30),
             command_time_max: Duration::from_secs(60),
             transfer_time_max: Duration::from_secs(30 * 60),
+            stall_time_max: Duration::from_secs(60),
+            sandbox_transfers_max: 4,
+            sandbox_connections_max: 32,
             output_bytes_max: 32 << 20,
             diff_files_max: 300,
             diff_file_bytes_max: 1 << 20,

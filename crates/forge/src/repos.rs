@@ -145,7 +145,7 @@ impl LocalForge {
     /// Packs what pushes have brought and drops what nothing refers to any more. For a quiet hour: it may take minutes.
     pub async fn maintain(&self, path: &RepoPath) -> Result<()> {
         let repo = self.repo(path).await?;
-        self.git(&repo.path, &["gc", "--quiet"]).transfer().must().await?;
+        self.git(&repo.path, &["gc", "--quiet"]).slow().must().await?;
         Ok(())
     }
 }

@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use tokio::io::AsyncWriteExt as _;
+
 use crate::error::{ForgeError, Result};
 use crate::local::LocalForge;
 use crate::names::{BranchName, CommitId, RepoPath};
@@ -37,14 +39,13 @@ impl LocalForge {
         let commit = self.resolve(&repo.path, wish.commit.as_str()).await?;
         prepare(&wish.dir).await?;
         let (git, dir) = (&self.inner.git, wish.dir.as_path());
-        let run = |args: &[&str]| git.call(dir, args).transfer();
+        let run = |args: &[&str]| git.call(dir, args).slow();
         run(&["init", "--quiet", "--template=", "--initial-branch", repo.default_branch.as_str(), "."]).must().await?;
         let source = self.dir(&repo.path);
         let source =
             source.to_str().ok_or_else(|| ForgeError::Broken("the data directory's path is not UTF-8".into()))?;
         // No FETCH_HEAD and no reflog: both would name the path of the repository on this host. The commit is asked for by its
         // id too, as it may be on no branch any more (the head of a closed pull request).
-        let wanted = format!("+{commit}:refs/hangar/workspace");
         let upload = "git -c uploadpack.allowAnySHA1InWant=true upload-pack";
         run(&[
             "-c",
@@ -60,24 +61,38 @@ impl LocalForge {
             source,
             "+refs/heads/*:refs/remotes/origin/*",
             "+refs/tags/*:refs/tags/*",
-            &wanted,
+            commit.as_str(),
         ])
         .must()
         .await?;
-        run(&["config", "remote.origin.url", &wish.origin_url]).must().await?;
-        run(&["config", "remote.origin.fetch", "+refs/heads/*:refs/remotes/origin/*"]).must().await?;
-        let default = format!("refs/remotes/origin/{}", repo.default_branch);
-        run(&["symbolic-ref", "refs/remotes/origin/HEAD", &default]).must().await?;
-        match &wish.head {
-            WorkspaceHead::Detached => run(&["checkout", "--quiet", "--detach", commit.as_str(), "--"]).must().await?,
+        name_origin(dir, &wish.origin_url, &repo.default_branch).await?;
+        let checkout: &[&str] = match &wish.head {
+            WorkspaceHead::Detached => &["checkout", "--quiet", "--detach", commit.as_str(), "--"],
             WorkspaceHead::Branch(name) => {
-                run(&["checkout", "--quiet", "--no-track", "-B", name.as_str(), commit.as_str(), "--"]).must().await?
+                &["checkout", "--quiet", "--no-track", "-B", name.as_str(), commit.as_str(), "--"]
             }
         };
-        run(&["update-ref", "-d", "refs/hangar/workspace"]).must().await?;
+        run(checkout).must().await?;
         run(&["pack-refs", "--all"]).must().await?;
         Ok(())
     }
+}
+
+/// Writes what `git remote add` and `git remote set-head` would: two small files instead of three processes, since a session
+/// waits for this.
+async fn name_origin(dir: &Path, url: &str, default: &BranchName) -> Result<()> {
+    if url.chars().any(char::is_control) {
+        return Err(ForgeError::Broken("an address with control characters cannot be origin".into()));
+    }
+    let url = url.replace('\\', "\\\\").replace('"', "\\\"");
+    let section = format!("[remote \"origin\"]\n\turl = \"{url}\"\n\tfetch = +refs/heads/*:refs/remotes/origin/*\n");
+    let mut config = tokio::fs::OpenOptions::new().append(true).open(dir.join(".git/config")).await?;
+    config.write_all(section.as_bytes()).await?;
+    config.flush().await?;
+    let refs = dir.join(".git/refs/remotes/origin");
+    tokio::fs::create_dir_all(&refs).await?;
+    tokio::fs::write(refs.join("HEAD"), format!("ref: refs/remotes/origin/{default}\n")).await?;
+    Ok(())
 }
 
 async fn prepare(dir: &Path) -> Result<()> {

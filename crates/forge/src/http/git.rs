@@ -7,7 +7,7 @@ use serde::Deserialize;
 
 use crate::backend::{Service, Step, Wish};
 use crate::door::{Access, ForgeUser};
-use crate::gitdoor::{Push, error_words, fetch, open_push, words};
+use crate::gitdoor::{Place, Push, error_words, fetch, open_push, words};
 use crate::http::Faces;
 use crate::http::who::Asker;
 use crate::repos::Repository;
@@ -39,7 +39,7 @@ pub(super) async fn advertise(
         headers: &headers,
         login: entered.user.login.as_str(),
     };
-    fetch(&faces.forge, wish, Body::empty()).await.unwrap_or_else(|error| error_words(&error))
+    fetch(&faces.forge, wish, Body::empty(), Place::Public).await.unwrap_or_else(|error| error_words(&error))
 }
 
 pub(super) async fn upload_pack(
@@ -60,7 +60,7 @@ pub(super) async fn upload_pack(
         headers: &headers,
         login: entered.user.login.as_str(),
     };
-    fetch(&faces.forge, wish, body).await.unwrap_or_else(|error| error_words(&error))
+    fetch(&faces.forge, wish, body, Place::Public).await.unwrap_or_else(|error| error_words(&error))
 }
 
 pub(super) async fn receive_pack(

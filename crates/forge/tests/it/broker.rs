@@ -153,3 +153,19 @@ async fn a_session_that_reads_no_reports_cannot_lose_a_push_nor_stall_on_refusal
     let (_, branch) = tokio::join!(push, read);
     assert_eq!(branch.as_str(), "hangar/s1");
 }
+
+#[tokio::test]
+async fn a_sandbox_has_only_so_many_connections() {
+    let limits = hangar_forge::Limits { sandbox_connections_max: 2, ..hangar_forge::Limits::default() };
+    let house = House::build_with(limits).await;
+    house.web().await;
+    let border = border(&house).await;
+    let address = border.base.strip_prefix("http://").unwrap();
+    let first = tokio::net::TcpStream::connect(address).await.unwrap();
+    let _second = tokio::net::TcpStream::connect(address).await.unwrap();
+    let mut third = Box::pin(reqwest::get(format!("{}/acme/web.git/info/refs?service=git-upload-pack", border.base)));
+    let waits = tokio::time::timeout(std::time::Duration::from_millis(200), &mut third).await;
+    assert!(waits.is_err(), "the third has no place yet");
+    drop(first);
+    assert_eq!(third.await.unwrap().status(), 200);
+}

@@ -110,3 +110,17 @@ async fn a_transfer_that_takes_too_long_is_ended() {
     assert!(read.is_ok() && !answer.ends_with("0\r\n\r\n"), "an answer that was cut off must not look whole: {answer}");
     until(&house.root.path().join("forge"), <[String]>::is_empty).await;
 }
+
+#[tokio::test]
+async fn a_client_that_stalls_is_given_up() {
+    let house = House::build_with(Limits { stall_time_max: Duration::from_millis(300), ..Limits::default() }).await;
+    house
+        .forge
+        .create_repo(hangar_forge::NewRepo { path: path("acme/web"), description: String::new() })
+        .await
+        .unwrap();
+    let _stream = stalled(&house).await;
+    let data = house.root.path().join("forge");
+    until(&data, |running| running.iter().any(|line| line.contains("http-backend"))).await;
+    until(&data, <[String]>::is_empty).await;
+}

@@ -7,6 +7,7 @@ mod house;
 mod broker;
 mod changes;
 mod client;
+mod diffs;
 mod git;
 mod hangup;
 mod imports;
