@@ -207,6 +207,17 @@ impl SandboxPath {
         }
     }
 
+    /// What a search below this path found, as people write it. A search in one file finds that file by its name.
+    #[must_use]
+    pub fn shown_below(&self, found: &str) -> String {
+        let name = self.0.rsplit('/').next().unwrap_or_default();
+        match self.shown() {
+            "." => found.to_owned(),
+            shown if name == found => shown.to_owned(),
+            shown => format!("{}/{found}", shown.trim_end_matches('/')),
+        }
+    }
+
     /// The path relative to the repository's root (`""` for the root itself); `None` when it lies elsewhere.
     #[must_use]
     pub fn below_workspace(&self) -> Option<&str> {
@@ -238,6 +249,18 @@ mod tests {
         check("/workspaces/x", "/workspaces/x", "/workspaces/x");
         check("../../../etc/passwd", "/etc/passwd", "/etc/passwd");
         check("/", "/", "/");
+    }
+
+    #[test]
+    fn what_a_search_finds_is_shown_from_the_root() {
+        let check = |path: &str, found: &str, expect: &str| {
+            assert_eq!(SandboxPath::parse(path).unwrap().shown_below(found), expect);
+        };
+        check(".", "src/lib.rs", "src/lib.rs");
+        check("src", "lib.rs", "src/lib.rs");
+        check("src/lib.rs", "lib.rs", "src/lib.rs");
+        check("/etc", "passwd", "/etc/passwd");
+        check("/", "etc/passwd", "/etc/passwd");
     }
 
     #[test]

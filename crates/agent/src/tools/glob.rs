@@ -24,7 +24,7 @@ impl Glob {
     pub(super) fn new() -> Self {
         Self(ToolSpec {
             name: "glob",
-            description: "Find files by path pattern (**/*.rs), the last changed first. What .gitignore names is left out.",
+            description: "Find files by pattern (src/**/*.rs; without a slash a name anywhere: *.rs), the last changed first. What .gitignore names is left out.",
             schema: json!({"type": "object", "required": ["pattern"], "properties": {
                 "pattern": {"type": "string"},
                 "path": {"type": "string", "description": "Directory to search; default: the repository's root"},
@@ -48,7 +48,7 @@ impl Tool for Glob {
         let path = SandboxPath::parse(path.as_deref().unwrap_or("."))?;
         let search = GlobRequest { pattern, path: path.as_str().to_owned(), limit: PATHS_MAX };
         let found = context.workspace().await?.glob(search).await?;
-        let mut lines = found.paths;
+        let mut lines: Vec<String> = found.paths.iter().map(|found| path.shown_below(found)).collect();
         if lines.is_empty() {
             lines.push("No file matches.".to_owned());
         }

@@ -66,7 +66,7 @@ impl Tool for Grep {
             limit: MATCHES_MAX,
         };
         let found = context.workspace().await?.grep(search).await?;
-        let mut text = shown(&found.matches);
+        let mut text = shown(&path, &found.matches);
         if found.matches.is_empty() {
             text.push_str("No line matches.");
         }
@@ -78,7 +78,7 @@ impl Tool for Grep {
 }
 
 /// Matches under the name of their file: a name is said once, whatever the number of its matches.
-fn shown(matches: &[GrepMatch]) -> String {
+fn shown(path: &SandboxPath, matches: &[GrepMatch]) -> String {
     let mut text = String::new();
     let mut file: Option<&str> = None;
     for found in matches {
@@ -86,7 +86,7 @@ fn shown(matches: &[GrepMatch]) -> String {
             if file.is_some() {
                 text.push('\n');
             }
-            text.push_str(&format!("{}\n", found.path));
+            text.push_str(&format!("{}\n", path.shown_below(&found.path)));
             file = Some(&found.path);
         }
         let mark = if found.context { '-' } else { ':' };

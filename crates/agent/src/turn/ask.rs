@@ -88,7 +88,16 @@ impl Turn {
                     self.input.model.id, fault.reason
                 )));
             }
-            tracing::warn!(model = %self.input.model.id, step, attempt, wait_ms = millis(wait), reason = %fault.reason, "model request failed");
+            tracing::warn!(
+                session = self.input.conversation.facts().map(|facts| facts.session.as_str()),
+                turn = self.id.0,
+                step,
+                attempt,
+                model = %self.input.model.id,
+                wait_ms = millis(wait),
+                reason = %fault.reason,
+                "a model request failed and is sent again"
+            );
             let retried =
                 EventBody::ModelRetried { turn: self.id, step, attempt, wait_ms: millis(wait), reason: fault.reason };
             self.sink.record(retried).await?;
