@@ -27,7 +27,7 @@ export async function fitsWindow(page: Page, name: string): Promise<void> {
 /** The rows of the timeline as a reader sees them. */
 export async function rows(page: Page): Promise<string[]> {
   await page.locator(".timeline").waitFor();
-  return page.locator(".timeline > *:not(:first-child):not(.working)").evaluateAll((elements) =>
+  return page.locator(".timeline > *:not(.edge):not(.working)").evaluateAll((elements) =>
     elements.map((element) => (element as HTMLElement).innerText.replace(/\s+/g, " ").trim()).filter((text) => text !== ""),
   );
 }

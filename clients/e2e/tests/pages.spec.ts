@@ -74,3 +74,27 @@ test("keys: ? lists them, g h goes home, Escape stops the turn, and a title can 
   await page.keyboard.press("h");
   await expect(page.getByRole("heading", { name: "What shall we build?" })).toBeVisible();
 });
+
+test("hostile words stay words", async ({ page }) => {
+  const asked: string[] = [];
+  page.on("request", (request) => asked.push(request.url()));
+  page.on("dialog", () => { throw new Error("a script ran"); });
+  const wish = [
+    "# Look",
+    "<script>alert(1)</script> <img src=x onerror=alert(2)> <iframe src=https://outside.example></iframe>",
+    "![picture](https://outside.example/picture.png) [run](javascript:alert(3)) [data](data:text/html,x) [file](file:///etc/passwd)",
+    "[good](https://example.com/a?b=1&c=2) <style>body{display:none}</style>",
+    "| a | <b>b</b> |\n| --- | --- |\n| <svg onload=alert(4)> | `<i>` |",
+  ].join("\n\n");
+  await beginSession(page, wish);
+  const prompt = page.locator(".prompt").first();
+  await expect(prompt).toContainText("<script>alert(1)</script>");
+  await expect(prompt).toContainText("<svg onload=alert(4)>");
+  expect(await prompt.locator("script, img, iframe, style, svg, .prose b, .prose i").count()).toBe(0);
+  const links = await prompt.locator("a").evaluateAll((all) => all.map((a) => [a.getAttribute("href"), a.getAttribute("rel"), a.getAttribute("target")]));
+  expect(links).toEqual([
+    ["https://outside.example/picture.png", "noopener noreferrer nofollow", "_blank"],
+    ["https://example.com/a?b=1&c=2", "noopener noreferrer nofollow", "_blank"],
+  ]);
+  expect(asked.filter((url) => url.includes("outside.example"))).toEqual([]);
+});

@@ -156,9 +156,10 @@ function takeText(timeline: Timeline, frame: Extract<Frame, { frame: "text" }>):
   reply.retry = null;
 }
 
+/** The reply that is being written, if it is this one: replies come one after the other, so only the newest can be. */
 function openReply(timeline: Timeline, turn: TurnId, step: number): ReplyItem | undefined {
-  const reply = last(timeline, (item): item is ReplyItem => item.kind === "reply" && item.turn === turn && item.step === step);
-  return reply && !reply.done ? reply : undefined;
+  const reply = last(timeline, (item): item is ReplyItem => item.kind === "reply");
+  return reply && !reply.done && reply.turn === turn && reply.step === step ? reply : undefined;
 }
 
 function last<Item extends TimelineItem>(timeline: Timeline, fits: (item: TimelineItem) => item is Item): Item | undefined {

@@ -76,7 +76,7 @@ test("a stream that is cut again and again gives every event once, in order", as
   const { seqs } = await read(40);
   expect(seqs.slice(0, 40)).toStrictEqual(upTo(40));
   expect(cursors.length).toBeGreaterThan(4);
-  expect([...cursors].sort((a, b) => a - b)).toStrictEqual(cursors);
+  expect(cursors.toSorted((a, b) => a - b)).toStrictEqual(cursors);
 });
 
 test("events that come twice are handed on once", async () => {

@@ -129,7 +129,7 @@ function groupOf(session: SessionSummary): Group {
 
 function SessionList(props: { sessions: SessionSummary[] }): JSX.Element {
   const grouped = createMemo(() => {
-    const newestFirst = [...props.sessions].sort((a, b) => b.updated_ms - a.updated_ms);
+    const newestFirst = props.sessions.toSorted((a, b) => b.updated_ms - a.updated_ms);
     return GROUPS.map(({ group, title }) => ({ title, sessions: newestFirst.filter((session) => groupOf(session) === group) })).filter(
       (part) => part.sessions.length > 0,
     );

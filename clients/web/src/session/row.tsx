@@ -15,9 +15,11 @@ export function Row(props: { item: TimelineItem }): JSX.Element {
   const as = <Kind extends TimelineItem["kind"]>(kind: Kind): Of<Kind> | false => (props.item.kind === kind ? (props.item as Of<Kind>) : false);
   return (
     <Switch>
-      <Match when={as("prompt")}>{(item) => <Prompt item={item()} />}</Match>
+      {/* What waits stands above the composer until its turn begins. */}
+      <Match when={as("prompt")}>{(item) => <Show when={item().status !== "queued"}><Prompt item={item()} /></Show>}</Match>
       <Match when={as("reply")}>{(item) => <Reply item={item()} />}</Match>
-      <Match when={as("tool")}>{(item) => <Tool item={item()} />}</Match>
+      {/* The call that changed the to-do list is said by the list. */}
+      <Match when={as("tool")}>{(item) => <Show when={item().name !== "todo" || item().status !== "ok"}><Tool item={item()} /></Show>}</Match>
       <Match when={as("turn_end")}>{(item) => <TurnEnd item={item()} />}</Match>
       <Match when={as("files")}>{(item) => <Files item={item()} />}</Match>
       <Match when={as("todo")}>{(item) => <Todo item={item()} />}</Match>

@@ -1,64 +1,58 @@
 // The timeline: what was asked, said and done, with the newest at the bottom and the composer under it.
 
-import type { TimelineItem } from "@hangar/protocol";
-import { openTurn } from "@hangar/protocol";
+import { openTurn, type TimelineItem } from "@hangar/protocol";
 import { Button, EmptyState } from "@hangar/ui";
-import { createEffect, createMemo, createSignal, For, type JSX, on, onCleanup, onMount, Show } from "solid-js";
+import { createEffect, createMemo, createSignal, For, type JSX, onCleanup, onMount, Show } from "solid-js";
 import { About } from "./about.tsx";
 import { Composer } from "./composer.tsx";
 import { useSession } from "./following.ts";
 import { Row } from "./row.tsx";
+import { createRowWindow } from "./window.ts";
 import { Working } from "./working.tsx";
 
-/** Rows that are drawn at first, and how many more when the reader comes near the oldest. */
-const ROWS_AT_ONCE = 250;
 /** How near to the bottom still counts as being there. */
 const BOTTOM_PX = 60;
+/** How near to the edge of what is drawn the reader comes before more is drawn. */
+const EDGE_PX = 800;
 
 export function TimelineTab(): JSX.Element {
   const session = useSession();
   const [stuck, setStuck] = createSignal(true);
-  const [shown, setShown] = createSignal(ROWS_AT_ONCE);
   let scroller: HTMLDivElement | undefined;
   let content: HTMLDivElement | undefined;
-  let top: HTMLDivElement | undefined;
 
-  // Queued prompts stand above the composer until their turn begins.
-  // The call that changed the to-do list is said by the list.
-  const rows = createMemo((): TimelineItem[] =>
-    session.timeline().items.filter((item) => {
-      if (item.kind === "prompt") return item.status !== "queued";
-      return item.kind !== "tool" || item.name !== "todo" || item.status !== "ok";
-    }),
-  );
-  const hidden = createMemo(() => Math.max(0, rows().length - shown()));
-  // Rows that came since the reader looked must not push out the oldest ones drawn.
-  createEffect(on(() => rows().length, (now, before) => {
-    if (before !== undefined && now > before && shown() >= ROWS_AT_ONCE) setShown(shown() + (now - before));
-  }));
+  const count = (): number => session.timeline().items.length;
+  const shown = createRowWindow(count);
+  const rows = createMemo((): TimelineItem[] => session.timeline().items.slice(shown.from(), shown.to()));
+  createEffect(() => (stuck() ? shown.follow() : shown.hold()));
 
   const toBottom = (): void => {
     if (scroller) scroller.scrollTop = scroller.scrollHeight;
   };
   const scrolled = (): void => {
-    if (scroller) setStuck(scroller.scrollHeight - scroller.scrollTop - scroller.clientHeight < BOTTOM_PX);
+    if (!scroller) return;
+    const below = scroller.scrollHeight - scroller.scrollTop - scroller.clientHeight;
+    setStuck(shown.atEnd() && below < BOTTOM_PX);
+    if (scroller.scrollTop < EDGE_PX) more(-1);
+    else if (below < EDGE_PX) more(1);
   };
-  const showEarlier = (): void => {
-    if (!scroller || hidden() === 0) return;
-    const fromBottom = scroller.scrollHeight - scroller.scrollTop;
-    setShown(shown() + ROWS_AT_ONCE);
-    scroller.scrollTop = scroller.scrollHeight - fromBottom;
+  /** Moves the window without moving what the reader sees. */
+  const more = (towards: -1 | 1): void => {
+    if (!scroller || !content || stuck()) return;
+    const edge = scroller.getBoundingClientRect().top;
+    const seen = [...content.children].find((row) => !row.matches(".edge") && row.getBoundingClientRect().bottom > edge);
+    const before = seen?.getBoundingClientRect().top ?? 0;
+    if (!shown.move(towards) || !seen?.isConnected) return;
+    scroller.scrollTop += seen.getBoundingClientRect().top - before;
   };
 
   onMount(() => {
-    if (!scroller || !content || !top) return;
+    if (!scroller || !content) return;
     // Whoever reads at the bottom stays there; whoever reads further up is left alone.
     const grown = new ResizeObserver(() => { if (stuck()) toBottom(); });
     grown.observe(content);
     grown.observe(scroller);
-    const near = new IntersectionObserver((seen) => { if (seen.some((entry) => entry.isIntersecting)) showEarlier(); }, { root: scroller, rootMargin: "600px 0px 0px 0px" });
-    near.observe(top);
-    onCleanup(() => { grown.disconnect(); near.disconnect(); });
+    onCleanup(() => { grown.disconnect(); });
     toBottom();
   });
 
@@ -76,13 +70,13 @@ export function TimelineTab(): JSX.Element {
               if ((event.target as HTMLElement).closest("summary")) setStuck(false);
             }}
           >
-            <div ref={top}>
-              <Show when={hidden() > 0}><Button kind="quiet" icon="arrowUp" onClick={showEarlier}>Show earlier ({hidden()})</Button></Show>
+            <div class="edge">
+              <Show when={shown.from() > 0}><Button kind="quiet" icon="arrowUp" onClick={() => { setStuck(false); more(-1); }}>Show earlier ({shown.from()})</Button></Show>
             </div>
-            <Show when={rows().length > 0} fallback={<EmptyState icon="message" title="Nothing was asked yet.">Write the first prompt below.</EmptyState>}>
-              <For each={hidden() > 0 ? rows().slice(hidden()) : rows()}>{(item) => <Row item={item} />}</For>
+            <Show when={count() > 0} fallback={<EmptyState icon="message" title="Nothing was asked yet.">Write the first prompt below.</EmptyState>}>
+              <For each={rows()}>{(item) => <Row item={item} />}</For>
             </Show>
-            <Show when={turn()}><Working /></Show>
+            <Show when={turn() && shown.atEnd()}><Working /></Show>
           </div>
         </div>
         <div class="under">
