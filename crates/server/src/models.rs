@@ -76,19 +76,19 @@ fn key_of(config: &ModelConfig) -> Result<Option<Secret<String>>, Refusal> {
 
 /// The scripted model, playing on a port of loopback that only this machine reaches.
 async fn scripted_model(config: &Config) -> Result<(AgentModel, AbortOnDropHandle<()>), Refusal> {
-    let (name, transcript) = match &config.scripted_transcript {
-        None => ("demo".to_owned(), Transcript::demo()),
+    let transcript = match &config.scripted_transcript {
+        None => Transcript::demo(),
         Some(file) => {
             let text = std::fs::read_to_string(file).map_err(|error| {
                 let message = format!("scripted_transcript {} cannot be read: {error}.", file.display());
                 Refusal::new(RefusalCode::BadRequest, message, "Name a transcript this user may read.")
             })?;
-            let name = file.file_stem().map(|stem| stem.to_string_lossy().into_owned());
-            (name.unwrap_or_else(|| "transcript".to_owned()), Transcript::parse(&text))
+            Transcript::parse(&text)
         }
     };
     let transcript =
         transcript.map_err(|fault| Refusal::new(RefusalCode::BadRequest, format!("{fault}."), "Mend it."))?;
+    let name = transcript.name.clone();
     let unplayable = |error: std::io::Error| {
         Refusal::new(RefusalCode::Unavailable, format!("The scripted model cannot listen on loopback: {error}."), "")
     };

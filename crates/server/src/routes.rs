@@ -87,6 +87,8 @@ pub(crate) fn router(app: &App, forge: Router) -> Router {
         .layer(DefaultBodyLimit::max(body_max))
         .with_state(app.clone())
         .route("/api/{*rest}", axum::routing::any(no_such_route))
+        // git's addresses are /git/{owner}/{name}.git; the forge's own links leave the /git out, as GitHub's do.
+        .nest("/git", forge.clone())
         .merge(forge)
         .fallback(web::page)
         .method_not_allowed_fallback(no_such_method)

@@ -60,6 +60,8 @@ impl ConfigSources {
             figment = figment.merge(value);
         }
         let mut config: Config = figment.extract().map_err(|error| explain(&error))?;
+        // A relative directory is meant from where the server was started, and must stay the same wherever it works.
+        config.data = std::path::absolute(&config.data).unwrap_or(config.data);
         config.models.extend(agent::of_environment(|name| self.variable(name)));
         check(&config)?;
         Ok(config)
