@@ -36,7 +36,7 @@ impl Anthropic {
             None => "No key is configured: set ANTHROPIC_API_KEY, or key in hangar.toml.".to_owned(),
         };
         let credential = Credential { key: config.key.clone(), hint };
-        Ok(Self { client: wire::client(&config.timeouts)?, config, credential })
+        Ok(Self { client: wire::client(&config)?, config, credential })
     }
 
     fn body(&self, request: &ModelRequest<'_>) -> Value {

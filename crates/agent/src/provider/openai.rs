@@ -37,7 +37,7 @@ impl OpenAi {
             None => "No key is configured: set OPENAI_API_KEY, or key in hangar.toml.".to_owned(),
         };
         let credential = Credential { key: config.key.clone(), hint };
-        Ok(Self { client: wire::client(&config.timeouts)?, config, credential })
+        Ok(Self { client: wire::client(&config)?, config, credential })
     }
 
     fn body(&self, request: &ModelRequest<'_>) -> Value {

@@ -1,18 +1,21 @@
 //! What both wires share: a POST that is answered by Server-Sent Events, with time-outs and faults told apart.
 
-use std::{error::Error, pin::Pin, time::Duration};
+use std::{error::Error, net::IpAddr, pin::Pin, time::Duration};
 
 use bytes::Bytes;
 use futures::{
     Stream, StreamExt,
     stream::{self, BoxStream},
 };
-use reqwest::{Client, RequestBuilder, Response, StatusCode, header::RETRY_AFTER, redirect::Policy};
+use reqwest::{Client, RequestBuilder, Response, StatusCode, Url, header::RETRY_AFTER, redirect::Policy};
 use sse_stream::{Sse, SseByteStream};
 use tokio::{sync::mpsc, time::timeout};
 
 use super::{Fault, FaultKind, Piece, Timeouts};
-use crate::{limits, models::Secret};
+use crate::{
+    limits,
+    models::{ModelConfig, Secret},
+};
 
 /// How much of an error's body is read and told.
 const ERROR_BYTES_MAX: usize = 4 * 1024;
@@ -20,10 +23,15 @@ const ERROR_CHARS_MAX: usize = 400;
 /// Anthropic's "overloaded", which is no registered status.
 const OVERLOADED: u16 = 529;
 
-/// A client for one service. It follows no redirect: the key must not travel to another host.
-pub(super) fn client(timeouts: &Timeouts) -> Result<Client, String> {
-    Client::builder()
-        .connect_timeout(timeouts.connect)
+/// A client for one service. It follows no redirect: the key must not travel to another host. Proxies of the environment
+/// (`HTTPS_PROXY`, `NO_PROXY`) are used, but never for a service on this machine.
+pub(super) fn client(config: &ModelConfig) -> Result<Client, String> {
+    let url = Url::parse(&config.base_url).map_err(|error| format!("its base URL is not one: {error}"))?;
+    let host = url.host_str().unwrap_or_default();
+    let local = host == "localhost" || host.trim_matches(['[', ']']).parse().is_ok_and(|ip: IpAddr| ip.is_loopback());
+    let builder = if local { Client::builder().no_proxy() } else { Client::builder() };
+    builder
+        .connect_timeout(config.timeouts.connect)
         .redirect(Policy::none())
         .tcp_nodelay(true)
         .user_agent(concat!("hangar/", env!("CARGO_PKG_VERSION")))

@@ -101,3 +101,10 @@ async fn a_scripted_model_says_when_it_has_no_line() {
     assert_eq!(world.run().await, TurnEnd::Done);
     assert!(world.log.shown(1).starts_with("The scripted model has no line for this."));
 }
+
+#[tokio::test]
+async fn an_address_that_is_none_is_refused_at_the_start() {
+    let config = ModelConfig::new("local", "m", ProviderKind::OpenAi, "127.0.0.1 port 80", None);
+    let fault = Model::new(config).unwrap_err().to_string();
+    assert!(fault.contains("the model local/m cannot be used: its base URL is not one"), "{fault}");
+}
