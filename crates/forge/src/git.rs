@@ -14,6 +14,8 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use crate::error::{ForgeError, Result};
 use crate::limits::Limits;
 
+/// Oldest git that works: the first with `merge-tree --write-tree`.
+const GIT_VERSION_MIN: (u32, u32) = (2, 38);
 /// Longest piece of git's own error text that is kept, in bytes.
 const STDERR_BYTES_MAX: usize = 16 << 10;
 
@@ -50,7 +52,7 @@ pub(crate) struct Answer {
 }
 
 impl Git {
-    /// Writes the configuration file that every git of this forge uses, and looks that git answers.
+    /// Writes the configuration file that every git of this forge uses.
     pub(crate) fn open(data_dir: &Path, limits: Arc<Limits>) -> Result<Self> {
         let config_file = data_dir.join("gitconfig");
         std::fs::write(&config_file, config_text(&limits))?;
@@ -61,6 +63,18 @@ impl Git {
             transfers: Arc::new(Semaphore::new(limits.transfers_max)),
             limits,
         })
+    }
+
+    /// Refuses a git that is too old for merges without a work tree.
+    pub(crate) async fn check_version(&self, dir: &Path) -> Result<()> {
+        let said = self.call(dir, ["version"]).line().await?;
+        if parse_version(&said).is_some_and(|version| version >= GIT_VERSION_MIN) {
+            return Ok(());
+        }
+        let (major, minor) = GIT_VERSION_MIN;
+        Err(ForgeError::Broken(format!(
+            "git {major}.{minor} or newer is needed, this is `{said}`; install a newer git"
+        )))
     }
 
     /// A git command with a clean environment, not yet started. `dir` is the repository.
@@ -290,6 +304,12 @@ impl Drop for Group {
     }
 }
 
+/// `git version 2.39.5 (…)` → (2, 39)
+fn parse_version(said: &str) -> Option<(u32, u32)> {
+    let mut numbers = said.strip_prefix("git version ")?.split('.').map(str::parse);
+    Some((numbers.next()?.ok()?, numbers.next()?.ok()?))
+}
+
 fn config_text(limits: &Limits) -> String {
     format!(
         "# Written by hangar at every start; changes are lost.\n\
@@ -313,4 +333,16 @@ fn config_text(limits: &Limits) -> String {
         // Faults of git versions of long ago, found in the history of many well-known projects and harmless.
         old = "\tzeroPaddedFilemode = ignore\n\tbadTimezone = ignore\n\tmissingSpaceBeforeDate = ignore\n"
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn old_and_odd_gits_are_told_apart() {
+        let ok = |said: &str| parse_version(said).is_some_and(|version| version >= GIT_VERSION_MIN);
+        assert!(ok("git version 2.39.5") && ok("git version 2.47.3 (Debian)") && ok("git version 3.0.0"));
+        assert!(!ok("git version 2.30.2") && !ok("git version 1.99.0") && !ok("something else"));
+    }
 }

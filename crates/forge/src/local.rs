@@ -62,6 +62,7 @@ impl LocalForge {
         let limits = Arc::new(config.limits);
         let opened = tokio::task::spawn_blocking(move || Self::open_files(&data_dir, limits)).await;
         let forge = opened.map_err(|error| ForgeError::Broken(error.to_string()))??;
+        forge.inner.git.check_version(&forge.inner.repos_dir).await?;
         forge.catch_up().await?;
         Ok(forge)
     }
