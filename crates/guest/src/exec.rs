@@ -151,8 +151,8 @@ pub(crate) fn run(request: &ExecRequest, context: &Context<'_>) -> Result<(), Fa
         Unready::System(error) => system(error),
     })?;
     let launched = launch(&command).map_err(system)?;
+    context.reaper.spawned(launched.supervisor);
     drop((command, starting));
-    context.reaper.spawned();
     for end in [&ends.stdin, &ends.stdout, &ends.stderr].into_iter().flatten() {
         rustix::io::ioctl_fionbio(end, true).map_err(|error| system(error.into()))?;
     }
@@ -394,14 +394,20 @@ impl Running<'_> {
         }
     }
 
+    /// Tells the host that the command runs, once.
+    fn started(&mut self, pid: u32) {
+        if !std::mem::replace(&mut self.told_start, true) {
+            // When the host is gone, the reader of the socket ends the process.
+            let _ = self.context.writer.send(self.context.id, &Reply::Started { pid }, &[]);
+        }
+    }
+
     /// Takes one notice of the supervisor.
     fn notice(&mut self) -> Result<(), Failure> {
         let not_found = |error: i32, what: &str| failure(what, &io::Error::from_raw_os_error(error));
         match Notice::read(&mut self.launched.notices).map_err(|error| failure("the supervisor", &error))? {
             Some(Notice::Started(pid)) => {
-                // When the host is gone, the reader of the socket ends the process.
-                let _ = self.context.writer.send(self.context.id, &Reply::Started { pid }, &[]);
-                self.told_start = true;
+                self.started(pid);
                 Ok(())
             }
             Some(Notice::NoDirectory(error)) => Err(not_found(error, &self.request.cwd)),
@@ -420,8 +426,11 @@ impl Running<'_> {
                 }
                 Ok(())
             }
-            // Somebody in the sandbox killed the supervisor. What it looked after is nobody's now; the command counts as killed.
+            // Somebody in the sandbox killed the supervisor. The command counts as killed, and so it shall be.
             None => {
+                self.started(self.launched.supervisor.as_raw_nonzero().get().unsigned_abs());
+                let _starting = self.context.starting.write().unwrap_or_else(PoisonError::into_inner);
+                self.context.reaper.kill_orphans(self.launched.supervisor);
                 self.ended = Some(ExitStatus::Signal(libc::SIGKILL));
                 self.deadline = None;
                 Ok(())

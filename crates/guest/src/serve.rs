@@ -273,3 +273,93 @@ impl Guest {
 fn bare(reply: Reply) -> (Reply, Vec<u8>) {
     (reply, vec![])
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use hangar_protocol::guest::{FRAME_BYTES_MAX, Header, encode};
+
+    use super::*;
+
+    /// A guest on a thread, without the sandbox around it, and the host's end of its socket.
+    fn guest() -> UnixStream {
+        let (host, guest) = UnixStream::pair().unwrap();
+        let limits = ProcessLimits { open_files: 1024, file_bytes: u64::MAX };
+        let env = BTreeMap::from([("PATH".to_owned(), "/usr/bin:/bin".to_owned())]);
+        std::thread::spawn(move || run(guest, Surroundings { env, limits }));
+        host.set_read_timeout(Some(std::time::Duration::from_secs(30))).unwrap();
+        host
+    }
+
+    fn next(host: &mut UnixStream) -> (Header<Reply>, Vec<u8>) {
+        match read_frame(host).unwrap() {
+            Some(Incoming::Frame(frame)) => {
+                let (header, payload) = decode::<Reply>(&frame).unwrap();
+                (header, payload.to_vec())
+            }
+            Some(Incoming::TooLarge(_)) | None => panic!("no frame"),
+        }
+    }
+
+    fn refused(host: &mut UnixStream) -> (u32, FailureKind) {
+        match next(host).0 {
+            Header { id, body: Reply::Failed(failure) } => (id.0, failure.kind),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn frame(bytes: &[u8]) -> Vec<u8> {
+        [&u32::try_from(bytes.len()).unwrap().to_le_bytes()[..], bytes].concat()
+    }
+
+    #[test]
+    fn frames_that_are_none_harm_no_other_exchange() {
+        let mut host = guest();
+        let cat = ExecRequest {
+            program: hangar_protocol::guest::Program::Argv(vec!["cat".into()]),
+            cwd: "/".into(),
+            env: BTreeMap::new(),
+            stdin: hangar_protocol::guest::StdinMode::Piped,
+            pty: None,
+            timeout_ms: None,
+            leftovers: hangar_protocol::guest::request::Leftovers::Kill,
+        };
+        host.write_all(&encode(ExchangeId(5), &Request::Exec(cat), &[]).unwrap()).unwrap();
+        assert!(matches!(next(&mut host).0.body, Reply::Started { .. }));
+
+        let broken: [&[u8]; 6] =
+            [b"", b"ab", b"\xff\xff\xff\xff", b"\x02\0\0\0{}", b"\x09\0\0\0{}", b"\x11\0\0\0{\"id\":1,\"body\":7}"];
+        for broken in broken {
+            host.write_all(&frame(broken)).unwrap();
+            assert_eq!(refused(&mut host).0, 0, "{broken:?}");
+        }
+        // Too large: thrown away as it comes, without being kept.
+        let size = FRAME_BYTES_MAX + 1;
+        host.write_all(&u32::try_from(size).unwrap().to_le_bytes()).unwrap();
+        host.write_all(&vec![0; size]).unwrap();
+        assert_eq!(refused(&mut host), (0, FailureKind::TooLarge));
+        // A number that is taken, the number of nobody, a command where there is none.
+        let list = Request::List { path: "/".into(), limit: 1 };
+        host.write_all(&encode(ExchangeId(5), &list, &[]).unwrap()).unwrap();
+        assert_eq!(refused(&mut host), (5, FailureKind::Invalid));
+        host.write_all(&encode(ExchangeId::NONE, &list, &[]).unwrap()).unwrap();
+        assert_eq!(refused(&mut host), (0, FailureKind::Invalid));
+        host.write_all(&encode(ExchangeId(9), &Request::Stdin, b"for nobody").unwrap()).unwrap();
+
+        host.write_all(&encode(ExchangeId(5), &Request::Stdin, b"still here").unwrap()).unwrap();
+        host.write_all(&encode(ExchangeId(5), &Request::StdinEnd, &[]).unwrap()).unwrap();
+        let mut output = Vec::new();
+        loop {
+            let (header, payload) = next(&mut host);
+            assert_eq!(header.id, ExchangeId(5));
+            match header.body {
+                Reply::Output { .. } => output.extend(payload),
+                Reply::StdinTaken { .. } => {}
+                Reply::Exited { status, .. } => break assert!(status.success()),
+                other => panic!("{other:?}"),
+            }
+        }
+        assert_eq!(output, b"still here");
+    }
+}

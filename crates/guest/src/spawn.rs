@@ -143,6 +143,7 @@ struct Prepared<'a> {
 unsafe fn supervise(prepared: &Prepared<'_>) -> ! {
     // SAFETY: async-signal-safe calls on numbers and on memory of this process.
     unsafe {
+        kernel::set_name(c"hangar-exec");
         libc::prctl(libc::PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
         // SIGKILL when the thread that forked it ends would be wrong: exec threads come and go. The guest's end takes all along anyway.
         // Closed by a successful exec; else the command writes what failed.
@@ -170,7 +171,6 @@ unsafe fn supervise(prepared: &Prepared<'_>) -> ! {
         // Only the report stays open: the supervisor must not keep pipes of this or of other commands alive.
         libc::dup2(prepared.report, 0);
         libc::close_range(1, libc::c_uint::MAX, 0);
-        kernel::set_name(c"hangar-exec");
         loop {
             let mut status = 0;
             let ended = libc::waitpid(-1, &raw mut status, 0);

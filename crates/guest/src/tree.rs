@@ -1,9 +1,9 @@
 //! Trees of processes: finding them, signalling them, reaping what is left.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     fs,
-    sync::{Arc, Condvar, Mutex, PoisonError},
+    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -30,7 +30,7 @@ pub(crate) fn signal(root: Pid, signal: Signal) {
 /// Kills every descendant of `root` and waits until they are dead. Returns how many were killed.
 pub(crate) fn kill(root: Pid) -> u32 {
     let deadline = Instant::now() + KILL_PATIENCE;
-    let mut killed = std::collections::HashSet::new();
+    let mut killed = HashSet::new();
     loop {
         let alive = descendants(&processes(), root.as_raw_nonzero().get());
         if alive.is_empty() || Instant::now() > deadline {
@@ -93,40 +93,76 @@ fn descendants(processes: &HashMap<i32, Entry>, root: i32) -> Vec<i32> {
         .collect()
 }
 
-/// Reaps what has ended below process 1: supervisors, and whatever lost its supervisor.
+/// Looks after the children of process 1: supervisors, and whatever lost its supervisor.
 #[derive(Clone)]
 pub(crate) struct Reaper {
-    spawned: Arc<(Mutex<bool>, Condvar)>,
+    children: Arc<(Mutex<Children>, Condvar)>,
+}
+
+#[derive(Default)]
+struct Children {
+    /// Supervisors that live.
+    supervisors: HashSet<i32>,
+    /// There has been a new child since the reaping thread last found none.
+    spawned: bool,
 }
 
 impl Reaper {
     /// Starts the reaping thread.
     pub(crate) fn start() -> std::io::Result<Self> {
-        let reaper = Self { spawned: Arc::new((Mutex::new(false), Condvar::new())) };
+        let reaper = Self { children: Arc::default() };
         let thread = reaper.clone();
         std::thread::Builder::new().name("reaper".into()).stack_size(64 * 1024).spawn(move || thread.run())?;
         Ok(reaper)
     }
 
-    /// Tells that there is a new child to wait for.
-    pub(crate) fn spawned(&self) {
-        let (flag, wake) = &*self.spawned;
-        *flag.lock().unwrap_or_else(PoisonError::into_inner) = true;
-        wake.notify_one();
+    fn children(&self) -> MutexGuard<'_, Children> {
+        self.children.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Tells that there is a new supervisor to wait for.
+    pub(crate) fn spawned(&self, supervisor: Pid) {
+        let pid = supervisor.as_raw_nonzero().get();
+        let mut children = self.children();
+        children.spawned = true;
+        // One that ended at once may have been reaped already.
+        if fs::exists(format!("/proc/{pid}")).unwrap_or(true) {
+            children.supervisors.insert(pid);
+        }
+        self.children.1.notify_all();
+    }
+
+    /// Kills what this supervisor left when it was killed: children of process 1 that are no supervisors themselves, and all
+    /// below them. Called while no command is starting.
+    pub(crate) fn kill_orphans(&self, of: Pid) {
+        // Its pipe closes a moment before its children get their new parent; once it is reaped, they have.
+        let reaped = |children: &mut Children| children.supervisors.contains(&of.as_raw_nonzero().get());
+        drop(self.children.1.wait_timeout_while(self.children(), KILL_PATIENCE, reaped));
+        for (pid, entry) in processes() {
+            if entry.parent == Pid::INIT.as_raw_nonzero().get() && !self.children().supervisors.contains(&pid) {
+                if let Some(root) = Pid::from_raw(pid) {
+                    kill(root);
+                }
+                send(pid, Signal::KILL);
+            }
+        }
     }
 
     fn run(&self) {
         loop {
             match wait(WaitOptions::empty()) {
-                Ok(_) | Err(rustix::io::Errno::INTR) => {}
+                Ok(Some((ended, _))) => {
+                    self.children().supervisors.remove(&ended.as_raw_nonzero().get());
+                    self.children.1.notify_all();
+                }
+                Ok(None) | Err(rustix::io::Errno::INTR) => {}
                 // No child: sleep until there is one. Orphans come only from supervisors, which are children themselves.
                 Err(_) => {
-                    let (flag, wake) = &*self.spawned;
-                    let mut spawned = flag.lock().unwrap_or_else(PoisonError::into_inner);
-                    while !*spawned {
-                        spawned = wake.wait(spawned).unwrap_or_else(PoisonError::into_inner);
+                    let mut children = self.children();
+                    while !children.spawned {
+                        children = self.children.1.wait(children).unwrap_or_else(PoisonError::into_inner);
                     }
-                    *spawned = false;
+                    children.spawned = false;
                 }
             }
         }

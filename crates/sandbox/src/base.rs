@@ -28,15 +28,14 @@ use crate::{
 /// Directories of the host's root that hold programs. A link (`/bin` → `usr/bin`) stays a link.
 const PROGRAMS: &[&str] = &["usr", "bin", "sbin", "lib", "lib32", "lib64", "libx32"];
 
-/// Parts of `/etc` that programs need to run. Only what everybody may read is taken.
+/// Parts of `/etc` that programs need to run. Only what everybody may read is taken, and nothing that is about this machine's
+/// people or places: no shell profiles (they carry tokens and proxies, and reset `PATH`), no git or package manager settings.
 const ETC: &[&str] = &[
     "alternatives",
-    "bash.bashrc",
     "ca-certificates",
     "ca-certificates.conf",
     "debian_version",
     "default/locale",
-    "environment.d",
     "fonts",
     "inputrc",
     "java-17-openjdk",
@@ -56,8 +55,6 @@ const ETC: &[&str] = &[
     "perl",
     "pki/ca-trust",
     "pki/tls/certs",
-    "profile",
-    "profile.d",
     "protocols",
     "python3",
     "python3.11",

@@ -107,6 +107,17 @@ async fn dropping_a_command_kills_its_whole_tree() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn killing_its_supervisor_does_not_set_a_command_free() {
+    let bench = Bench::new().await;
+    let sandbox = bench.sandbox("supervisor").await;
+    let script = "setsid sleep 1111 & sleep 2222 & kill -9 $PPID; sleep 3333";
+    let done = soon("the end", run(&sandbox, script)).await;
+    assert_eq!(done.ended.status, ExitStatus::Signal(9));
+    until("no leftovers", || sleeping("supervisor") == 0).await;
+    sandbox.destroy().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_time_out_ends_a_tree_that_ignores_sigterm() {
     let bench = Bench::new().await;
     let sandbox = bench.sandbox("timeout").await;

@@ -8,5 +8,6 @@ mod isolation;
 mod life;
 mod limits;
 mod network;
+mod rootless;
 mod watches;
 mod work;
