@@ -7,6 +7,9 @@ import { expect, type Page } from "@playwright/test";
 export const OWNER = "results/owner.json";
 export const COLLEAGUE = "results/colleague.json";
 
+/** A wish that the demo's scripted model has an answer to; a real model has one to any. */
+export const WISH = process.env["HANGAR_E2E_WISH"] ?? "Add `normalized_hamming` to this crate: the Hamming distance as a share between 0.0 and 1.0. Add a test and run the test suite.";
+
 /** axe finds nothing to complain about, in the light and in the dark. */
 export async function accessible(page: Page, name: string): Promise<void> {
   for (const colorScheme of ["light", "dark"] as const) {
@@ -32,12 +35,18 @@ export async function rows(page: Page): Promise<string[]> {
   );
 }
 
-/** Begins a session from the first page and gives its address. */
-export async function beginSession(page: Page, wish: string): Promise<string> {
+/** Begins a session from the first page, on the given repository or the one that is offered, and gives its address. */
+export async function beginSession(page: Page, wish: string, repo?: string): Promise<string> {
   await page.goto("/");
   const box = page.getByRole("textbox", { name: "Your wish" });
   await box.fill(wish);
-  await expect(page.getByRole("combobox", { name: "Repository" })).not.toHaveValue("");
+  const picker = page.getByRole("combobox", { name: "Repository" });
+  await expect(picker).not.toHaveValue("");
+  if (repo !== undefined) {
+    await picker.fill(repo);
+    await page.getByRole("option", { name: repo, exact: true }).click();
+    await expect(picker).toHaveValue(repo);
+  }
   await box.press("Control+Enter");
   await page.waitForURL(/\/s\/[a-z0-9]+$/);
   return new URL(page.url()).pathname;

@@ -1,5 +1,5 @@
 import { expect, test } from "@playwright/test";
-import { accessible, beginSession, COLLEAGUE } from "./look.ts";
+import { accessible, beginSession, COLLEAGUE, untilTurnEnds, WISH } from "./look.ts";
 
 test("settings: a token is shown once, works, and is gone when deleted", async ({ page, playwright, baseURL }) => {
   await page.goto("/settings");
@@ -53,7 +53,7 @@ test("a wrong repository name is refused in the words of the server", async ({ p
 });
 
 test("keys: ? lists them, g h goes home, Escape stops the turn, and a title can be changed", async ({ page, browser }) => {
-  const address = await beginSession(page, "Something to be stopped");
+  const address = await beginSession(page, WISH);
   const other = await (await browser.newContext({ storageState: COLLEAGUE })).newPage();
   await other.goto(address);
   await expect(page.getByRole("button", { name: "Stop" })).toBeVisible();
@@ -97,4 +97,18 @@ test("hostile words stay words", async ({ page }) => {
     ["https://example.com/a?b=1&c=2", "noopener noreferrer nofollow", "_blank"],
   ]);
   expect(asked.filter((url) => url.includes("outside.example"))).toEqual([]);
+});
+
+test("a pull request of nothing is refused, and what was written stays", async ({ page }) => {
+  const address = await beginSession(page, "Say hello");
+  await page.getByRole("button", { name: "Stop" }).or(page.locator(".turn-end")).first().waitFor();
+  if (await page.getByRole("button", { name: "Stop" }).isVisible()) await page.keyboard.press("Escape");
+  await untilTurnEnds(page);
+  await page.goto(`${address}/pull-request`);
+  await page.getByLabel("Description").fill("Something worth keeping");
+  await page.getByRole("button", { name: "Open pull request" }).click();
+  await expect(page.getByRole("alert")).toBeVisible();
+  await accessible(page, "refused pull request");
+  await page.reload();
+  await expect(page.getByLabel("Description")).toHaveValue("Something worth keeping");
 });

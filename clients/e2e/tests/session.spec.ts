@@ -1,5 +1,5 @@
 import { expect, test } from "@playwright/test";
-import { accessible, beginSession, COLLEAGUE, fitsWindow, rows, untilTurnEnds } from "./look.ts";
+import { accessible, beginSession, COLLEAGUE, fitsWindow, rows, untilTurnEnds, WISH } from "./look.ts";
 
 test("a prompt becomes a merged pull request, seen live by two", async ({ page, browser }, info) => {
   const errors: string[] = [];
@@ -12,13 +12,16 @@ test("a prompt becomes a merged pull request, seen live by two", async ({ page, 
   await accessible(page, "home");
   await fitsWindow(page, "home");
 
-  const address = await beginSession(page, `Make it better, please (${info.project.name})`);
-  await expect(page.locator(".prompt").first()).toContainText("Make it better, please");
+  const repos = (await (await page.request.get("/api/v1/repos")).json()) as Array<{ repo: string }>;
+  const repo = repos.map((known) => known.repo).find((name) => name.endsWith("-phone") === (info.project.name === "phone"));
+  const address = await beginSession(page, WISH, repo);
+  const words = WISH.split(/[`*]/)[0]?.trim() ?? "";
+  await expect(page.locator(".prompt").first()).toContainText(words);
 
   // A colleague opens the link in another browser and sees the same while it happens; then they leave in the middle and come back.
   const other = await (await browser.newContext({ storageState: COLLEAGUE })).newPage();
   await other.goto(address);
-  await expect(other.locator(".prompt").first()).toContainText("Make it better, please");
+  await expect(other.locator(".prompt").first()).toContainText(words);
 
   // A second prompt waits, and is taken back.
   const box = page.getByRole("textbox", { name: "Prompt" });
@@ -58,13 +61,13 @@ test("a prompt becomes a merged pull request, seen live by two", async ({ page, 
   await fitsWindow(page, "changes");
 
   await page.getByRole("link", { name: /^Pull request/ }).click();
-  const title = page.getByLabel("Title", { exact: true });
-  await accessible(page, "open a pull request");
-  await title.fill(`A better one (${info.project.name})`);
-  await page.getByLabel("Description").fill("What it does, in **words**.\n\n<img src=x onerror=alert(1)> [no](javascript:alert(1))");
-  await page.getByRole("button", { name: "Open pull request" }).click();
-  await expect(page.locator(".pull-body")).toContainText("<img src=x onerror=alert(1)>");
-  expect(await page.locator(".pull-body img, .pull-body a").count(), "hostile words stay words").toBe(0);
+  await page.locator(".pull").waitFor();
+  const open = page.getByRole("button", { name: "Open pull request" });
+  if (await open.isVisible()) {
+    // The agent left this step to people.
+    await accessible(page, "open a pull request");
+    await open.click();
+  }
   await expect(page.getByText("Can be merged without conflict.")).toBeVisible();
   await accessible(page, "pull request");
   await fitsWindow(page, "pull request");

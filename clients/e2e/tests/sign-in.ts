@@ -1,4 +1,8 @@
-import { expect, test } from "@playwright/test";
+import { execFileSync } from "node:child_process";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { type APIRequestContext, expect, test } from "@playwright/test";
 import { accessible, COLLEAGUE, fitsWindow, OWNER } from "./look.ts";
 
 test("an owner signs in by the link, invites a colleague, and nobody else comes in", async ({ page, browser }) => {
@@ -19,6 +23,8 @@ test("an owner signs in by the link, invites a colleague, and nobody else comes 
   await expect(page.getByRole("heading", { name: "What shall we build?" })).toBeVisible();
   expect(page.url(), "the code is not left in the address").not.toContain(code);
   await page.context().storageState({ path: OWNER });
+
+  await copyRepository(page.request, new URL(page.url()).origin);
 
   await page.goto("/settings");
   await page.getByLabel("Login").fill("grace");
@@ -43,3 +49,24 @@ test("an owner signs in by the link, invites a colleague, and nobody else comes 
   await late.goto(`/sign-in${url.hash}`);
   await expect(late.getByRole("alert")).toBeVisible();
 });
+
+/** The session test merges; it is run twice, so there is a second repository that is like the first. Stock git copies it. */
+async function copyRepository(request: APIRequestContext, origin: string): Promise<void> {
+  const headers = { "x-hangar": "1", origin };
+  const repos = (await (await request.get("/api/v1/repos")).json()) as Array<{ repo: string; default_branch: string }>;
+  const [source] = repos;
+  if (!source) throw new Error("the server has no repository");
+  const copy = `${source.repo}-phone`;
+  if (repos.some((known) => known.repo === copy)) return;
+  expect((await request.post("/api/v1/repos", { headers, data: { repo: copy, source: null } })).ok()).toBe(true);
+  const token = (await (await request.post("/api/v1/tokens", { headers, data: { label: "copying" } })).json()) as { id: number; secret: string };
+  const folder = mkdtempSync(join(tmpdir(), "hangar-e2e-"));
+  const at = (repo: string): string => origin.replace("://", `://x:${token.secret}@`) + `/git/${repo}.git`;
+  try {
+    execFileSync("git", ["clone", "-q", "--bare", at(source.repo), folder]);
+    execFileSync("git", ["-C", folder, "push", "-q", "--force", at(copy), `${source.default_branch}:${source.default_branch}`]);
+  } finally {
+    rmSync(folder, { recursive: true });
+    await request.delete(`/api/v1/tokens/${token.id}`, { headers });
+  }
+}

@@ -1,5 +1,5 @@
 import { expect, test } from "@playwright/test";
-import { beginSession, rows, untilTurnEnds } from "./look.ts";
+import { beginSession, rows, untilTurnEnds, WISH } from "./look.ts";
 
 test("while the connection is cut the page says so, and afterwards nothing is missing", async ({ page, context, browser }) => {
   // Playwright stands between the page and the server and cuts the socket in the middle of the turn, again and again.
@@ -17,7 +17,7 @@ test("while the connection is cut the page says so, and afterwards nothing is mi
       }
     });
   });
-  const address = await beginSession(page, "Work while the line is bad");
+  const address = await beginSession(page, WISH);
   await untilTurnEnds(page);
   expect(cuts).toBeGreaterThan(1);
   const cut = await rows(page);
@@ -42,7 +42,7 @@ test("while the connection is cut the page says so, and afterwards nothing is mi
 
 test("who reads further up is not moved by what arrives below", async ({ page }) => {
   await page.setViewportSize({ width: 900, height: 420 });
-  await beginSession(page, `Scroll\n\n${"a long line of words\n\n".repeat(30)}`);
+  await beginSession(page, `${WISH}\n\n${"a long line of words\n\n".repeat(30)}`);
   const scroller = page.locator(".scroller");
   await page.locator(".prompt").waitFor();
   const distance = (): Promise<number> => scroller.evaluate((e) => e.scrollHeight - e.scrollTop - e.clientHeight);

@@ -53,7 +53,7 @@ export class Fake {
     { user: "ada", name: "Ada Lovelace", email: "ada@example.com", role: "owner" },
   ];
   readonly codes = new Map([["ada", "ada"]]);
-  readonly repos = ["demo/semver", "acme/website"];
+  readonly repos = ["demo/semver", "demo/semver-phone", "acme/website"];
   tokens: TokenInfo[] = [];
   #next = 1;
   readonly #sockets = new WebSocketServer({ noServer: true });
