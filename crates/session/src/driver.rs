@@ -20,7 +20,7 @@ use std::{sync::Arc, time::Duration};
 use hangar_agent::Conversation;
 use hangar_protocol::{
     Cause, Event, EventBody, Refusal, RefusalCode, Seq, SessionState, TurnId,
-    api::{PromptAccepted, StopAccepted},
+    api::{PromptAccepted, SessionSummary, StopAccepted},
     command::Commanded,
     event::SandboxPhase,
     state::PullRequestState,
@@ -45,6 +45,8 @@ const BATCH_MAX: usize = 256;
 const IDLE: Duration = Duration::from_secs(20);
 /// A session without work gives its sandbox back after so long; the files stay.
 const SANDBOX_IDLE: Duration = Duration::from_secs(600);
+/// How far the time of the last event may lag behind in the list of sessions.
+const LIST_EVERY_MS: u64 = 5_000;
 
 /// What a session's task is told.
 #[derive(Debug)]
@@ -83,6 +85,8 @@ pub(crate) struct Driver {
     inbox: mpsc::Receiver<Message>,
     sender: Inbox,
     running: Option<(TurnId, CancellationToken)>,
+    /// What the list of sessions shows of this one.
+    listed: SessionSummary,
 }
 
 /// What a task does first.
@@ -97,7 +101,8 @@ pub(crate) enum First {
 enum End {
     Idle,
     ShutDown,
-    LogFailed,
+    /// With what everybody who still waits is told.
+    LogFailed(Refusal),
 }
 
 type CommandAnswer = oneshot::Sender<Result<Reply, Refusal>>;
@@ -109,6 +114,7 @@ struct Batch {
     effects: Vec<(Effect, Option<CommandAnswer>)>,
     replies: Vec<(CommandAnswer, Reply)>,
     recorded: Vec<(oneshot::Sender<Option<Seq>>, Seq)>,
+    asked: Vec<oneshot::Sender<SessionState>>,
 }
 
 impl Driver {
@@ -120,19 +126,20 @@ impl Driver {
         inbox: mpsc::Receiver<Message>,
         sender: Inbox,
     ) -> Self {
-        Self { home, state, conversation, log, inbox, sender, running: None }
+        let listed = index::summary(&state);
+        Self { home, state, conversation, log, inbox, sender, running: None, listed }
     }
 
     /// Runs until the session sleeps.
     pub(crate) async fn run(mut self, first: First) {
         let end = match self.begin(first).await {
             Ok(()) => self.serve().await,
-            Err(()) => End::LogFailed,
+            Err(refusal) => End::LogFailed(refusal),
         };
         self.finish(end).await;
     }
 
-    async fn begin(&mut self, first: First) -> Result<(), ()> {
+    async fn begin(&mut self, first: First) -> Result<(), Refusal> {
         match first {
             First::Begin => {
                 if let Some(turn) = self.state.open_turn().map(|turn| turn.id) {
@@ -151,8 +158,8 @@ impl Driver {
                 return end;
             }
             let shutting_down = messages.iter().any(|message| matches!(message, Message::ShutDown));
-            if self.handle(messages).await.is_err() {
-                return End::LogFailed;
+            if let Err(refusal) = self.handle(messages).await {
+                return End::LogFailed(refusal);
             }
             if shutting_down {
                 return End::ShutDown;
@@ -189,7 +196,7 @@ impl Driver {
         }
     }
 
-    async fn handle(&mut self, messages: Vec<Message>) -> Result<(), ()> {
+    async fn handle(&mut self, messages: Vec<Message>) -> Result<(), Refusal> {
         let mut batch = Batch::default();
         for message in messages {
             self.take(message, &mut batch);
@@ -216,7 +223,7 @@ impl Driver {
                     batch.recorded.push((recorded, self.state.seq));
                 }
             }
-            Message::State(answer) => drop(answer.send(self.state.clone())),
+            Message::State(answer) => batch.asked.push(answer),
             Message::ShutDown => {}
         }
     }
@@ -267,8 +274,8 @@ impl Driver {
         }
     }
 
-    async fn commit(&mut self, batch: Batch) -> Result<(), ()> {
-        let Batch { events, effects, replies, recorded } = batch;
+    async fn commit(&mut self, batch: Batch) -> Result<(), Refusal> {
+        let Batch { events, effects, replies, recorded, asked } = batch;
         if !events.is_empty() {
             let rows = events.iter().map(|(_, stored)| stored.clone()).collect();
             if let Err(error) = self.log.append(rows).await {
@@ -282,7 +289,7 @@ impl Driver {
                         drop(answer.send(Err(refusal.clone())));
                     }
                 }
-                return Err(());
+                return Err(refusal);
             }
             self.home.tail.publish(&events);
         }
@@ -293,13 +300,24 @@ impl Driver {
         for (recorded, seq) in recorded {
             let _gone = recorded.send(Some(seq));
         }
+        for answer in asked {
+            drop(answer.send(self.state.clone()));
+        }
         for (effect, later) in effects {
             self.start(effect, later);
         }
-        if !events.is_empty() {
-            self.home.list(index::summary(&self.state), Wakefulness::Awake).await;
-        }
+        self.list().await;
         Ok(())
+    }
+
+    /// Brings the list of sessions up to date: at once where it would show something else, now and then otherwise.
+    async fn list(&mut self) {
+        let summary = index::summary(&self.state);
+        let shown = SessionSummary { updated_ms: self.listed.updated_ms, ..summary.clone() };
+        if shown != self.listed || summary.updated_ms >= self.listed.updated_ms + LIST_EVERY_MS {
+            self.listed = summary.clone();
+            self.home.list(summary, Wakefulness::Awake).await;
+        }
     }
 
     fn start(&mut self, effect: Effect, later: Option<CommandAnswer>) {
@@ -328,38 +346,45 @@ impl Driver {
 
     async fn finish(mut self, end: End) {
         self.inbox.close();
+        let refusal = match &end {
+            End::LogFailed(refusal) => refusal.clone(),
+            End::Idle | End::ShutDown => closing(),
+        };
         let mut rest = Vec::new();
         while self.inbox.recv_many(&mut rest, BATCH_MAX).await > 0 {
             for message in rest.drain(..) {
-                refuse(message);
+                refuse(message, &refusal);
             }
         }
         if let Some((_, cancel)) = self.running.take() {
             cancel.cancel();
         }
-        match end {
-            End::Idle => {}
-            End::ShutDown => {
-                self.home.sandbox.put_away().await;
-                self.home.tail.bye("hangar is shutting down. Connect again when it is back.");
-            }
-            End::LogFailed => {
-                self.home.sandbox.put_away().await;
-                self.home.tail.bye("The session's log cannot be written. Connect again later.");
-            }
+        let goodbye = match end {
+            End::Idle => None,
+            End::ShutDown => Some("hangar is shutting down. Connect again when it is back."),
+            End::LogFailed(_) => Some("The session's log cannot be written. Connect again later."),
+        };
+        if let Some(reason) = goodbye {
+            self.home.sandbox.put_away().await;
+            self.home.ended(&self.sender);
+            self.home.tail.bye(reason);
         }
         self.log.close().await;
-        self.home.ended(&self.sender);
         self.home.over.cancel();
     }
 }
 
-fn refuse(message: Message) {
-    let refusal =
-        || Refusal::new(RefusalCode::Unavailable, "The session is being closed.", "Send it again in a moment.");
+fn refuse(message: Message, refusal: &Refusal) {
     match message {
-        Message::Command(_, answer) => drop(answer.send(Err(refusal()))),
-        Message::Record(_, recorded) => drop(recorded.send(None)),
+        Message::Command(_, answer) => drop(answer.send(Err(refusal.clone()))),
+        Message::Record(_, recorded) => {
+            let _gone = recorded.send(None);
+        }
         Message::Report(_) | Message::State(_) | Message::ShutDown => {}
     }
+}
+
+/// What a command is told that came too late.
+pub(crate) fn closing() -> Refusal {
+    Refusal::new(RefusalCode::Unavailable, "The session is being closed.", "Send it again in a moment.")
 }

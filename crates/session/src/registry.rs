@@ -87,12 +87,12 @@ impl Registry {
         true
     }
 
-    /// Takes this task's inbox away.
+    /// Forgets this task, and with it the tail that it has said goodbye on: whoever comes next gets a new one.
     pub(crate) fn forget(&self, id: &SessionId, inbox: &Inbox) {
-        if let Some(entry) = self.entries().get_mut(id)
-            && entry.task.as_ref().is_some_and(|task| task.inbox.same_channel(inbox))
-        {
-            entry.task = None;
+        let mut entries = self.entries();
+        let known = entries.get(id).and_then(|entry| entry.task.as_ref());
+        if known.is_some_and(|task| task.inbox.same_channel(inbox)) {
+            entries.remove(id);
         }
     }
 

@@ -22,7 +22,7 @@ use crate::{
     clock::now_ms,
     decide::{self, Input, Report, decide},
     diff,
-    driver::{Driver, First, INBOX_MAX, Message},
+    driver::{Driver, First, INBOX_MAX, Message, closing},
     forge_follower,
     home::{Home, log_refusal},
     index::{self, Index, Wakefulness},
@@ -47,6 +47,8 @@ struct Inner {
     writers: Writers,
     index: Index,
     registry: Arc<Registry>,
+    /// Cancelled when the server shuts down: no session is woken any more.
+    closing: CancellationToken,
 }
 
 /// Why sessions cannot be served.
@@ -77,7 +79,13 @@ impl Sessions {
         tokio::fs::create_dir_all(&folder).await.map_err(failed)?;
         let writers = Writers::start().map_err(failed)?;
         let index = Index::open(&writers, &folder).await?;
-        let inner = Inner { ports: Arc::new(ports), writers, index, registry: Arc::default() };
+        let inner = Inner {
+            ports: Arc::new(ports),
+            writers,
+            index,
+            registry: Arc::default(),
+            closing: CancellationToken::new(),
+        };
         let sessions = Self { inner: Arc::new(inner) };
         sessions.list_unlisted().await?;
         for id in sessions.inner.index.awake().await? {
@@ -231,9 +239,9 @@ impl Sessions {
         self.inner.index.list().await.map_err(|error| log_refusal(&error.into()))
     }
 
-    /// Ends every session's task in order. Open turns go on at the next start. New commands are refused from now on only by the
-    /// caller: stop serving first.
+    /// Ends every session's task in order. Open turns go on at the next start; commands are refused from now on.
     pub async fn shut_down(&self) {
+        self.inner.closing.cancel();
         let tasks = self.inner.registry.all();
         for task in &tasks {
             drop(task.inbox.send(Message::ShutDown).await);
@@ -278,6 +286,9 @@ impl Sessions {
         let _only_one = waking.lock().await;
         if let Some(task) = self.inner.registry.task(id) {
             return Ok(task);
+        }
+        if self.inner.closing.is_cancelled() {
+            return Err(closing());
         }
         if self.inner.registry.awake_count() >= AWAKE_MAX {
             return Err(Refusal::new(
@@ -397,8 +408,4 @@ fn folder_refusal(error: &std::io::Error) -> Refusal {
         format!("The session's folder cannot be made: {error}."),
         "Look at hangar's data directory, then try again.",
     )
-}
-
-fn closing() -> Refusal {
-    Refusal::new(RefusalCode::Unavailable, "The session is being closed.", "Send it again in a moment.")
 }
