@@ -39,6 +39,8 @@ pub(crate) fn failure(path: &str, error: &io::Error) -> Failure {
         io::ErrorKind::FileTooLarge => FailureKind::TooLarge,
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => FailureKind::DiskFull,
         io::ErrorKind::InvalidInput => FailureKind::Invalid,
+        // No process or thread left to start something with.
+        io::ErrorKind::WouldBlock => FailureKind::Busy,
         _ => FailureKind::System,
     };
     Failure { kind, message: format!("{path}: {error}") }

@@ -327,7 +327,7 @@ impl Mounts {
     /// The workspace and the home.
     fn session(&mut self, spec: &SandboxSpec, range: IdRange, stage: &Path) -> Result<(), Error> {
         let session = Session::of(&spec.session_dir);
-        session.make(self.rights)?;
+        session.make(&spec.session_dir, self.rights)?;
         match self.rights {
             Rights::Root => {
                 self.descriptor(HOME, mounts::home(&session.home, range)?, true);
@@ -362,7 +362,12 @@ impl Session {
     }
 
     /// Makes what is missing.
-    fn make(&self, rights: Rights) -> Result<(), Error> {
+    fn make(&self, directory: &Path, rights: Rights) -> Result<(), Error> {
+        if !directory.is_dir() {
+            fs::create_dir_all(directory).map_err(Error::host(directory))?;
+            // What is below belongs to ids that own nothing; still nobody else on the host needs to read it.
+            fs::set_permissions(directory, fs::Permissions::from_mode(0o700)).map_err(Error::host(directory))?;
+        }
         for directory in [self.changes.join("upper"), self.changes.join("work"), self.home.clone()] {
             if directory.is_dir() {
                 continue;

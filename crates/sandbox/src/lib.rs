@@ -8,14 +8,14 @@
 //!         └── cgroups, id ranges          Health
 //! ```
 //!
-//! A sandbox is made in two steps, so that the first can later be taken ahead of need: a **slot** ([`slot`]) is a process in
+//! A sandbox is made in two steps, so that the first can later be taken ahead of need: a **slot** (`slot.rs`) is a process in
 //! all its namespaces that waits on a socket and could become anything; a **claim** sends it a set-up and detached mounts for
 //! one repository, upon which it attaches them, moves in and locks itself down.
 //!
 //! Architecture invariants:
 //! * No mount ever appears in the host's mount namespace: everything is built in the launcher's own.
 //! * The host never opens a path inside a sandbox. Files are read and written by the guest, with the sandbox's rights. The one exception is
-//!   [`disk`], which counts sizes and follows no link.
+//!   `disk.rs`, which counts sizes and follows no link.
 //! * The guest is not trusted: whatever it answers is bounded and can harm its own sandbox only.
 //! * When hangar dies in any way, the kernel ends every sandbox; what stays are directories that the next start sweeps.
 

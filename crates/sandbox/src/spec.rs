@@ -35,9 +35,10 @@ impl EngineConfig {
 pub struct SandboxSpec {
     /// Its name, unique among those running: 1 to 60 letters, digits and hyphens. It is the host name inside.
     pub name: String,
-    /// The prepared clone. Only read; many sandboxes may share it. Its files appear as the agent's own.
+    /// The prepared clone. Only read; many sandboxes may share it. Its files appear as the agent's own. It must not be
+    /// changed while a sandbox uses it: what an overlay shows then is undefined.
     pub clone: PathBuf,
-    /// A directory for this session alone, made where missing. It keeps every file the sandbox writes; a sandbox created
+    /// A directory for this session alone, made where missing (for its owner only). It keeps every file the sandbox writes; a sandbox created
     /// again over it finds them.
     pub session_dir: PathBuf,
     /// What it may use.

@@ -61,6 +61,10 @@ async fn destroying_leaves_nothing_but_files() {
     assert!(matches!(sandbox.ping().await, Err(Error::Gone)));
     soon("a second time", sandbox.destroy()).await;
 
+    // What stays is for hangar alone.
+    let mode =
+        std::os::unix::fs::PermissionsExt::mode(&fs::metadata(bench.path("sessions/gone")).unwrap().permissions());
+    assert_eq!(mode & 0o777, 0o700);
     let again = bench.sandbox("gone").await;
     assert_eq!(output(&again, "cat file; pgrep sleep || echo none").await, "kept\nnone\n");
     again.destroy().await;
