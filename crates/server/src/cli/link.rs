@@ -42,6 +42,5 @@ impl Link {
 
 /// How long a link works, and how often.
 pub(super) fn valid(user: &UserId, expires_ms: u64) -> String {
-    let left = words::duration(expires_ms.saturating_sub(words::now_ms()));
-    format!("It signs {user} in once, within {left}.")
+    format!("It signs {user} in once, within {}.", words::minutes_left(expires_ms))
 }

@@ -171,7 +171,7 @@ impl Up {
         terminal.line(&format!("  hangar    {url}"))?;
         if let Some(link) = &link {
             let shown = terminal.paint(Look::Place, &link.url);
-            let left = words::duration(link.expires_ms.saturating_sub(words::now_ms()));
+            let left = words::minutes_left(link.expires_ms);
             terminal.line(&format!("  sign in   {shown}"))?;
             terminal.line(&format!(
                 "            once, within {left}, as {}; `hangar link` makes another",

@@ -35,6 +35,11 @@ pub(super) fn age(then_ms: u64, now_ms: u64) -> String {
     }
 }
 
+/// `15 min`: how long something is valid, to the next full minute.
+pub(super) fn minutes_left(expires_ms: u64) -> String {
+    format!("{} min", expires_ms.saturating_sub(now_ms()).div_ceil(60_000))
+}
+
 /// Milliseconds since 1970-01-01 UTC.
 pub(super) fn now_ms() -> u64 {
     u64::try_from(jiff::Timestamp::now().as_millisecond()).unwrap_or_default()

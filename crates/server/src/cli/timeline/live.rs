@@ -38,8 +38,17 @@ pub(super) struct Live {
     tools: Vec<Running>,
     waiting: Option<Waiting>,
     composer: ProgressBar,
-    /// Whether the last line that scrolled up was text: a line between text and tools keeps them apart.
-    after_text: bool,
+    /// What scrolled up last: an empty line keeps different kinds apart.
+    last: Scrolled,
+    /// Lines that came while a reply was being written; they are told when it is complete.
+    held: Vec<Line>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Scrolled {
+    Line,
+    Person,
+    Text,
 }
 
 /// The reply that is being written.
@@ -86,7 +95,8 @@ impl Live {
             tools: Vec::new(),
             waiting: None,
             composer,
-            after_text: false,
+            last: Scrolled::Line,
+            held: Vec::new(),
         }
     }
 
@@ -135,6 +145,10 @@ impl Live {
             | EventBody::Warning { .. } => {}
         }
         match line {
+            Some(line) if self.text.block.is_some() => {
+                self.held.push(line);
+                Ok(())
+            }
             Some(line) => self.tell(&line),
             None => Ok(()),
         }
@@ -142,7 +156,6 @@ impl Live {
 
     /// Lets a line scroll up.
     fn tell(&mut self, line: &Line) -> Result<(), Failure> {
-        self.end_text()?;
         let (look, sign) = sign(&line.mark);
         let text = match &line.mark {
             Mark::Person(login) => {
@@ -162,15 +175,11 @@ impl Live {
             | Mark::Stopped
             | Mark::Failed => indented(&line.text),
         };
-        let apart = match line.mark {
-            Mark::Person(_) | Mark::Done | Mark::Stopped | Mark::Failed => true,
-            _ if self.after_text => true,
-            _ => false,
-        };
-        if apart {
+        let apart = matches!(line.mark, Mark::Person(_) | Mark::Done | Mark::Stopped | Mark::Failed);
+        if apart || self.last != Scrolled::Line {
             self.scroll("")?;
         }
-        self.after_text = matches!(line.mark, Mark::Person(_));
+        self.last = if matches!(line.mark, Mark::Person(_)) { Scrolled::Person } else { Scrolled::Line };
         let aside = match line.mark {
             Mark::PullRequest => self.paint.paint(Look::Place, &line.aside),
             _ => self.paint.paint(Look::Faint, &line.aside),
@@ -231,8 +240,8 @@ impl Live {
     }
 
     fn text_line(&mut self, line: &str) -> Result<(), Failure> {
-        if !self.after_text {
-            self.after_text = true;
+        if self.last != Scrolled::Text {
+            self.last = Scrolled::Text;
             self.scroll("")?;
         }
         let line = self.text.markdown.line(line);
@@ -256,10 +265,13 @@ impl Live {
         if let Some(bar) = self.text.bar.take() {
             self.screen.remove(&bar);
         }
-        match self.text.flow.end() {
-            Some(line) => self.text_line(&line),
-            None => Ok(()),
+        if let Some(line) = self.text.flow.end() {
+            self.text_line(&line)?;
         }
+        for line in std::mem::take(&mut self.held) {
+            self.tell(&line)?;
+        }
+        Ok(())
     }
 
     fn run_tool(&mut self, call: &CallId, title: String) {

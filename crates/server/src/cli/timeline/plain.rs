@@ -29,8 +29,13 @@ impl Plain {
     fn dress(&self, line: &Line) -> String {
         let (look, label) = label(&line.mark);
         let aside = if line.aside.is_empty() { String::new() } else { format!(" ({})", line.aside) };
+        // The word in front has said it already: `done     in 12.4 s`.
+        let text = match line.mark {
+            Mark::Done | Mark::Stopped => line.text.strip_prefix(&format!("{label} ")).unwrap_or(&line.text),
+            _ => &line.text,
+        };
         let label = format!("{label:<width$}", width = LABEL_WIDTH - 1);
-        let text = line.text.replace('\n', &format!("\n{}", " ".repeat(LABEL_WIDTH)));
+        let text = text.replace('\n', &format!("\n{}", " ".repeat(LABEL_WIDTH)));
         format!("{} {text}{}", self.paint.paint(look, &label), self.paint.paint(Look::Faint, &aside))
     }
 }

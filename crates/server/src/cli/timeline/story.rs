@@ -14,6 +14,8 @@ use crate::cli::words;
 const FILES_NAMED_MAX: usize = 6;
 /// How much of a failed tool's output stands on its line.
 const OUTPUT_CHARS_MAX: usize = 160;
+/// The tool whose effect is an event of its own.
+const TODO_TOOL: &str = "todo";
 
 /// One thing told. `text` may have several lines.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -117,7 +119,7 @@ impl Story {
                 None
             }
             EventBody::ToolFinished { call, status, output, duration_ms, .. } => {
-                Some(self.tool(call, *status, output, *duration_ms))
+                self.tool(call, *status, output, *duration_ms)
             }
             EventBody::TodoChanged { items } => todo(items),
             EventBody::FilesChanged { files, more } => Some(line(Mark::Files, file_names(files, *more))),
@@ -155,6 +157,8 @@ impl Story {
         let mut costs = Vec::new();
         if turn.requests > 0 {
             costs.push(words::plural(turn.requests, "model request"));
+        }
+        if tokens + turn.usage.output_tokens > 0 {
             costs.push(format!("{} tokens in, {} out", words::count(tokens), words::count(turn.usage.output_tokens)));
         }
         if turn.cost_micro_usd > 0 {
@@ -169,15 +173,19 @@ impl Story {
         Line { mark, text, aside: costs.join(" · ") }
     }
 
-    fn tool(&mut self, call: &CallId, status: ToolStatus, output: &str, duration_ms: u32) -> Line {
+    fn tool(&mut self, call: &CallId, status: ToolStatus, output: &str, duration_ms: u32) -> Option<Line> {
         let title = self.calls.remove(call).unwrap_or_else(|| call.to_string());
+        if title == TODO_TOOL && status == ToolStatus::Ok {
+            // The list itself is told by an event of its own.
+            return None;
+        }
         let took = words::duration(u64::from(duration_ms));
         let (mark, aside) = match status {
             ToolStatus::Ok => (Mark::ToolOk, took),
             ToolStatus::Interrupted => (Mark::ToolCut, format!("{took}, cut off")),
             ToolStatus::Error => (Mark::ToolError, with_reason(&took, output)),
         };
-        Line { mark, text: title, aside }
+        Some(Line { mark, text: title, aside })
     }
 }
 
@@ -189,11 +197,12 @@ fn short(commit: &str) -> &str {
     commit.get(..7).unwrap_or(commit)
 }
 
-/// The last line of a failed tool's output says most about why.
+/// The last line of a failed tool's output says most about why; what stands in brackets below it is the tool's own remark.
 fn with_reason(took: &str, output: &str) -> String {
-    let reason = output.lines().rev().map(words::one_line).find(|line| !line.is_empty());
-    match reason {
-        Some(reason) => format!("{took} · {}", clip(&reason, OUTPUT_CHARS_MAX)),
+    let mut lines = output.lines().rev().map(words::one_line).filter(|line| !line.is_empty()).peekable();
+    let remark = lines.peek().cloned();
+    match lines.find(|line| !line.starts_with('[')).or(remark) {
+        Some(reason) => format!("{took} · {}", clip(reason.trim_matches(['[', ']']), OUTPUT_CHARS_MAX)),
         None => took.to_owned(),
     }
 }
