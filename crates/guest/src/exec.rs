@@ -1,35 +1,30 @@
 //! One command: a thread that moves its bytes, obeys its wishes and tells its end.
 
 use std::{
-    collections::VecDeque,
-    ffi::CString,
     fs::File,
     io::{self, Read, Write},
-    os::fd::OwnedFd,
-    path::Path,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError, RwLock,
+        Arc, PoisonError, RwLock,
         atomic::{AtomicBool, AtomicU32, Ordering},
     },
     time::{Duration, Instant},
 };
 
 use hangar_protocol::guest::{
-    ExchangeId, ExecRequest, ExitStatus, Failure, FailureKind, OUTPUT_CHUNK_BYTES_MAX, OUTPUT_FRAMES_AHEAD, Program,
-    Reply, STDIN_FRAMES_AHEAD, Signal, StdinMode, Stream, WindowSize, request::Leftovers, setup::ProcessLimits,
+    ExchangeId, ExecRequest, ExitStatus, Failure, OUTPUT_CHUNK_BYTES_MAX, Program, Reply, Signal, Stream,
+    request::Leftovers, setup::ProcessLimits,
 };
 use rustix::{
-    event::{EventfdFlags, PollFd, PollFlags, eventfd, poll},
-    fs::{Mode, OFlags},
-    pipe::{PipeFlags, pipe_with},
-    pty::{OpenptFlags, grantpt, ioctl_tiocgptpeer, openpt, unlockpt},
-    termios::{Winsize, tcsetwinsize},
+    event::{PollFd, PollFlags, poll},
+    termios::tcsetwinsize,
 };
 
 use crate::{
-    files::{failure, resolve},
+    files::failure,
+    inbox::Inbox,
+    prepare::{Ends, Unready, prepare, winsize},
     serve::Surroundings,
-    spawn::{Launch, Launched, Notice, launch},
+    spawn::{Launched, Notice, launch},
     tree::{self, Reaper},
     wire::Writer,
 };
@@ -40,85 +35,8 @@ const TERM_PATIENCE: Duration = Duration::from_secs(2);
 const OUTPUT_SILENCE: Duration = Duration::from_millis(50);
 /// Ended commands whose leftovers still hold an output pipe. Beyond it the pipe is closed under them.
 const LINGERING_MAX: u32 = 64;
-/// Signals that may wait to be delivered.
-const SIGNALS_MAX: usize = 16;
 
 static LINGERING: AtomicU32 = AtomicU32::new(0);
-
-/// What the host has asked of a running command since its thread last looked.
-#[derive(Default)]
-struct Wishes {
-    credits: u32,
-    stdin: VecDeque<Vec<u8>>,
-    stdin_end: bool,
-    signals: Vec<Signal>,
-    resize: Option<WindowSize>,
-    cancelled: bool,
-}
-
-/// Where the wishes for one command arrive.
-pub(crate) struct Inbox {
-    wishes: Mutex<Wishes>,
-    wake: OwnedFd,
-}
-
-impl Inbox {
-    pub(crate) fn new() -> io::Result<Self> {
-        let wishes = Wishes { credits: OUTPUT_FRAMES_AHEAD, ..Wishes::default() };
-        Ok(Self { wishes: Mutex::new(wishes), wake: eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)? })
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Wishes> {
-        self.wishes.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn wish(&self, change: impl FnOnce(&mut Wishes)) {
-        change(&mut self.lock());
-        // Fails only when the counter is full, and then the thread is awake anyway.
-        let _ = rustix::io::write(&self.wake, &1u64.to_ne_bytes());
-    }
-
-    pub(crate) fn credit(&self, frames: u32) {
-        self.wish(|wishes| wishes.credits = wishes.credits.saturating_add(frames).min(OUTPUT_FRAMES_AHEAD));
-    }
-
-    /// Returns whether there was room.
-    pub(crate) fn stdin(&self, bytes: Vec<u8>) -> bool {
-        let room = self.lock().stdin.len() < STDIN_FRAMES_AHEAD as usize;
-        if room {
-            self.wish(|wishes| wishes.stdin.push_back(bytes));
-        }
-        room
-    }
-
-    pub(crate) fn stdin_end(&self) {
-        self.wish(|wishes| wishes.stdin_end = true);
-    }
-
-    pub(crate) fn signal(&self, signal: Signal) {
-        self.wish(|wishes| {
-            if wishes.signals.len() < SIGNALS_MAX {
-                wishes.signals.push(signal);
-            }
-        });
-    }
-
-    pub(crate) fn resize(&self, size: WindowSize) {
-        self.wish(|wishes| wishes.resize = Some(size));
-    }
-
-    pub(crate) fn cancel(&self) {
-        self.wish(|wishes| wishes.cancelled = true);
-    }
-}
-
-/// The host's ends of a command's streams.
-struct Ends {
-    stdin: Option<File>,
-    stdout: Option<File>,
-    stderr: Option<File>,
-    terminal: Option<OwnedFd>,
-}
 
 /// Everything one exec needs from its surroundings.
 pub(crate) struct Context<'a> {
@@ -132,7 +50,7 @@ pub(crate) struct Context<'a> {
 }
 
 impl Context<'_> {
-    fn limits(&self) -> ProcessLimits {
+    pub(crate) fn limits(&self) -> ProcessLimits {
         let mut limits = self.surroundings.limits;
         if self.shrink_only.load(Ordering::Relaxed) {
             limits.file_bytes = 0;
@@ -169,96 +87,6 @@ pub(crate) fn run(request: &ExecRequest, context: &Context<'_>) -> Result<(), Fa
         ended: None,
     };
     running.see_through()
-}
-
-/// Why there is nothing to launch.
-enum Unready {
-    Invalid(Failure),
-    System(io::Error),
-}
-
-impl From<rustix::io::Errno> for Unready {
-    fn from(error: rustix::io::Errno) -> Self {
-        Self::System(error.into())
-    }
-}
-
-impl From<std::ffi::NulError> for Unready {
-    fn from(_: std::ffi::NulError) -> Self {
-        let message = "an argument, a variable or a path contains a zero byte".into();
-        Self::Invalid(Failure { kind: FailureKind::Invalid, message })
-    }
-}
-
-fn prepare(request: &ExecRequest, context: &Context<'_>) -> Result<(Ends, Launch), Unready> {
-    let mut env = context.surroundings.env.clone();
-    env.extend(request.env.iter().map(|(name, value)| (name.clone(), value.clone())));
-    let argv = match &request.program {
-        Program::Argv(argv) => argv.clone(),
-        Program::Shell(script) => {
-            let shell = if Path::new("/bin/bash").exists() { "/bin/bash" } else { "/bin/sh" };
-            vec![shell.into(), "-c".into(), script.clone()]
-        }
-    };
-    let Some(name) = argv.first().filter(|name| !name.is_empty()) else {
-        return Err(Unready::Invalid(Failure {
-            kind: FailureKind::Invalid,
-            message: "there is no program to run".into(),
-        }));
-    };
-    let programs = if name.contains('/') {
-        vec![CString::new(name.as_str())?]
-    } else {
-        let path = env.get("PATH").map_or("/usr/bin:/bin", String::as_str);
-        path.split(':').map(|directory| CString::new(format!("{directory}/{name}"))).collect::<Result<_, _>>()?
-    };
-    let (ends, [stdin, stdout, stderr]) = match request.pty {
-        Some(size) => terminal(size)?,
-        None => pipes(request.stdin)?,
-    };
-    let launch = Launch {
-        programs,
-        argv: argv.iter().map(|argument| CString::new(argument.as_str())).collect::<Result<_, _>>()?,
-        env: env.iter().map(|(name, value)| CString::new(format!("{name}={value}"))).collect::<Result<_, _>>()?,
-        cwd: CString::new(resolve(&request.cwd).into_os_string().into_encoded_bytes())?,
-        stdin,
-        stdout,
-        stderr,
-        terminal: request.pty.is_some(),
-        limits: context.limits(),
-    };
-    Ok((ends, launch))
-}
-
-fn terminal(size: WindowSize) -> Result<(Ends, [OwnedFd; 3]), Unready> {
-    let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC;
-    let master = openpt(flags)?;
-    grantpt(&master)?;
-    unlockpt(&master)?;
-    tcsetwinsize(&master, winsize(size))?;
-    let child = ioctl_tiocgptpeer(&master, flags)?;
-    let copy = || rustix::io::fcntl_dupfd_cloexec(&master, 3);
-    let ends = Ends { stdin: Some(copy()?.into()), stdout: Some(copy()?.into()), stderr: None, terminal: Some(master) };
-    let child_copy = || rustix::io::fcntl_dupfd_cloexec(&child, 3);
-    Ok((ends, [child_copy()?, child_copy()?, child]))
-}
-
-fn winsize(size: WindowSize) -> Winsize {
-    Winsize { ws_row: size.rows, ws_col: size.columns, ws_xpixel: 0, ws_ypixel: 0 }
-}
-
-fn pipes(mode: StdinMode) -> Result<(Ends, [OwnedFd; 3]), Unready> {
-    let (stdout, stdout_child) = pipe_with(PipeFlags::CLOEXEC)?;
-    let (stderr, stderr_child) = pipe_with(PipeFlags::CLOEXEC)?;
-    let (stdin, stdin_child) = match mode {
-        StdinMode::Null => (None, rustix::fs::open("/dev/null", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?),
-        StdinMode::Piped => {
-            let (child, host) = pipe_with(PipeFlags::CLOEXEC)?;
-            (Some(host.into()), child)
-        }
-    };
-    let ends = Ends { stdin, stdout: Some(stdout.into()), stderr: Some(stderr.into()), terminal: None };
-    Ok((ends, [stdin_child, stdout_child, stderr_child]))
 }
 
 struct Running<'a> {

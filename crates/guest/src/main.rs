@@ -15,9 +15,11 @@
 
 mod exec;
 mod files;
+mod inbox;
 mod kernel;
 mod lockdown;
 mod pool;
+mod prepare;
 mod search;
 mod serve;
 mod setup;

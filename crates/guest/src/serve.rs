@@ -15,8 +15,8 @@ use hangar_protocol::guest::{
 };
 
 use crate::{
-    exec::{self, Inbox},
-    files,
+    exec, files,
+    inbox::Inbox,
     pool::Pool,
     search,
     tree::{self, Reaper},

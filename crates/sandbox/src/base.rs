@@ -12,13 +12,14 @@ use std::{
 };
 
 use hangar_protocol::guest::{
-    AGENT_ID, BORDER_HOST, HOME, Setup, WORKSPACE,
-    setup::{Access, IdMapping, Mount, ProcessLimits, RootFile, Source},
+    AGENT_ID, BORDER_HOST, HOME, Setup,
+    setup::{IdMapping, ProcessLimits, RootFile, Source},
 };
 
 use crate::{
     error::Error,
-    mounts::{self, Allow},
+    mounts::Allow,
+    plan::Plan,
     rights::Rights,
     slot::IdRange,
     spec::{Limits, SandboxSpec},
@@ -194,7 +195,7 @@ impl Base {
         range: IdRange,
         stage: &Path,
     ) -> Result<(Setup, Vec<OwnedFd>), Error> {
-        let mut plan = Mounts { rights, mounts: vec![], descriptors: vec![] };
+        let mut plan = Plan { rights, mounts: vec![], descriptors: vec![] };
         for (target, path) in &self.trees {
             plan.bind(target, path, Allow::Read)?;
         }
@@ -289,99 +290,4 @@ pub(crate) fn random_hex() -> String {
     // The kernel's pool is full long before a server starts; a short read leaves zeros, which only makes the name less random.
     let _ = rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty());
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-/// Gathers mounts, as descriptors or as paths, whichever the rights allow.
-struct Mounts {
-    rights: Rights,
-    mounts: Vec<Mount>,
-    descriptors: Vec<OwnedFd>,
-}
-
-impl Mounts {
-    fn bind(&mut self, target: &str, path: &Path, allow: Allow) -> Result<(), Error> {
-        match self.rights {
-            Rights::Root => self.descriptor(target, mounts::copy(path, allow)?, path.is_dir()),
-            Rights::Rootless => {
-                let access = match allow {
-                    Allow::Read => Access::ReadOnly,
-                    Allow::Write => Access::ReadWrite,
-                    Allow::Device => Access::Device,
-                };
-                self.fresh(target, Source::Bind { path: path.to_string_lossy().into_owned(), access });
-            }
-        }
-        Ok(())
-    }
-
-    fn fresh(&mut self, target: &str, source: Source) {
-        self.mounts.push(Mount { target: target.into(), source });
-    }
-
-    fn descriptor(&mut self, target: &str, mount: OwnedFd, directory: bool) {
-        let index = self.descriptors.len();
-        self.descriptors.push(mount);
-        self.fresh(target, Source::Fd { index, directory });
-    }
-
-    /// The workspace and the home.
-    fn session(&mut self, spec: &SandboxSpec, range: IdRange, stage: &Path) -> Result<(), Error> {
-        let session = Session::of(&spec.session_dir);
-        session.make(&spec.session_dir, self.rights)?;
-        match self.rights {
-            Rights::Root => {
-                self.descriptor(HOME, mounts::home(&session.home, range)?, true);
-                self.descriptor(WORKSPACE, mounts::workspace(&spec.clone, &session.changes, range, stage)?, true);
-            }
-            Rights::Rootless => {
-                let text = |path: &Path| path.to_string_lossy().into_owned();
-                self.fresh(HOME, Source::Bind { path: text(&session.home), access: Access::ReadWrite });
-                let source = Source::Overlay {
-                    lower: vec![text(&spec.clone)],
-                    upper: text(&session.changes.join("upper")),
-                    work: text(&session.changes.join("work")),
-                };
-                self.fresh(WORKSPACE, source);
-            }
-        }
-        Ok(())
-    }
-}
-
-/// The directories of a session on the host.
-pub(crate) struct Session {
-    /// `upper` and `work` of the overlay.
-    pub changes: PathBuf,
-    /// The agent's home.
-    pub home: PathBuf,
-}
-
-impl Session {
-    pub(crate) fn of(directory: &Path) -> Self {
-        Self { changes: directory.join("workspace"), home: directory.join("home") }
-    }
-
-    /// Makes what is missing.
-    fn make(&self, directory: &Path, rights: Rights) -> Result<(), Error> {
-        if !directory.is_dir() {
-            fs::create_dir_all(directory).map_err(Error::host(directory))?;
-            // What is below belongs to ids that own nothing; still nobody else on the host needs to read it.
-            fs::set_permissions(directory, fs::Permissions::from_mode(0o700)).map_err(Error::host(directory))?;
-        }
-        for directory in [self.changes.join("upper"), self.changes.join("work"), self.home.clone()] {
-            if directory.is_dir() {
-                continue;
-            }
-            fs::create_dir_all(&directory).map_err(Error::host(&directory))?;
-            fs::set_permissions(&directory, fs::Permissions::from_mode(0o755)).map_err(Error::host(&directory))?;
-            match rights {
-                Rights::Root => {
-                    let agent = IdRange::DISK.agent();
-                    std::os::unix::fs::chown(&directory, Some(agent), Some(agent)).map_err(Error::host(&directory))?;
-                }
-                Rights::Rootless => {}
-            }
-        }
-        Ok(())
-    }
 }

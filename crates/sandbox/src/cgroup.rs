@@ -6,6 +6,7 @@
 use std::{
     fs, io,
     path::{Path, PathBuf},
+    sync::Arc,
     time::Duration,
 };
 
@@ -18,15 +19,39 @@ const REMOVE_TRIES: u32 = 400;
 /// The kernel's usual accounting period for processor time.
 const CPU_PERIOD_US: u64 = 100_000;
 
-/// The control groups of an engine.
+/// The control groups of an engine. Its directories go with the last handle, that of a sandbox's group included.
 #[derive(Clone, Debug)]
-pub(crate) enum Cgroups {
+pub(crate) struct Cgroups {
+    hierarchy: Arc<Hierarchy>,
+}
+
+#[derive(Debug)]
+enum Hierarchy {
     /// One hierarchy for each controller; the engine's directory in each.
     V1 { memory: Option<PathBuf>, pids: Option<PathBuf>, cpu: Option<PathBuf> },
     /// One hierarchy for all; the engine's directory.
     V2 { root: PathBuf },
     /// None that could be used, and why.
     None { reason: String },
+}
+
+impl Hierarchy {
+    fn roots(&self) -> Vec<&PathBuf> {
+        match self {
+            Self::V1 { memory, pids, cpu } => [memory, pids, cpu].into_iter().flatten().collect(),
+            Self::V2 { root } => vec![root],
+            Self::None { .. } => vec![],
+        }
+    }
+}
+
+impl Drop for Hierarchy {
+    fn drop(&mut self) {
+        for root in self.roots() {
+            // Groups of sandboxes hold the hierarchy, so it is empty unless one could not be removed; the next start sweeps that.
+            let _ = fs::remove_dir(root);
+        }
+    }
 }
 
 /// Where this process stands in the control groups of the machine.
@@ -72,12 +97,22 @@ impl Cgroups {
             fs::create_dir_all(&directory).ok().map(|()| directory)
         };
         let (memory, pids, cpu) = (v1("memory"), v1("pids"), v1("cpu"));
-        if memory.is_some() || pids.is_some() {
-            return Self::V1 { memory, pids, cpu };
-        }
-        match Self::detect_v2(&name) {
-            Ok(root) => Self::V2 { root },
-            Err(reason) => Self::None { reason },
+        let hierarchy = if memory.is_some() || pids.is_some() {
+            Hierarchy::V1 { memory, pids, cpu }
+        } else {
+            match Self::detect_v2(&name) {
+                Ok(root) => Hierarchy::V2 { root },
+                Err(reason) => Hierarchy::None { reason },
+            }
+        };
+        Self { hierarchy: Arc::new(hierarchy) }
+    }
+
+    /// Why there are no limits, if there are none.
+    pub(crate) fn missing(&self) -> Option<&str> {
+        match &*self.hierarchy {
+            Hierarchy::V1 { .. } | Hierarchy::V2 { .. } => None,
+            Hierarchy::None { reason } => Some(reason),
         }
     }
 
@@ -103,17 +138,9 @@ impl Cgroups {
         Ok(root)
     }
 
-    fn roots(&self) -> Vec<&PathBuf> {
-        match self {
-            Self::V1 { memory, pids, cpu } => [memory, pids, cpu].into_iter().flatten().collect(),
-            Self::V2 { root } => vec![root],
-            Self::None { .. } => vec![],
-        }
-    }
-
     /// Removes what an engine of the same id left when it was killed. Blocks for as long as processes take to die.
     pub(crate) fn sweep(&self) {
-        for root in self.roots() {
+        for root in self.hierarchy.roots() {
             let Ok(entries) = fs::read_dir(root) else { continue };
             for entry in entries.flatten().filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir())) {
                 kill_members(&entry.path());
@@ -124,20 +151,13 @@ impl Cgroups {
         }
     }
 
-    /// Removes the engine's own directories; they are empty when no sandbox runs.
-    pub(crate) fn remove_roots(&self) {
-        for root in self.roots() {
-            // Another engine of the same id cannot exist (the state directory is locked), so a failure means that a sandbox still dies.
-            let _ = fs::remove_dir(root);
-        }
-    }
-
     /// Makes the group of one sandbox, with its limits.
     pub(crate) fn create(&self, name: &str, limits: &Limits) -> Result<Group, Error> {
         let group = Group {
-            directories: self.roots().into_iter().map(|root| root.join(name)).collect(),
+            directories: self.hierarchy.roots().into_iter().map(|root| root.join(name)).collect(),
             oom: None,
             refused: None,
+            _hierarchy: Arc::clone(&self.hierarchy),
         };
         for directory in &group.directories {
             match fs::create_dir(directory) {
@@ -152,8 +172,8 @@ impl Cgroups {
 
     fn limit(&self, name: &str, limits: &Limits, mut group: Group) -> Result<Group, Error> {
         let quota = u64::from(limits.cpu_percent) * CPU_PERIOD_US / 100;
-        match self {
-            Self::V1 { memory, pids, cpu } => {
+        match &*self.hierarchy {
+            Hierarchy::V1 { memory, pids, cpu } => {
                 if let Some(memory) = memory.as_ref().map(|root| root.join(name)) {
                     set(&memory.join("memory.limit_in_bytes"), limits.memory_bytes)?;
                     // Swap counts as memory where it is accounted at all.
@@ -169,7 +189,7 @@ impl Cgroups {
                     set(&cpu.join("cpu.cfs_quota_us"), quota)?;
                 }
             }
-            Self::V2 { root } => {
+            Hierarchy::V2 { root } => {
                 let directory = root.join(name);
                 set(&directory.join("memory.max"), limits.memory_bytes)?;
                 let _ = fs::write(directory.join("memory.swap.max"), "0");
@@ -179,7 +199,7 @@ impl Cgroups {
                 group.oom = Some((directory.join("memory.events"), "oom_kill"));
                 group.refused = Some((directory.join("pids.events"), "max"));
             }
-            Self::None { .. } => {}
+            Hierarchy::None { .. } => {}
         }
         Ok(group)
     }
@@ -223,6 +243,8 @@ pub(crate) struct Group {
     directories: Vec<PathBuf>,
     oom: Option<(PathBuf, &'static str)>,
     refused: Option<(PathBuf, &'static str)>,
+    /// Goes after the directories above, and with the last of them the engine's own.
+    _hierarchy: Arc<Hierarchy>,
 }
 
 /// How often limits were hit since the group was made.

@@ -4,7 +4,7 @@
 
 use std::{fs, path::Path};
 
-use crate::{cgroup, rights::Rights, slot, toolchains};
+use crate::{cgroup, process, rights::Rights, slot, toolchains};
 
 /// One thing that was looked at.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -82,7 +82,7 @@ fn user(rights: Rights) -> Finding {
 }
 
 fn namespaces(rights: Rights) -> Finding {
-    match slot::Parked::in_user_namespace() {
+    match process::Parked::in_user_namespace() {
         Ok(_) => Finding::ok("namespaces", "user namespaces can be made"),
         Err(error) => {
             let setting = match rights {

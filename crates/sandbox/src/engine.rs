@@ -47,12 +47,6 @@ pub(crate) struct Inner {
     _lock: File,
 }
 
-impl Drop for Inner {
-    fn drop(&mut self) {
-        self.cgroups.remove_roots();
-    }
-}
-
 impl Engine {
     /// Opens the state directory and removes what a killed engine left behind.
     ///
@@ -64,11 +58,8 @@ impl Engine {
         let Prepared { lock, cgroups, base, guest, stage, sandboxes_max } =
             prepared.await.map_err(|error| Error::Setup(error.to_string()))??;
         let launcher = Launcher::start(stage, rights).await?;
-        match &cgroups {
-            Cgroups::V1 { .. } | Cgroups::V2 { .. } => {}
-            Cgroups::None { reason } => {
-                tracing::warn!(%reason, "sandboxes run without limits on memory, processor and processes; see `hangar doctor`");
-            }
+        if let Some(reason) = cgroups.missing() {
+            tracing::warn!(%reason, "sandboxes run without limits on memory, processor and processes; see `hangar doctor`");
         }
         let inner = Inner {
             rights,

@@ -16,13 +16,13 @@ use tokio::{
 };
 
 use crate::{
-    base::Session,
     cgroup::{Group, Readings},
     disk::{self, Usage},
     engine::Number,
     exec::LimitHit,
     link::Link,
-    slot::Process,
+    plan::Session,
+    process::Process,
     spec::Limits,
 };
 

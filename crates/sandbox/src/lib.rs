@@ -30,6 +30,8 @@ mod keeper;
 mod launcher;
 mod link;
 mod mounts;
+mod plan;
+mod process;
 mod rights;
 mod sandbox;
 mod slot;

@@ -18,10 +18,7 @@ use rustix::{
     },
 };
 
-use crate::{
-    error::Error,
-    slot::{IdRange, Parked},
-};
+use crate::{error::Error, process::Parked, slot::IdRange};
 
 /// What a mount allows.
 #[derive(Clone, Copy)]

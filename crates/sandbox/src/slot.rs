@@ -1,15 +1,12 @@
 //! Slots: processes in namespaces of their own that could become any sandbox.
-#![allow(
-    unsafe_code,
-    reason = "clone3 with namespaces and pidfd, and what the child does before exec, have no safe wrapper"
-)]
+#![allow(unsafe_code, reason = "what the child does between clone and exec has no safe wrapper")]
 
 use std::{
     fs::{self, File},
     io::{self, IoSlice, IoSliceMut, Read, Write},
     mem::MaybeUninit,
     os::{
-        fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd},
+        fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd},
         unix::net::UnixStream,
     },
     time::Duration,
@@ -22,10 +19,13 @@ use rustix::{
         AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage,
         SendFlags, SocketFlags, SocketType, recvmsg, sendmsg, socketpair,
     },
-    process::{Pid, Signal, WaitId, WaitIdOptions, pidfd_send_signal, waitid},
 };
 
-use crate::{error::Error, rights::Rights};
+use crate::{
+    error::Error,
+    process::{Process, clone},
+    rights::Rights,
+};
 
 /// How long a slot may take to become a sandbox; it takes milliseconds on an idle machine.
 const CLAIM_PATIENCE: Duration = Duration::from_secs(20);
@@ -83,77 +83,6 @@ pub(crate) fn guest_program() -> Result<OwnedFd, Error> {
     let seals = SealFlags::WRITE | SealFlags::GROW | SealFlags::SHRINK | SealFlags::SEAL;
     fcntl_add_seals(&file, seals).map_err(Error::kernel("seal the guest's memory file"))?;
     fcntl_dupfd_cloexec(&file, HIGH_FD).map_err(Error::kernel("keep the guest's memory file"))
-}
-
-/// A child process that is killed and reaped when this is dropped.
-#[derive(Debug)]
-pub(crate) struct Process {
-    pidfd: OwnedFd,
-    pid: Pid,
-    reaped: bool,
-}
-
-impl Process {
-    pub(crate) fn pid(&self) -> i32 {
-        self.pid.as_raw_nonzero().get()
-    }
-
-    pub(crate) fn pidfd(&self) -> BorrowedFd<'_> {
-        self.pidfd.as_fd()
-    }
-
-    /// Kills it, and with it everything in its process namespace.
-    pub(crate) fn kill(&self) {
-        // Fails only when it is dead.
-        let _ = pidfd_send_signal(&self.pidfd, Signal::KILL);
-    }
-
-    /// Reaps it if it has ended.
-    pub(crate) fn try_reap(&mut self) -> bool {
-        let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG;
-        self.reaped |= match waitid(WaitId::PidFd(self.pidfd.as_fd()), options) {
-            Ok(ended) => ended.is_some(),
-            // Somebody else has: there is nothing left to wait for.
-            Err(rustix::io::Errno::CHILD) => true,
-            Err(_) => false,
-        };
-        self.reaped
-    }
-}
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        if self.reaped {
-            return;
-        }
-        self.kill();
-        // After SIGKILL this ends as soon as the kernel has taken the namespace down.
-        while let Err(rustix::io::Errno::INTR) = waitid(WaitId::PidFd(self.pidfd.as_fd()), WaitIdOptions::EXITED) {}
-    }
-}
-
-/// A process that does nothing but hold a user namespace.
-pub(crate) struct Parked {
-    process: Process,
-}
-
-impl Parked {
-    pub(crate) fn in_user_namespace() -> io::Result<Self> {
-        let process = clone(libc::CLONE_NEWUSER, || {
-            // SAFETY: pause is async-signal-safe; the parent kills this process.
-            unsafe {
-                libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL, 0, 0, 0);
-                loop {
-                    libc::pause();
-                }
-            }
-        })?;
-        Ok(Self { process })
-    }
-
-    pub(crate) fn pid(&self) -> i32 {
-        self.process.pid()
-    }
 }
 
 /// An unclaimed slot.
@@ -273,26 +202,6 @@ fn map_ids(pid: i32, ids: Option<IdRange>) -> Result<(), Error> {
     };
     fs::write(at("uid_map"), uids).map_err(Error::kernel(what))?;
     fs::write(at("gid_map"), gids).map_err(Error::kernel(what))
-}
-
-/// Forks into new namespaces. The child runs `child`, which must keep to async-signal-safe calls and never return.
-fn clone(namespaces: libc::c_int, child: impl FnOnce() -> std::convert::Infallible) -> io::Result<Process> {
-    let mut pidfd: RawFd = -1;
-    // SAFETY: all zero is a valid clone_args.
-    let mut args: libc::clone_args = unsafe { std::mem::zeroed() };
-    args.flags = u64::from((namespaces | libc::CLONE_PIDFD).unsigned_abs());
-    args.pidfd = std::ptr::from_mut(&mut pidfd) as u64;
-    args.exit_signal = u64::from(libc::SIGCHLD.unsigned_abs());
-    // SAFETY: like fork: without CLONE_VM the child has its own copy of the memory; args is valid for the call.
-    let pid = unsafe { libc::syscall(libc::SYS_clone3, std::ptr::from_ref(&args), size_of::<libc::clone_args>()) };
-    if pid == 0 {
-        child();
-    }
-    let pid = i32::try_from(pid).ok().and_then(Pid::from_raw).filter(|_| pid > 0);
-    let pid = pid.ok_or_else(io::Error::last_os_error)?;
-    // SAFETY: the kernel has just opened this descriptor for us.
-    let pidfd = unsafe { OwnedFd::from_raw_fd(pidfd) };
-    Ok(Process { pidfd, pid, reaped: false })
 }
 
 /// What the child needs to become the guest.

@@ -6,22 +6,33 @@ use hangar_sandbox::{Engine, EngineConfig, Error, ExecSpec, Life};
 
 use crate::bench::{Bench, guest, output, run, soon, tree, until};
 
-/// Control groups of one engine, in all hierarchies.
-fn groups(state: &std::path::Path) -> Vec<PathBuf> {
-    let name = format!("hangar-{}", fs::read_to_string(state.join("engine-id")).unwrap());
-    let mut found = Vec::new();
-    let mut waiting = vec![PathBuf::from("/sys/fs/cgroup")];
-    while let Some(directory) = waiting.pop() {
-        for entry in fs::read_dir(&directory).into_iter().flatten().flatten() {
-            if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
-                if directory.ends_with(&name) {
-                    found.push(entry.path());
-                }
-                waiting.push(entry.path());
-            }
-        }
+/// Every control group of the machine.
+fn all_groups() -> Vec<PathBuf> {
+    let mut found = vec![PathBuf::from("/sys/fs/cgroup")];
+    let mut next = 0;
+    while let Some(directory) = found.get(next).cloned() {
+        let entries = fs::read_dir(&directory).into_iter().flatten().flatten();
+        found.extend(
+            entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir())).map(|entry| entry.path()),
+        );
+        next += 1;
     }
     found
+}
+
+/// Control groups of one engine's sandboxes, in all hierarchies.
+fn groups(state: &std::path::Path) -> Vec<PathBuf> {
+    let engines = engine_groups(state);
+    all_groups()
+        .into_iter()
+        .filter(|group| group.parent().is_some_and(|above| engines.iter().any(|engine| engine == above)))
+        .collect()
+}
+
+/// The engine's own control groups.
+fn engine_groups(state: &std::path::Path) -> Vec<PathBuf> {
+    let name = format!("hangar-{}", fs::read_to_string(state.join("engine-id")).unwrap());
+    all_groups().into_iter().filter(|group| group.ends_with(&name)).collect()
 }
 
 fn mounts() -> BTreeSet<String> {
@@ -137,6 +148,8 @@ async fn a_killed_host_takes_all_along_and_its_files_are_found_again() {
     assert_eq!(seen, "kept\nmine\nremoved\nagent\nkept\nmore\n");
     first.destroy().await;
     again.destroy().await;
+    drop((first, again, engine));
+    until("no group of the engine", || engine_groups(&state).is_empty()).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,0 +1,100 @@
+//! Child processes in new namespaces, held by descriptor.
+#![allow(unsafe_code, reason = "clone3 with namespaces and a process descriptor has no safe wrapper")]
+
+use std::{
+    io,
+    os::fd::{AsFd, BorrowedFd, FromRawFd, OwnedFd, RawFd},
+};
+
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, pidfd_send_signal, waitid};
+
+/// A child process that is killed and reaped when this is dropped.
+#[derive(Debug)]
+pub(crate) struct Process {
+    pidfd: OwnedFd,
+    pid: Pid,
+    reaped: bool,
+}
+
+impl Process {
+    pub(crate) fn pid(&self) -> i32 {
+        self.pid.as_raw_nonzero().get()
+    }
+
+    pub(crate) fn pidfd(&self) -> BorrowedFd<'_> {
+        self.pidfd.as_fd()
+    }
+
+    /// Kills it, and with it everything in its process namespace.
+    pub(crate) fn kill(&self) {
+        // Fails only when it is dead.
+        let _ = pidfd_send_signal(&self.pidfd, Signal::KILL);
+    }
+
+    /// Reaps it if it has ended.
+    pub(crate) fn try_reap(&mut self) -> bool {
+        let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG;
+        self.reaped |= match waitid(WaitId::PidFd(self.pidfd.as_fd()), options) {
+            Ok(ended) => ended.is_some(),
+            // Somebody else has: there is nothing left to wait for.
+            Err(rustix::io::Errno::CHILD) => true,
+            Err(_) => false,
+        };
+        self.reaped
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        if self.reaped {
+            return;
+        }
+        self.kill();
+        // After SIGKILL this ends as soon as the kernel has taken the namespace down.
+        while let Err(rustix::io::Errno::INTR) = waitid(WaitId::PidFd(self.pidfd.as_fd()), WaitIdOptions::EXITED) {}
+    }
+}
+
+/// A process that does nothing but hold a user namespace.
+pub(crate) struct Parked {
+    process: Process,
+}
+
+impl Parked {
+    pub(crate) fn in_user_namespace() -> io::Result<Self> {
+        let process = clone(libc::CLONE_NEWUSER, || {
+            // SAFETY: pause is async-signal-safe; the parent kills this process.
+            unsafe {
+                libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL, 0, 0, 0);
+                loop {
+                    libc::pause();
+                }
+            }
+        })?;
+        Ok(Self { process })
+    }
+
+    pub(crate) fn pid(&self) -> i32 {
+        self.process.pid()
+    }
+}
+
+/// Forks into new namespaces. The child runs `child`, which must keep to async-signal-safe calls and never return.
+pub(crate) fn clone(namespaces: libc::c_int, child: impl FnOnce() -> std::convert::Infallible) -> io::Result<Process> {
+    let mut pidfd: RawFd = -1;
+    // SAFETY: all zero is a valid clone_args.
+    let mut args: libc::clone_args = unsafe { std::mem::zeroed() };
+    args.flags = u64::from((namespaces | libc::CLONE_PIDFD).unsigned_abs());
+    args.pidfd = std::ptr::from_mut(&mut pidfd) as u64;
+    args.exit_signal = u64::from(libc::SIGCHLD.unsigned_abs());
+    // SAFETY: like fork: without CLONE_VM the child has its own copy of the memory; args is valid for the call.
+    let pid = unsafe { libc::syscall(libc::SYS_clone3, std::ptr::from_ref(&args), size_of::<libc::clone_args>()) };
+    if pid == 0 {
+        child();
+    }
+    let pid = i32::try_from(pid).ok().filter(|pid| *pid > 0).and_then(Pid::from_raw);
+    let pid = pid.ok_or_else(io::Error::last_os_error)?;
+    // SAFETY: the kernel has just opened this descriptor for us.
+    let pidfd = unsafe { OwnedFd::from_raw_fd(pidfd) };
+    Ok(Process { pidfd, pid, reaped: false })
+}
