@@ -79,8 +79,16 @@ fn add(directory: OwnedFd, depth: usize, usage: &mut Usage, linked: &mut HashSet
     }
 }
 
-/// Free bytes of the file system that holds `path`.
-pub(crate) fn free_bytes(path: &Path) -> io::Result<u64> {
+/// What a file system has left.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Free {
+    pub bytes: u64,
+    /// On file systems that make inodes as they go, this does not change.
+    pub files: u64,
+}
+
+/// What the file system that holds `path` has left. Cheap.
+pub(crate) fn free(path: &Path) -> io::Result<Free> {
     let stat = rustix::fs::statvfs(path)?;
-    Ok(stat.f_bavail * stat.f_frsize)
+    Ok(Free { bytes: stat.f_bavail * stat.f_frsize, files: stat.f_ffree })
 }

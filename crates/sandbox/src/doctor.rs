@@ -182,7 +182,7 @@ const FREE_BYTES_WANTED: u64 = 10 * 1024 * 1024 * 1024;
 
 fn disk(state_dir: &Path) -> Finding {
     let existing = state_dir.ancestors().find(|path| path.exists()).unwrap_or(Path::new("/"));
-    match crate::disk::free_bytes(existing) {
+    match crate::disk::free(existing).map(|free| free.bytes) {
         Ok(free) if free >= FREE_BYTES_WANTED => Finding::ok("disk", format!("{} GiB are free", free >> 30)),
         Ok(free) => Finding::warn(
             "disk",

@@ -17,7 +17,7 @@ use tokio::{
 
 use crate::{
     cgroup::{Group, Readings},
-    disk::{self, Usage},
+    disk::{self, Free, Usage},
     engine::Number,
     exec::LimitHit,
     link::Link,
@@ -212,24 +212,24 @@ struct Counting {
     last: Usage,
     counted_at: Option<Instant>,
     took: Duration,
-    free_bytes: u64,
+    free: Free,
 }
 
 impl Counting {
     fn new() -> Self {
-        Self { last: Usage::default(), counted_at: None, took: Duration::ZERO, free_bytes: 0 }
+        Self { last: Usage::default(), counted_at: None, took: Duration::ZERO, free: Free::default() }
     }
 
     /// Where the disk stands; `None` when it could not be found out.
     ///
-    /// Counting a large tree is dear, asking the file system for its free space is not: as long as the whole file system has
+    /// Counting a large tree is dear, asking the file system for its free space and inodes is not: as long as the whole file system has
     /// not filled by what this sandbox has left, nothing is counted.
     async fn look(&mut self, session_dir: &std::path::Path, limits: &Limits, before: Disk) -> Option<Disk> {
-        let free_bytes = disk::free_bytes(session_dir).ok()?;
-        if free_bytes < FREE_BYTES_MIN {
-            return Some(Disk::HostFull { free_bytes });
+        let free = disk::free(session_dir).ok()?;
+        if free.bytes < FREE_BYTES_MIN {
+            return Some(Disk::HostFull { free_bytes: free.bytes });
         }
-        if self.is_due(free_bytes, limits, before) {
+        if self.is_due(free, limits, before) {
             let session = Session::of(session_dir);
             let started = Instant::now();
             let counted =
@@ -237,20 +237,22 @@ impl Counting {
             self.last = counted.await.ok()?;
             self.took = started.elapsed();
             self.counted_at = Some(started);
-            self.free_bytes = free_bytes;
+            self.free = free;
         }
         let Usage { bytes, files, uncounted } = self.last;
         let over = bytes > limits.disk_bytes || files > limits.disk_files || uncounted;
         Some(if over { Disk::Full { bytes, files } } else { Disk::Fine })
     }
 
-    fn is_due(&self, free_bytes: u64, limits: &Limits, before: Disk) -> bool {
+    fn is_due(&self, free: Free, limits: &Limits, before: Disk) -> bool {
         let Some(at) = self.counted_at else { return true };
         if at.elapsed() < self.took * COUNT_SHARE {
             return false;
         }
-        let left = limits.disk_bytes.saturating_sub(self.last.bytes);
-        let filled = self.free_bytes.saturating_sub(free_bytes);
-        !matches!(before, Disk::Fine) || filled >= left || at.elapsed() >= COUNT_LATEST
+        let bytes_left = limits.disk_bytes.saturating_sub(self.last.bytes);
+        let files_left = limits.disk_files.saturating_sub(self.last.files);
+        let filled = self.free.bytes.saturating_sub(free.bytes) >= bytes_left
+            || self.free.files.saturating_sub(free.files) >= files_left;
+        !matches!(before, Disk::Fine) || filled || at.elapsed() >= COUNT_LATEST
     }
 }
