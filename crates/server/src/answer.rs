@@ -80,9 +80,10 @@ pub(crate) fn forge_refusal(error: &ForgeError) -> Refusal {
             (RefusalCode::Conflict, "Bring the branch up to date with its base, then try again.")
         }
         ForgeError::Moved(_) => (RefusalCode::Conflict, "Look at it again, then retry."),
-        ForgeError::Import { .. } => {
-            (RefusalCode::BadRequest, "Name a git repository or a directory the server can read.")
-        }
+        ForgeError::Import { .. } => (
+            RefusalCode::BadRequest,
+            "Name the https:// address of a git repository, or a directory the server can read.",
+        ),
         ForgeError::Busy => (RefusalCode::TooMany, ""),
         ForgeError::OverLimit { .. } => (RefusalCode::TooLarge, "Send less."),
         ForgeError::Broken(cause) => {

@@ -4,7 +4,7 @@ use axum::{
     extract::{FromRequest, FromRequestParts, Path, Query, Request, rejection::JsonRejection},
     http::{StatusCode, request::Parts},
 };
-use hangar_protocol::RefusalCode;
+use hangar_protocol::{RefusalCode, Seq};
 use serde::de::DeserializeOwned;
 
 use crate::answer::Refused;
@@ -93,4 +93,19 @@ impl<S: Send + Sync, T: DeserializeOwned + Send> FromRequestParts<S> for Asked<T
             )),
         }
     }
+}
+
+/// The largest number that every client can write exactly: JavaScript's, 2^53 - 1. No log gets there.
+const SEQ_MAX: u64 = (1 << 53) - 1;
+
+/// A cursor as a request names it.
+pub(crate) fn cursor(after: Seq) -> Result<Seq, Refused> {
+    if after.0 <= SEQ_MAX {
+        return Ok(after);
+    }
+    Err(Refused::new(
+        RefusalCode::BadRequest,
+        format!("There is no event {after}."),
+        "Send the last sequence number seen.",
+    ))
 }

@@ -19,9 +19,9 @@ use axum::{
     Router,
     extract::DefaultBodyLimit,
     http::{Method, StatusCode, Uri},
-    middleware::from_fn,
-    middleware::from_fn_with_state,
+    middleware::{from_fn, from_fn_with_state},
     response::{IntoResponse as _, Response},
+    routing::any,
 };
 use hangar_protocol::{Refusal, RefusalCode};
 use utoipa_axum::{router::OpenApiRouter, routes};
@@ -86,7 +86,9 @@ pub(crate) fn router(app: &App, forge: Router) -> Router {
     api.layer(axum::Extension(openapi::finish(described)))
         .layer(DefaultBodyLimit::max(body_max))
         .with_state(app.clone())
-        .route("/api/{*rest}", axum::routing::any(no_such_route))
+        .route("/api", any(no_such_route))
+        .route("/api/", any(no_such_route))
+        .route("/api/{*rest}", any(no_such_route))
         // git's addresses are /git/{owner}/{name}.git; the forge's own links leave the /git out, as GitHub's do.
         .nest("/git", forge.clone())
         .merge(forge)

@@ -96,7 +96,7 @@ impl People {
                 0 => Err(Refusal::new(
                     RefusalCode::NotFound,
                     format!("You have no token {token}."),
-                    "`GET /api/v1/tokens` lists yours.",
+                    "`hangar token ls` lists yours.",
                 )
                 .into()),
                 _ => Ok(()),

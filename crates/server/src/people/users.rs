@@ -129,9 +129,5 @@ fn check(new: &NewUser) -> Result<(), Refusal> {
 }
 
 pub(super) fn no_user(login: &UserId) -> Refusal {
-    Refusal::new(
-        RefusalCode::NotFound,
-        format!("There is no user {login}."),
-        "`GET /api/v1/users` lists those there are.",
-    )
+    Refusal::new(RefusalCode::NotFound, format!("There is no user {login}."), "`hangar user ls` lists those there are.")
 }

@@ -13,7 +13,7 @@ use utoipa::IntoParams;
 use crate::{
     answer::{Answer, Refused},
     app::App,
-    extract::{Asked, Named},
+    extract::{Asked, Named, cursor},
 };
 
 /// Events a page holds unless the request says otherwise.
@@ -27,7 +27,7 @@ const FOR_EVER: HeaderValue = HeaderValue::from_static("private, max-age=3153600
 pub(crate) struct PageWish {
     /// The last event already known; 0 for none.
     #[serde(default)]
-    #[param(required = false, minimum = 0)]
+    #[param(required = false, minimum = 0, maximum = 9007199254740991)]
     after: Seq,
     /// How many at most: 1 to 1,000, without it 200.
     #[param(minimum = 1, maximum = 1000)]
@@ -52,7 +52,7 @@ pub(crate) async fn session_events(
             format!("Ask for 1 to {EVENT_PAGE_MAX} events."),
         ));
     }
-    Ok(Json(app.sessions.events(&id, page.after, limit).await?))
+    Ok(Json(app.sessions.events(&id, cursor(page.after)?, limit).await?))
 }
 
 /// What an event was too small to hold, by the SHA-256 of its content.

@@ -81,7 +81,7 @@ async fn resolve(app: &App, new: &NewSession) -> Answer<RepoTarget> {
     };
     let commit = app.forge.branch_tip(&repo.path, &base).await?;
     let model = match &new.model {
-        Some(id) => app.models.find(id).map(|model| model.id.clone()).ok_or_else(|| no_model(id))?,
+        Some(id) => app.models.find(id).map(|model| model.id.clone()).ok_or_else(|| no_model(app, id))?,
         None => app.models.default_id().to_owned(),
     };
     let session = new_id()?;
@@ -97,9 +97,10 @@ async fn resolve(app: &App, new: &NewSession) -> Answer<RepoTarget> {
     })
 }
 
-fn no_model(id: &str) -> Refusal {
+fn no_model(app: &App, id: &str) -> Refusal {
     let message = format!("There is no model {:?}.", limits::clip(id, 80));
-    Refusal::new(RefusalCode::NotFound, message, "`GET /api/v1/models` lists those there are.")
+    let known: Vec<String> = app.models.list().into_iter().map(|model| model.id).collect();
+    Refusal::new(RefusalCode::NotFound, message, format!("There are: {}.", known.join(", ")))
 }
 
 fn new_id() -> Result<SessionId, Refusal> {

@@ -18,7 +18,7 @@ pub(crate) use places::StreamPlaces;
 use crate::{
     answer::{Answer, Refused},
     app::App,
-    extract::{Asked, Named},
+    extract::{self, Asked, Named},
     gate::{Asking, Credential},
 };
 
@@ -30,7 +30,7 @@ const LAST_EVENT_ID: &str = "last-event-id";
 #[into_params(parameter_in = Query)]
 pub(crate) struct Cursor {
     /// The last event already known; 0 or nothing for all of them. `Last-Event-ID` weighs more.
-    #[param(minimum = 0)]
+    #[param(minimum = 0, maximum = 9007199254740991)]
     after: Option<Seq>,
 }
 
@@ -56,7 +56,7 @@ pub(crate) async fn follow_session(
     headers: HeaderMap,
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Answer<Response> {
-    let after = resume_at(&headers)?.or(cursor.after).unwrap_or(Seq::START);
+    let after = extract::cursor(resume_at(&headers)?.or(cursor.after).unwrap_or(Seq::START))?;
     let upgrade = wanted(&headers, upgrade)?;
     if upgrade.is_some() {
         same_page(&app, &asking, &headers)?;

@@ -34,7 +34,8 @@ async fn bad_bodies_are_refused() {
     }
     assert!(ask("{\"label\": 1}", json).await.unwrap().refused(BadRequest).await.message.contains("label"));
     ask(&format!("{{\"label\": \"{}\"}}", "x".repeat(2000)), json).await.unwrap().refused(TooLarge).await;
-    let streamed = reqwest::Body::wrap_stream(futures::stream::iter((0..100).map(|_| Ok::<_, std::io::Error>("          "))));
+    let streamed =
+        reqwest::Body::wrap_stream(futures::stream::iter((0..200).map(|_| Ok::<_, std::io::Error>("          "))));
     let asked = hangar.owner.request(Method::POST, "/api/v1/tokens").header("content-type", json).body(streamed);
     asked.send().await.unwrap().refused(TooLarge).await;
     // A stranger's body is not even looked at.
@@ -55,6 +56,7 @@ async fn bad_paths_and_queries_are_refused() {
         ("/api/v1/sessions/%ff", BadRequest),
         ("/api/v1/sessions/none", NotFound),
         ("/api/v1/sessions/none/events?after=-1", BadRequest),
+        ("/api/v1/sessions/none/events?after=9007199254740992", BadRequest),
         ("/api/v1/sessions/none/events?limit=0", BadRequest),
         ("/api/v1/sessions/none/events?limit=1001", BadRequest),
         ("/api/v1/sessions/none/events", NotFound),
@@ -120,8 +122,10 @@ async fn no_more_requests_are_answered_at_once_than_allowed() {
     let hangar = Hangar::start_with(|config| config.http.requests_at_once_max = 1).await;
     // A body that does not end holds its place.
     let (send, body) = tokio::sync::mpsc::channel::<Result<String, std::io::Error>>(1);
-    let body = reqwest::Body::wrap_stream(futures::stream::unfold(body, async |mut body| Some((body.recv().await?, body))));
-    let slow = hangar.owner.request(Method::POST, "/api/v1/tokens").header("content-type", "application/json").body(body);
+    let body =
+        reqwest::Body::wrap_stream(futures::stream::unfold(body, async |mut body| Some((body.recv().await?, body))));
+    let slow =
+        hangar.owner.request(Method::POST, "/api/v1/tokens").header("content-type", "application/json").body(body);
     let slow = tokio::spawn(slow.send());
     send.send(Ok("{\"label\": ".to_owned())).await.unwrap();
     // The other connection may be faster than the first: ask until the place is taken.
@@ -140,7 +144,8 @@ async fn no_more_requests_are_answered_at_once_than_allowed() {
 async fn a_request_that_takes_too_long_is_refused() {
     let hangar = Hangar::start_with(|config| config.http.request_timeout_s = 1).await;
     let never = reqwest::Body::wrap_stream(futures::stream::pending::<Result<String, std::io::Error>>());
-    let asked = hangar.owner.request(Method::POST, "/api/v1/tokens").header("content-type", "application/json").body(never);
+    let asked =
+        hangar.owner.request(Method::POST, "/api/v1/tokens").header("content-type", "application/json").body(never);
     asked.send().await.unwrap().refused(hangar_protocol::RefusalCode::Unavailable).await;
     hangar.end().await;
 }

@@ -26,7 +26,8 @@ fn flags_weigh_more_than_variables_and_these_more_than_the_file() {
     assert_eq!(port("http.port = 1", &[("HANGAR_HTTP_PORT", "2")], &[]), 2);
     assert_eq!(port("http.port = 1", &[("HANGAR_HTTP_PORT", "2")], &[("http.port", "3")]), 3);
     assert_eq!(port("http.port = 1", &[("HANGAR_HTTP_PORT", "")], &[]), 1);
-    let config = load("", &[("HANGAR_DATA", "/srv/h"), ("HANGAR_PEOPLE_OWNER", "7"), ("HANGAR_HTTP_HOST", "::1")], &[]).unwrap();
+    let config =
+        load("", &[("HANGAR_DATA", "/srv/h"), ("HANGAR_PEOPLE_OWNER", "7"), ("HANGAR_HTTP_HOST", "::1")], &[]).unwrap();
     assert_eq!((config.data.as_path(), config.people.owner.unwrap().as_str()), (Path::new("/srv/h"), "7"));
     assert!(config.http.host.is_ipv6());
 }
@@ -94,10 +95,16 @@ fn secrets_are_printed_nowhere() {
 #[test]
 fn models_come_with_the_keys_in_the_environment() {
     let ids = |variables: &[(&str, &str)]| -> Vec<String> {
-        load("", variables, &[]).unwrap().models.into_iter().map(|model| format!("{} {}", model.id, model.base_url)).collect()
+        load("", variables, &[])
+            .unwrap()
+            .models
+            .into_iter()
+            .map(|model| format!("{} {}", model.id, model.base_url))
+            .collect()
     };
     assert!(ids(&[]).is_empty());
-    let named = ids(&[("OPENAI_API_KEY", "k"), ("OPENAI_BASE_URL", "http://127.0.0.1:1/v1"), ("OPENAI_MODEL", "local")]);
+    let named =
+        ids(&[("OPENAI_API_KEY", "k"), ("OPENAI_BASE_URL", "http://127.0.0.1:1/v1"), ("OPENAI_MODEL", "local")]);
     assert_eq!(named[0], "openai/local http://127.0.0.1:1/v1");
 }
 
@@ -112,7 +119,7 @@ fn the_reference_page_lists_every_key() {
     let (_, after) = rest.split_once(END).unwrap();
     let fresh = format!("{before}{BEGIN}\n{}{END}{after}", config::reference());
     if std::env::var_os("HANGAR_WRITE_DOCS").is_some() {
-        fs::write(&path, &fresh).unwrap();
+        return fs::write(&path, &fresh).unwrap();
     }
     assert_eq!(page, fresh, "docs/configuration.md is stale: HANGAR_WRITE_DOCS=1 cargo test -p hangar writes it anew");
     for key in config::keys() {

@@ -88,6 +88,16 @@ impl Hangar {
         Self { server, dir, owner }
     }
 
+    /// What is left of a server that ran and ended: its directory. It runs on a runtime of its own, so that nothing of it
+    /// can linger in this one.
+    pub(crate) async fn past() -> TempDir {
+        let ran = tokio::task::spawn_blocking(|| {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            runtime.block_on(async { Hangar::start().await.end().await })
+        });
+        ran.await.unwrap()
+    }
+
     /// Ends the server and gives its directory back.
     pub(crate) async fn end(self) -> TempDir {
         self.server.shut_down().await;

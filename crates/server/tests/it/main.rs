@@ -1,5 +1,7 @@
 //! The server as its clients meet it: a real one on a free port of loopback, asked over HTTP.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test ends where something is not as it should be")]
+
 mod answers;
 mod cli;
 mod configuration;

@@ -29,8 +29,7 @@ async fn the_first_start_makes_an_owner_and_a_link_that_works_once() {
 
 #[tokio::test]
 async fn later_starts_make_a_link_only_when_asked() {
-    let hangar = Hangar::start().await;
-    let dir = hangar.end().await;
+    let dir = Hangar::past().await;
     let config = crate::hangar::config(dir.path());
     let hangar = Hangar::start_in(dir, config).await;
     assert_eq!(hangar.server.first_link(), None);
@@ -54,7 +53,8 @@ async fn links_and_cookies_expire() {
 
 #[tokio::test]
 async fn a_cookie_is_secure_where_people_come_by_https() {
-    let hangar = Hangar::start_with(|config| config.http.public_url = Some("https://hangar.example.org".parse().unwrap())).await;
+    let hangar =
+        Hangar::start_with(|config| config.http.public_url = Some("https://hangar.example.org".parse().unwrap())).await;
     assert!(hangar.server.first_link().unwrap().url.starts_with("https://hangar.example.org/sign-in#"));
     let answer = hangar.sign_in(&hangar.code().await).await;
     assert!(answer.headers()["set-cookie"].to_str().unwrap().ends_with("; Secure"));

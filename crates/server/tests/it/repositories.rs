@@ -58,7 +58,18 @@ async fn sources_that_may_not_be_used_are_refused_and_leave_nothing() {
     let hangar = Hangar::start().await;
     let member = hangar.member("someone").await;
     let of = |source: &str| json!({"repo": "acme/website", "source": source});
-    for source in ["", "relative/path", "file:///etc", "ssh://host/x", "git://host/x", "http://host/x", "https://", "https://u:p@host/x", "/etc/\n", "/no/such/place"] {
+    for source in [
+        "",
+        "relative/path",
+        "file:///etc",
+        "ssh://host/x",
+        "git://host/x",
+        "http://host/x",
+        "https://",
+        "https://u:p@host/x",
+        "/etc/\n",
+        "/no/such/place",
+    ] {
         hangar.owner.post("/api/v1/repos", &of(source)).await.refused(BadRequest).await;
     }
     hangar.owner.post("/api/v1/repos", &of(&"x".repeat(3000))).await.refused(BadRequest).await;

@@ -37,7 +37,10 @@ async fn a_session_is_listed_shown_and_renamed() {
     hangar.repo("acme/website").await;
     let made: Value = hangar.owner.post("/api/v1/sessions", &json!({"repo": "ACME/website"})).await.ok(201).await;
     let id = made["id"].as_str().unwrap();
-    assert_eq!((made["repo"].as_str(), made["owner"].as_str(), made["status"].as_str()), (Some("acme/website"), Some("jane"), Some("idle")));
+    assert_eq!(
+        (made["repo"].as_str(), made["owner"].as_str(), made["status"].as_str()),
+        (Some("acme/website"), Some("jane"), Some("idle"))
+    );
     let path = format!("/api/v1/sessions/{id}");
     let state: Value = hangar.owner.get(&path).await.ok(200).await;
     assert_eq!(state["branch"], format!("hangar/{id}"));
@@ -45,7 +48,9 @@ async fn a_session_is_listed_shown_and_renamed() {
     assert_eq!(state["base_commit"].as_str().unwrap().len(), 40);
     let listed: Vec<Value> = hangar.owner.get("/api/v1/sessions").await.ok(200).await;
     assert_eq!(listed, [made]);
-    let rename = async |title: &str| hangar.owner.request(Method::PATCH, &path).json(&json!({"title": title})).send().await.unwrap();
+    let rename = async |title: &str| {
+        hangar.owner.request(Method::PATCH, &path).json(&json!({"title": title})).send().await.unwrap()
+    };
     let renamed: Value = rename("Better words").await.ok(200).await;
     assert_eq!(renamed["title"], "Better words");
     rename("").await.refused(BadRequest).await;
@@ -59,8 +64,18 @@ async fn a_session_is_listed_shown_and_renamed() {
     ] {
         hangar.owner.request(method, &format!("{path}/{below}")).send().await.unwrap().refused(code).await;
     }
-    hangar.owner.post(&format!("{path}/pull-request/merge"), &json!({"method": "squash"})).await.refused(NotFound).await;
-    hangar.owner.post(&format!("{path}/pull-request/merge"), &json!({"method": "rebase"})).await.refused(BadRequest).await;
+    hangar
+        .owner
+        .post(&format!("{path}/pull-request/merge"), &json!({"method": "squash"}))
+        .await
+        .refused(NotFound)
+        .await;
+    hangar
+        .owner
+        .post(&format!("{path}/pull-request/merge"), &json!({"method": "rebase"}))
+        .await
+        .refused(BadRequest)
+        .await;
     let diff: Value = hangar.owner.get(&format!("{path}/diff")).await.ok(200).await;
     assert_eq!(diff, json!({"files": [], "omitted": 0}));
     hangar.end().await;
@@ -135,7 +150,10 @@ async fn a_prompt_becomes_a_merged_pull_request() {
     again("Something else").await.refused(Conflict).await;
     hangar.owner.post(&format!("{path}/prompts"), &json!({"text": ""})).await.refused(BadRequest).await;
     let diff: Value = hangar.owner.get(&format!("{path}/diff")).await.ok(200).await;
-    assert_eq!((diff["files"][0]["path"].as_str(), diff["files"][0]["status"].as_str()), (Some("new.txt"), Some("added")));
+    assert_eq!(
+        (diff["files"][0]["path"].as_str(), diff["files"][0]["status"].as_str()),
+        (Some("new.txt"), Some("added"))
+    );
 
     let pull = format!("{path}/pull-request");
     let opened: Value = hangar.owner.request(Method::POST, &pull).send().await.unwrap().ok(201).await;

@@ -13,14 +13,19 @@ const OPEN: [&str; 3] = ["get /api/v1/openapi.json", "get /healthz", "post /api/
 fn routes(document: &Value) -> Vec<(Method, String, String)> {
     let mut found = Vec::new();
     for (path, item) in document["paths"].as_object().unwrap() {
-        for method in ["get", "post", "put", "patch", "delete"].into_iter().filter(|method| item.get(method).is_some()) {
+        for method in ["get", "post", "put", "patch", "delete"].into_iter().filter(|method| item.get(method).is_some())
+        {
             let filled = path
                 .replace("{id}", "1")
                 .replace("{user}", "jane")
                 .replace("{prompt}", "1")
                 .replace("{sha256}", &"0".repeat(64));
             assert!(!filled.contains('{'), "a parameter this test does not know: {path}");
-            found.push((Method::from_bytes(method.to_uppercase().as_bytes()).unwrap(), filled, format!("{method} {path}")));
+            found.push((
+                Method::from_bytes(method.to_uppercase().as_bytes()).unwrap(),
+                filled,
+                format!("{method} {path}"),
+            ));
         }
     }
     found

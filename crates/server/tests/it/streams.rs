@@ -27,12 +27,17 @@ async fn session(hangar: &Hangar) -> String {
 }
 
 async fn rename(hangar: &Hangar, session: &str, title: &str) {
-    let asked = hangar.owner.request(Method::PATCH, &format!("/api/v1/sessions/{session}")).json(&json!({"title": title}));
+    let asked =
+        hangar.owner.request(Method::PATCH, &format!("/api/v1/sessions/{session}")).json(&json!({"title": title}));
     let renamed: Value = asked.send().await.unwrap().ok(200).await;
     assert_eq!(renamed["title"], title);
 }
 
-async fn connect(hangar: &Hangar, path: &str, headers: &[(&'static str, String)]) -> Result<Socket, tungstenite::Error> {
+async fn connect(
+    hangar: &Hangar,
+    path: &str,
+    headers: &[(&'static str, String)],
+) -> Result<Socket, tungstenite::Error> {
     let mut request = hangar.url(path).replace("http://", "ws://").into_client_request().unwrap();
     for (name, value) in headers {
         request.headers_mut().insert(*name, value.parse().unwrap());
@@ -203,7 +208,9 @@ async fn a_server_that_stops_says_goodbye() {
     assert_eq!(lines.next().await.1["frame"], "caught_up");
     let ended = tokio::spawn(hangar.end());
     assert_eq!(frame(&mut socket).await["frame"], "bye");
-    let Some(Ok(Message::Close(Some(close)))) = timeout(PATIENCE, socket.next()).await.unwrap() else { panic!("no close") };
+    let Some(Ok(Message::Close(Some(close)))) = timeout(PATIENCE, socket.next()).await.unwrap() else {
+        panic!("no close")
+    };
     assert_eq!(u16::from(close.code), 1001);
     assert_eq!(lines.next().await.1["frame"], "bye");
     drop((socket, lines));
