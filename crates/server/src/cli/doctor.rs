@@ -4,6 +4,7 @@ use std::{
     net::{SocketAddr, TcpListener},
     path::{Path, PathBuf},
     process::Command,
+    time::Duration,
 };
 
 use clap::Args;
@@ -21,6 +22,9 @@ use super::{
 
 /// The oldest git whose plumbing the forge uses: `merge-tree --write-tree` came with it.
 const GIT_MIN: (u32, u32) = (2, 38);
+
+/// How long a hangar that has the port may take to say so.
+const HEALTH_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Look at this machine: what hangar needs, what it has, and how to mend what is missing.
 ///
@@ -176,10 +180,9 @@ fn directory(data: &Path) -> Finding {
         true => format!("{}", data.display()),
         false => format!("{} (to be made in {})", data.display(), existing.display()),
     };
-    let access = rustix::fs::Access::WRITE_OK | rustix::fs::Access::EXEC_OK;
-    match rustix::fs::access(existing, access) {
-        Ok(()) if existing.is_dir() => found("data", Verdict::Ok, &shown, ""),
-        Ok(()) => found("data", Verdict::Missing, &format!("{shown}: not a directory"), "name another with --data"),
+    // A file without a name: it is gone when it is closed.
+    match tempfile::tempfile_in(existing) {
+        Ok(_) => found("data", Verdict::Ok, &shown, ""),
         Err(error) => {
             let mend = "name a directory this user may write to with --data DIR or HANGAR_DATA";
             found("data", Verdict::Missing, &format!("{shown}: {error}"), mend)
@@ -194,11 +197,8 @@ async fn port(config: &Config) -> Finding {
         Ok(_) => return found("port", Verdict::Ok, &format!("{address} is free"), ""),
         Err(error) => error,
     };
-    let health = match Client::stranger(&format!("http://{address}")) {
-        Ok(client) => client.health().await.ok(),
-        Err(_) => None,
-    };
-    match health {
+    let health = async { Client::stranger(&format!("http://{address}"))?.health().await };
+    match tokio::time::timeout(HEALTH_TIMEOUT, health).await.ok().and_then(Result::ok) {
         Some(health) => found("port", Verdict::Ok, &format!("hangar {} answers at {address}", health.version), ""),
         None => {
             let mend = "stop what uses it, or choose another: --port N, http.port in hangar.toml";

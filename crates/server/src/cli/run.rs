@@ -6,8 +6,9 @@ use std::{
 };
 
 use clap::Args;
+use hangar_client::{Client, Error};
 use hangar_protocol::{
-    PromptId, Seq,
+    PromptId, Refusal, RefusalCode, Seq,
     api::{NewPrompt, NewSession},
     limits::PROMPT_BYTES_MAX,
 };
@@ -68,7 +69,10 @@ impl Run {
             model: self.model,
             prompt: Some(NewPrompt { request_id: None, text: wish }),
         };
-        let session = client.create_session(&session).await?;
+        let session = match client.create_session(&session).await {
+            Ok(session) => session,
+            Err(error) => return Err(with_models(&client, session.model.as_deref(), error).await),
+        };
         if self.detach {
             if terminal.is_json() {
                 terminal.json(&session)?;
@@ -84,6 +88,17 @@ impl Run {
         let until = Until::Settled(BTreeSet::from([FIRST]));
         Follow { client: &client, session: session.id, after: Seq::START, until }.carry_out(terminal).await
     }
+}
+
+/// A model that is not there is refused with those that are.
+async fn with_models(client: &Client, wanted: Option<&str>, error: Error) -> Failure {
+    let (Error::Refused(refusal), Some(wanted)) = (&error, wanted) else { return error.into() };
+    let Ok(models) = client.models().await else { return error.into() };
+    if refusal.code != RefusalCode::NotFound || models.iter().any(|model| model.id == wanted) {
+        return error.into();
+    }
+    let ids: Vec<String> = models.into_iter().map(|model| model.id).collect();
+    Refusal::new(refusal.code, &refusal.message, format!("There are: {}.", ids.join(", "))).into()
 }
 
 /// The wish as it was typed, or standard input.

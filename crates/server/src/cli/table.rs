@@ -10,7 +10,7 @@ const GAP: usize = 2;
 /// A cell: its look and its text.
 pub(super) type Cell = (Look, String);
 
-/// Lays rows out in columns as wide as their widest cell. The last column is not padded.
+/// Lays rows out in columns as wide as their widest cell. The last column is not padded; one without any text takes no room.
 pub(super) fn columns<const N: usize>(paint: Paint, rows: &[[Cell; N]]) -> Vec<String> {
     let mut widths = [0; N];
     for row in rows {
@@ -30,7 +30,9 @@ fn lay_out<const N: usize>(paint: Paint, row: &[Cell; N], widths: &[usize; N]) -
             owed = 0;
             line.push_str(&paint.paint(*look, text));
         }
-        owed += width + GAP - text.width();
+        if *width > 0 {
+            owed += width + GAP - text.width();
+        }
     }
     line
 }

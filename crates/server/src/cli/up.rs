@@ -84,10 +84,11 @@ impl Up {
         let config = self.configuration(terminal)?;
         let data = config.data.clone();
         let public = config.http.public_url.is_some();
-        phase(terminal, &format!("data in {}", data.display()), begun);
+        phase(terminal, "configuration read", begun);
 
         let begun = Instant::now();
         let server = hangar::serve(config).await?;
+        phase(terminal, &format!("data in {}", data.display()), begun);
         phase(terminal, &format!("listening on {}", server.address()), begun);
 
         let ready = self.announce(terminal, &server, &data, public).await;
