@@ -1,0 +1,179 @@
+//! A session's log as text: a line for each event, without what differs between two runs.
+
+use std::{collections::BTreeMap, fmt};
+
+use hangar_protocol::{
+    Block, Event, EventBody,
+    event::{PullRequestChange, SandboxPhase, ToolStatus, TurnOutcome},
+};
+
+/// What is told of an output.
+const OUTPUT_CHARS_MAX: usize = 120;
+
+/// A told log. Commits are numbered in the order in which they appear, and the session is called `S`. What the sandbox reports by
+/// itself (phases, changed files) comes at its own times and is left out: see [`Story::sandbox`] and [`Story::files`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Story {
+    lines: Vec<String>,
+    sandbox: Vec<String>,
+    files: BTreeMap<String, String>,
+}
+
+impl fmt::Display for Story {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.lines.iter().try_for_each(|line| writeln!(f, "{line}"))
+    }
+}
+
+impl Story {
+    /// Tells a log.
+    #[must_use]
+    pub fn of(events: &[Event]) -> Self {
+        let mut teller = Teller::default();
+        let mut story = Self { lines: Vec::new(), sandbox: Vec::new(), files: BTreeMap::new() };
+        for event in events {
+            match &event.body {
+                EventBody::SandboxChanged { phase, .. } => story.sandbox.push(phase_word(*phase).to_owned()),
+                EventBody::FilesChanged { files, .. } => {
+                    story.files.extend(
+                        files.iter().map(|file| (file.path.clone(), format!("{:?}", file.kind).to_lowercase())),
+                    );
+                }
+                body => story.lines.push(teller.tell(body)),
+            }
+        }
+        story
+    }
+
+    /// The phases the sandbox went through.
+    #[must_use]
+    pub fn sandbox(&self) -> Vec<&str> {
+        self.sandbox.iter().map(String::as_str).collect()
+    }
+
+    /// What last happened to each file of the workspace.
+    #[must_use]
+    pub fn files(&self) -> Vec<(&str, &str)> {
+        self.files.iter().map(|(path, kind)| (path.as_str(), kind.as_str())).collect()
+    }
+}
+
+#[derive(Default)]
+struct Teller {
+    session: String,
+    commits: Vec<String>,
+}
+
+impl Teller {
+    fn tell(&mut self, body: &EventBody) -> String {
+        match body {
+            EventBody::SessionCreated { session, owner, repo, base_branch, base_commit, branch, model, title } => {
+                self.session = session.to_string();
+                let base = self.commit(base_commit);
+                let branch = self.plain(branch);
+                format!(
+                    "session_created S by {} on {repo} {base_branch} at {base}, branch {branch}, model {model}, title {title:?}",
+                    owner.user
+                )
+            }
+            EventBody::ParticipantJoined { person } => {
+                format!("participant_joined {} {:?} {}", person.user, person.name, person.email)
+            }
+            EventBody::TitleChanged { title } => format!("title_changed {title:?}"),
+            EventBody::PromptAdded { prompt, author, text, .. } => {
+                format!("prompt_added {prompt} by {author}: {text:?}")
+            }
+            EventBody::PromptCancelled { prompt } => format!("prompt_cancelled {prompt}"),
+            EventBody::TurnStarted { turn, prompt } => format!("turn_started {turn} on prompt {prompt}"),
+            EventBody::TurnResumed { turn, reason } => format!("turn_resumed {turn}: {reason}"),
+            EventBody::StopRequested { turn, by } => format!("stop_requested {turn} by {by}"),
+            EventBody::TurnEnded { turn, outcome } => format!("turn_ended {turn}: {}", outcome_words(outcome)),
+            EventBody::ModelRequested { turn, step, model } => format!("model_requested {turn}.{step} {model}"),
+            EventBody::ModelRetried { turn, step, attempt, .. } => {
+                format!("model_retried {turn}.{step} attempt {attempt}")
+            }
+            EventBody::ModelReplied { turn, step, blocks, .. } => {
+                format!("model_replied {turn}.{step}: {}", blocks_words(blocks))
+            }
+            EventBody::ToolStarted { turn, name, input, .. } => format!("tool_started {turn} {name} {input}"),
+            EventBody::ToolFinished { turn, status, output, .. } => {
+                let output = hangar_protocol::limits::clip(&self.plain(output), OUTPUT_CHARS_MAX);
+                format!("tool_finished {turn} {}: {output:?}", status_word(*status))
+            }
+            EventBody::TodoChanged { items } => format!("todo_changed {} items", items.len()),
+            EventBody::BranchPushed { branch, old, new } => {
+                let old = old.as_ref().map_or_else(|| "nothing".to_owned(), |old| self.commit(old));
+                let (branch, new) = (self.plain(branch), self.commit(new));
+                format!("branch_pushed {branch} from {old} to {new}")
+            }
+            EventBody::PushRefused { reason } => format!("push_refused {}", self.plain(reason)),
+            EventBody::PullRequestOpened { number, title, author, url } => {
+                format!("pull_request_opened {number} by {author}: {title:?} at {}", self.plain(url))
+            }
+            EventBody::PullRequestChanged { number, change } => {
+                format!("pull_request_changed {number}: {}", self.change(change))
+            }
+            EventBody::Warning { text } => format!("warning {text:?}"),
+            EventBody::SandboxChanged { phase, .. } => format!("sandbox_changed {}", phase_word(*phase)),
+            EventBody::FilesChanged { files, more } => format!("files_changed {} and {more} more", files.len()),
+        }
+    }
+
+    fn commit(&mut self, sha: &str) -> String {
+        let known = self.commits.iter().position(|known| known == sha);
+        let number = known.unwrap_or_else(|| {
+            self.commits.push(sha.to_owned());
+            self.commits.len() - 1
+        });
+        format!("C{number}")
+    }
+
+    /// Text without the session's id.
+    fn plain(&self, text: &str) -> String {
+        if self.session.is_empty() { text.to_owned() } else { text.replace(&self.session, "S") }
+    }
+
+    fn change(&mut self, change: &PullRequestChange) -> String {
+        match change {
+            PullRequestChange::Synchronized { head } => format!("synchronized to {}", self.commit(head)),
+            PullRequestChange::Reviewed { by, verdict } => format!("reviewed by {by}: {verdict}"),
+            PullRequestChange::Merged { by, commit } => format!("merged by {by} as {}", self.commit(commit)),
+            PullRequestChange::Closed { by } => format!("closed by {by}"),
+            PullRequestChange::Reopened { by } => format!("reopened by {by}"),
+        }
+    }
+}
+
+fn outcome_words(outcome: &TurnOutcome) -> String {
+    match outcome {
+        TurnOutcome::Done => "done".to_owned(),
+        TurnOutcome::Stopped { by } => format!("stopped by {by}"),
+        TurnOutcome::Failed { reason } => format!("failed: {reason}"),
+    }
+}
+
+fn blocks_words(blocks: &[Block]) -> String {
+    let words = blocks.iter().map(|block| match block {
+        Block::Text { text } => format!("{text:?}"),
+        Block::Reasoning { .. } => "thoughts".to_owned(),
+        Block::ToolCall { name, .. } => format!("call {name}"),
+    });
+    words.collect::<Vec<_>>().join(", ")
+}
+
+fn phase_word(phase: SandboxPhase) -> &'static str {
+    match phase {
+        SandboxPhase::Absent => "absent",
+        SandboxPhase::Preparing => "preparing",
+        SandboxPhase::Ready => "ready",
+        SandboxPhase::Failed => "failed",
+    }
+}
+
+fn status_word(status: ToolStatus) -> &'static str {
+    match status {
+        ToolStatus::Ok => "ok",
+        ToolStatus::Error => "error",
+        ToolStatus::Interrupted => "interrupted",
+    }
+}

@@ -1,0 +1,97 @@
+//! A full disk: what cannot be kept is refused, what was accepted stays, and with room again work goes on.
+
+use std::{
+    fs::{self, File},
+    io::Write as _,
+    path::{Path, PathBuf},
+};
+
+use hangar_protocol::{EventBody, RefusalCode, SessionState, event::TurnOutcome};
+use hangar_testkit::{Reply, Setting, TestServer, Transcript, Watch, until};
+
+/// A little more than a server wants to see free before it starts.
+const DISK: &str = "96m";
+/// Prompts of this length need new room each; none of them fits into what a database has left over.
+const LONG: usize = 200 * 1024;
+/// More of them than fit into the rest of a disk that was filled from outside.
+const PROMPTS_MAX: u32 = 40;
+
+/// Starts the server on a disk of its own that nobody else on the machine sees, and that ends with it.
+fn small_disk() -> Setting {
+    let transcript = Transcript::new().on("say", [Reply::say("Words.")]);
+    let script =
+        format!("mkdir -p \"$HOME/../data\" && mount -t tmpfs -o size={DISK} tmpfs \"$HOME/../data\" && exec \"$@\"");
+    Setting::new(transcript).wrapped(&["unshare", "--mount", "sh", "-c", &script, "sh"])
+}
+
+/// The server's data directory as the server sees it.
+fn data_of(server: &TestServer) -> PathBuf {
+    let inside = server.data().strip_prefix("/").unwrap();
+    Path::new(&format!("/proc/{}/root", server.process())).join(inside)
+}
+
+#[tokio::test]
+async fn a_full_disk_refuses_and_loses_nothing() {
+    let mut server = TestServer::start_with(small_disk()).await;
+    server.tiny().await;
+    let jane = server.owner().clone();
+    let session = jane.begin("acme/tiny", "Please say it.").await.id;
+    let mut watch = Watch::new(&jane, &session);
+    assert_eq!(watch.turn_ended(1).await, TurnOutcome::Done);
+
+    let ballast = data_of(&server).join("ballast");
+    fill(&ballast);
+    let text = format!("Please say it again. {}", "x".repeat(LONG));
+    let mut accepted = Vec::new();
+    let mut refused = None;
+    for number in 0..PROMPTS_MAX {
+        let id = format!("full-{number}");
+        match jane.prompt(&session, &id, &text).await.expect("the server answers") {
+            Ok(prompt) => accepted.push((id, prompt.prompt)),
+            Err(refusal) => {
+                refused = Some((id, refusal));
+                break;
+            }
+        }
+    }
+    let (refused_id, refusal) = refused.expect("a full disk refuses");
+    assert_eq!(refusal.code, RefusalCode::Unavailable, "{refusal}");
+    assert!(refusal.message.contains("disk is full") && refusal.hint.contains("Free space"), "{refusal}");
+    // Nothing new can begin either, and what does not begin leaves nothing.
+    let folders = || {
+        fs::read_dir(data_of(&server).join("sessions")).unwrap().flatten().filter(|entry| entry.path().is_dir()).count()
+    };
+    assert_eq!(folders(), 1);
+    let ran = server.run(&["run", "--repo", "acme/tiny", "--detach", "Please say it."]).await;
+    assert_eq!(ran.refusal().code, RefusalCode::Unavailable);
+    assert_eq!(folders(), 1);
+    assert_eq!(jane.client().sessions().await.unwrap().len(), 1);
+
+    fs::remove_file(&ballast).unwrap();
+    // Sent again with room, the refused prompt is accepted, and only now.
+    let again =
+        until("a prompt with room again", async || jane.prompt(&session, &refused_id, &text).await.unwrap().ok()).await;
+    accepted.push((refused_id, again.prompt));
+    assert_eq!(watch.turn_ended(again.prompt.0).await, TurnOutcome::Done);
+    let log = jane.log(&session).await;
+    SessionState::fold(&log).expect("the log has no gap");
+    for (id, number) in accepted {
+        let added = log.iter().filter(|event| {
+            matches!(&event.body,
+            EventBody::PromptAdded { prompt, request_id, .. } if *prompt == number && request_id.as_str() == id)
+        });
+        assert_eq!(added.count(), 1, "{id} was accepted");
+    }
+    assert_eq!(watch.events(), &log[..watch.events().len()]);
+    server.stop().await;
+    assert!(server.traces().is_empty(), "left behind:\n{}", server.traces());
+}
+
+/// Writes until nothing more fits.
+fn fill(path: &Path) {
+    let mut file = File::create(path).unwrap();
+    for bytes in [1024 * 1024, 4096, 1] {
+        let block = vec![0_u8; bytes];
+        while file.write_all(&block).is_ok() {}
+    }
+}

@@ -1,0 +1,13 @@
+//! hangar as a whole: a real server process, driven as people, scripts and browsers drive it. `docs/testing.md` says how each kind is run.
+
+mod disk;
+mod kernel;
+mod kill;
+mod leaks;
+mod people;
+mod refusals;
+mod secrets;
+mod session;
+mod starts;
+mod stop;
+mod stream;
