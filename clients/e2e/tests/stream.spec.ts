@@ -50,7 +50,9 @@ test("who reads further up is not moved by what arrives below", async ({ page })
   await scroller.evaluate((e) => { e.scrollTop = 40; });
   await expect(page.getByRole("button", { name: "Latest" })).toBeVisible();
   const top = await scroller.evaluate((e) => e.scrollTop);
-  await untilTurnEnds(page);
+  const stop = page.getByRole("button", { name: "Stop" });
+  await expect(stop).toBeVisible();
+  await expect(stop).toBeHidden({ timeout: 150_000 });
   expect(await scroller.evaluate((e) => e.scrollTop)).toBe(top);
   await page.getByRole("button", { name: "Latest" }).click();
   await expect.poll(distance).toBeLessThan(60);

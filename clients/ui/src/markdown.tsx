@@ -21,6 +21,11 @@ export function Markdown(props: { text: string }): JSX.Element {
   );
 }
 
+/** One line of words in which only code is marked: titles, entries of a to-do list. */
+export function Inline(props: { text: string }): JSX.Element {
+  return <For each={props.text.split(/`([^`]+)`/)}>{(part, index) => (index() % 2 === 1 ? <code class="inline-code">{part}</code> : part)}</For>;
+}
+
 /** The page has its own first and second headings. */
 const FIRST_RANK = 3;
 

@@ -17,6 +17,15 @@ const PullRequestTab = lazy(() => import("./session/pull-request.tsx"));
 
 applyTheme();
 
+// After an update of the server the parts that this page loads later are gone: the new page has new ones. Once is enough.
+const RELOADED = "hangar.reloaded";
+window.addEventListener("vite:preloadError", (event) => {
+  if (Date.now() - Number(sessionStorage.getItem(RELOADED) ?? 0) < 60_000) return;
+  sessionStorage.setItem(RELOADED, String(Date.now()));
+  event.preventDefault();
+  location.reload();
+});
+
 const root = document.getElementById("app");
 if (!root) throw new Error("index.html has no #app");
 

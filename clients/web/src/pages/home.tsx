@@ -2,7 +2,7 @@
 
 import { A, useNavigate } from "@solidjs/router";
 import type { ModelInfo, SessionSummary } from "@hangar/protocol";
-import { Button, Dialog, EmptyState, ErrorNote, Field, Icon, Loading, Select, When } from "@hangar/ui";
+import { Button, Dialog, EmptyState, ErrorNote, Field, Icon, Inline, Loading, Select, When } from "@hangar/ui";
 import { createEffect, createMemo, createSignal, For, type JSX, onMount, Show } from "solid-js";
 import { api } from "../account.tsx";
 import { createAction } from "../action.ts";
@@ -163,7 +163,7 @@ function Row(props: { session: SessionSummary }): JSX.Element {
   return (
     <li class="session-row">
       <A href={`/s/${props.session.id}`}>
-        <span class="session-title cut">{props.session.title}</span>
+        <span class="session-title cut"><Inline text={props.session.title} /></span>
         <span class="session-facts">
           <span class="mono cut">{props.session.repo}</span>
           <Show when={props.session.pull_request}>

@@ -1,7 +1,7 @@
 // Beside the timeline: the to-do list, and the facts of the session. On a narrow screen it folds into one line.
 
 import type { SessionState } from "@hangar/protocol";
-import { Avatar, Icon, money, tokens, When } from "@hangar/ui";
+import { Avatar, Icon, Inline, money, tokens, When } from "@hangar/ui";
 import { createMediaQuery } from "./media.ts";
 import { For, type JSX, Show } from "solid-js";
 import { useSession } from "./following.ts";
@@ -12,7 +12,7 @@ export function About(): JSX.Element {
   return (
     <Show when={session.state()}>
       {(state) => (
-        <Show when={wide()} fallback={<details class="about narrow"><summary><Icon name="chevron" class="turns" /><span class="cut">{oneLine(state())}</span></summary><Facts state={state()} /></details>}>
+        <Show when={wide()} fallback={<details class="about narrow"><summary><Icon name="chevron" class="turns" /><span class="cut"><Inline text={oneLine(state())} /></span></summary><Facts state={state()} /></details>}>
           <aside class="about" aria-label="About this session"><Facts state={state()} /></aside>
         </Show>
       )}
@@ -42,7 +42,7 @@ function Facts(props: { state: SessionState }): JSX.Element {
               {(entry) => (
                 <li class={entry.status}>
                   <Icon name={entry.status === "done" ? "check" : entry.status === "in_progress" ? "clock" : "circle"} />
-                  <span>{entry.text}<span class="hidden-words"> ({TODO_WORDS[entry.status]})</span></span>
+                  <span><Inline text={entry.text} /><span class="hidden-words"> ({TODO_WORDS[entry.status]})</span></span>
                 </li>
               )}
             </For>

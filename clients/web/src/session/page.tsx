@@ -1,7 +1,7 @@
 // The frame of one session: title, state, tabs; inside it one of three views on the same stream.
 
 import { A, type RouteSectionProps, useLocation, useNavigate, useParams } from "@solidjs/router";
-import { Button, ErrorNote, Icon, IconButton, Loading } from "@hangar/ui";
+import { Button, ErrorNote, Icon, IconButton, Inline, Loading } from "@hangar/ui";
 import { createEffect, createSignal, type JSX, Show, Suspense } from "solid-js";
 import { api } from "../account.tsx";
 import { createAction } from "../action.ts";
@@ -36,7 +36,6 @@ function SessionFrame(props: { children: JSX.Element }): JSX.Element {
     document.title = `${session.state()?.title ?? "Session"} · hangar`;
   });
   const pull = () => session.state()?.pull_requests.at(-1);
-  const changed = (): number => Object.keys(session.state()?.files ?? {}).length;
   return (
     <div class="session">
       <header class="session-head">
@@ -47,7 +46,7 @@ function SessionFrame(props: { children: JSX.Element }): JSX.Element {
         </div>
         <nav class="tabs" aria-label="Session">
           <A href={base} end class="tab">Timeline</A>
-          <A href={`${base}/changes`} class="tab">Changes <Show when={changed() > 0}><span class="count">{changed()}</span></Show></A>
+          <A href={`${base}/changes`} class="tab">Changes</A>
           <A href={`${base}/pull-request`} class="tab">Pull request <Show when={pull()}>{(p) => <span class="count">#{p().number}</span>}</Show></A>
           <Show when={session.state()}>
             {(state) => <span class="session-where mono cut wide" title={`${state().repo} · ${state().branch}`}>{state().repo} · {state().branch}</span>}
@@ -117,7 +116,7 @@ function Title(): JSX.Element {
       when={editing()}
       fallback={
         <div class="title">
-          <h1 class="cut" title={session.state()?.title}>{session.state()?.title ?? "Session"}</h1>
+          <h1 class="cut" title={session.state()?.title}><Inline text={session.state()?.title ?? "Session"} /></h1>
           <Show when={session.state()}>
             <IconButton icon="edit" label="Rename" onClick={enter} ref={(element) => { pencil = element; }} />
           </Show>

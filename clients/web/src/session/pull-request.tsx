@@ -1,7 +1,7 @@
 // The session's pull request: opening it, what it is, what others say about it, and merging it.
 
 import type { PullRequestView } from "@hangar/protocol";
-import { ErrorNote, Loading, Markdown } from "@hangar/ui";
+import { ErrorNote, Inline, Loading, Markdown } from "@hangar/ui";
 import { createEffect, type JSX, on, Show } from "solid-js";
 import { api } from "../account.tsx";
 import { DiffFiles } from "../diff/files.tsx";
@@ -42,7 +42,7 @@ function View(props: { view: PullRequestView; onChanged: () => void }): JSX.Elem
   return (
     <article class="pull">
       <header class="pull-head">
-        <h2>{props.view.title} <span class="faint">#{props.view.number}</span></h2>
+        <h2><Inline text={props.view.title} /> <span class="faint">#{props.view.number}</span></h2>
         <p class="pull-facts">
           <PullBadge status={props.view.status} />
           <span><strong>{session.nameOf(props.view.author)}</strong> wants <code>{props.view.head_branch}</code> in <code>{props.view.base_branch}</code></span>

@@ -2,7 +2,7 @@
 
 import { A } from "@solidjs/router";
 import type { PullRequestChange, ReplyItem, TimelineItem } from "@hangar/protocol";
-import { Avatar, clock, duration, Icon, type IconName, Markdown, Note, type Tone } from "@hangar/ui";
+import { Avatar, clock, duration, Icon, type IconName, Inline, Markdown, Note, type Tone } from "@hangar/ui";
 import { createMemo, createSignal, Index, type JSX, Match, Show, Switch } from "solid-js";
 import { PullBadge } from "../status.tsx";
 import { useSession } from "./following.ts";
@@ -28,7 +28,7 @@ export function Row(props: { item: TimelineItem }): JSX.Element {
       <Match when={as("pull_change")}>{(item) => <Line icon={CHANGE_ICONS[item().change.type]} time={item().time}>{pullChange(item().change, session.nameOf)} <A href={`/s/${session.id}/pull-request`}>#{item().number}</A></Line>}</Match>
       <Match when={as("pushed")}>{(item) => <Line icon="branch" time={item().time}>Pushed <code>{item().commit.slice(0, 8)}</code> to <code>{item().branch}</code></Line>}</Match>
       <Match when={as("joined")}>{(item) => <Line icon="person" time={item().time}>{item().person.name} joined</Line>}</Match>
-      <Match when={as("title")}>{(item) => <Line icon="edit" time={item().time}>Renamed to “{item().title}”</Line>}</Match>
+      <Match when={as("title")}>{(item) => <Line icon="edit" time={item().time}>Renamed to “<Inline text={item().title} />”</Line>}</Match>
       <Match when={as("stop")}>{(item) => <Line icon="stop" time={item().time}>{session.nameOf(item().by)} asked it to stop</Line>}</Match>
       <Match when={as("resumed")}>{(item) => <RowNote tone="warn" icon="repeat">The turn was interrupted and goes on. {item().reason}</RowNote>}</Match>
       <Match when={as("refused")}>{(item) => <RowNote tone="bad" icon="alert">Push refused. {item().reason}</RowNote>}</Match>
@@ -147,7 +147,7 @@ function Files(props: { item: Of<"files"> }): JSX.Element {
 function Todo(props: { item: Of<"todo"> }): JSX.Element {
   const done = (): number => props.item.items.filter((entry) => entry.status === "done").length;
   const doing = (): string => props.item.items.find((entry) => entry.status === "in_progress")?.text ?? "";
-  return <Line icon="list" time={props.item.time}>To-do {done()}/{props.item.items.length}<Show when={doing()}> · {doing()}</Show></Line>;
+  return <Line icon="list" time={props.item.time}>To-do {done()}/{props.item.items.length}<Show when={doing()}> · <Inline text={doing()} /></Show></Line>;
 }
 
 const PHASE_WORDS = { absent: "Sandbox put away", preparing: "Preparing the sandbox", ready: "Sandbox ready", failed: "Sandbox failed" } as const;
@@ -174,7 +174,7 @@ function Pull(props: { item: Of<"pull"> }): JSX.Element {
     <A class="pull-card" href={`/s/${session.id}/pull-request`}>
       <Icon name={now()?.status === "merged" ? "merge" : "pull"} />
       <span class="pull-card-words">
-        <strong class="cut">{props.item.title} <span class="faint">#{props.item.number}</span></strong>
+        <strong class="cut"><Inline text={props.item.title} /> <span class="faint">#{props.item.number}</span></strong>
         <span class="muted">opened by {session.nameOf(props.item.author)}</span>
       </span>
       <PullBadge status={now()?.status ?? "open"} />

@@ -2,7 +2,7 @@
 
 import { openTurn, type TimelineItem } from "@hangar/protocol";
 import { Button, EmptyState } from "@hangar/ui";
-import { createEffect, createMemo, createSignal, For, type JSX, onCleanup, onMount, Show } from "solid-js";
+import { createEffect, createMemo, createSignal, For, type JSX, on, onCleanup, onMount, Show } from "solid-js";
 import { About } from "./about.tsx";
 import { Composer } from "./composer.tsx";
 import { useSession } from "./following.ts";
@@ -36,6 +36,10 @@ export function TimelineTab(): JSX.Element {
     if (scroller.scrollTop < EDGE_PX) more(-1);
     else if (below < EDGE_PX) more(1);
   };
+  // Who reads near the end without being at it sees new rows come; for who is further up they would change nothing.
+  createEffect(on(count, () => {
+    if (scroller && scroller.scrollHeight - scroller.scrollTop - scroller.clientHeight < EDGE_PX) more(1);
+  }));
   /** Moves the window without moving what the reader sees. */
   const more = (towards: -1 | 1): void => {
     if (!scroller || !content || stuck()) return;

@@ -2,15 +2,15 @@
 
 import type { ToolItem } from "@hangar/protocol";
 import { Button, bytes, duration, ErrorNote, Icon, type IconName, Spinner } from "@hangar/ui";
-import { createSignal, type JSX, Match, Show, Switch } from "solid-js";
+import { createSignal, For, type JSX, Match, Show, Switch } from "solid-js";
 import { api } from "../account.tsx";
 import { createAction } from "../action.ts";
 import { useSession } from "./following.ts";
 
-const ICONS: Record<string, IconName> = { bash: "terminal", edit: "edit", glob: "search", grep: "search", list: "list", read: "file", todo: "list", write: "file" };
+const ICONS: Record<string, IconName> = { bash: "terminal", edit: "edit", glob: "search", grep: "search", list: "list", open_pull_request: "pull", read: "file", todo: "list", write: "file" };
 
 /** The one argument that says most. */
-const TELLING = ["command", "path", "pattern", "file_path", "query", "url"];
+const TELLING = ["command", "path", "pattern", "file_path", "query", "url", "title"];
 
 function summary(input: unknown): string {
   if (typeof input !== "object" || input === null) return "";
@@ -66,6 +66,15 @@ function Detail(props: { item: ToolItem }): JSX.Element {
   );
 }
 
+/** What an edit takes out and puts in, line by line; `undefined` for input that is no edit. */
+function editOf(input: unknown): Array<{ kind: "added" | "removed"; text: string }> | undefined {
+  if (typeof input !== "object" || input === null) return undefined;
+  const { old_string: before, new_string: after } = input as Record<string, unknown>;
+  if (typeof before !== "string" || typeof after !== "string") return undefined;
+  const lines = (text: string, kind: "added" | "removed") => text.replace(/\n$/, "").split("\n").map((line) => ({ kind, text: line }));
+  return [...(before === "" ? [] : lines(before, "removed")), ...(after === "" ? [] : lines(after, "added"))];
+}
+
 /** Strings as they are, with their lines; the rest as JSON. */
 function Input(props: { input: unknown }): JSX.Element {
   const text = (): string => {
@@ -80,5 +89,13 @@ function Input(props: { input: unknown }): JSX.Element {
       })
       .join("\n");
   };
-  return <pre class="output" tabindex="0" role="region" aria-label="Input">{text()}</pre>;
+  return (
+    <Show when={editOf(props.input)} fallback={<pre class="output" tabindex="0" role="region" aria-label="Input">{text()}</pre>}>
+      {(edit) => (
+        <div class="output edit" tabindex="0" role="region" aria-label="Input">
+          <For each={edit()}>{(line) => <div class={line.kind}><span class="sign">{line.kind === "added" ? "+" : "−"}</span>{line.text}</div>}</For>
+        </div>
+      )}
+    </Show>
+  );
 }
