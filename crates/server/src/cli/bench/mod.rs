@@ -94,13 +94,17 @@ fn show(terminal: &mut Terminal, report: &Report) -> Result<(), Failure> {
         terminal.line(&line)?;
     }
     for row in &report.rows {
-        terminal.remark(Look::Faint, &format!("{}: {} measurements; floor: {}. Goal: {}", row.name, row.n, row.floor, row.goal));
+        terminal.remark(
+            Look::Faint,
+            &format!("{}: {} measurements; floor: {}. Goal: {}", row.name, row.n, row.floor, row.goal),
+        );
     }
     Ok(())
 }
 
 fn cells(row: &Row) -> [Cell; 6] {
-    let number = |value: Option<f64>, unit: &str| value.map_or_else(|| "–".to_owned(), |value| format!("{value:.2}{unit}"));
+    let number =
+        |value: Option<f64>, unit: &str| value.map_or_else(|| "–".to_owned(), |value| format!("{value:.2}{unit}"));
     let unit = format!(" {}", row.unit);
     [
         (Look::Strong, row.name.to_owned()),
@@ -114,5 +118,10 @@ fn cells(row: &Row) -> [Cell; 6] {
 
 /// What keeps a benchmark from being run.
 fn cannot(what: &str, error: impl std::fmt::Display) -> Failure {
-    Refusal::new(RefusalCode::Unavailable, format!("The benchmark cannot {what}: {error}."), "`hangar doctor` says what is missing.").into()
+    Refusal::new(
+        RefusalCode::Unavailable,
+        format!("The benchmark cannot {what}: {error}."),
+        "`hangar doctor` says what is missing.",
+    )
+    .into()
 }

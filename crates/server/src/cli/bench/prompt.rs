@@ -18,18 +18,25 @@ use super::{
     row::{Goal, Row},
     stub_model::{self, Asked, StubModel},
 };
-use crate::cli::{ended::Failure, terminal::{Look, Terminal}};
+use crate::cli::{
+    ended::Failure,
+    terminal::{Look, Terminal},
+};
 
 /// Prompts before the first that counts: the sandbox is made, connections are open, caches are filled.
 const WARM_UP_ROUNDS: u32 = 10;
 /// Longest that one turn of the stub may take.
 const TURN_MAX: Duration = Duration::from_secs(60);
 /// The floor's table: one row an append, as a session's log.
-const FLOOR: Schema = Schema { migrations: &["CREATE TABLE event (seq INTEGER PRIMARY KEY, json TEXT NOT NULL) STRICT;"] };
+const FLOOR: Schema =
+    Schema { migrations: &["CREATE TABLE event (seq INTEGER PRIMARY KEY, json TEXT NOT NULL) STRICT;"] };
 
 /// Measures. Everything it starts has ended when it answers.
 pub(super) async fn measure(rounds: u32, terminal: &mut Terminal) -> Result<Vec<Row>, Failure> {
-    let folder = tempfile::Builder::new().prefix("hangar-bench-").tempdir().map_err(|error| cannot("make a directory", error))?;
+    let folder = tempfile::Builder::new()
+        .prefix("hangar-bench-")
+        .tempdir()
+        .map_err(|error| cannot("make a directory", error))?;
     let model = stub_model::start().await.map_err(|error| cannot("listen", error))?;
     terminal.remark(Look::Faint, "starting a server");
     let server = start_server(folder.path(), &model).await?;

@@ -69,11 +69,7 @@ impl axum::extract::FromRequestParts<mpsc::Sender<Asked>> for Noted {
 }
 
 fn closing_words() -> String {
-    stream(
-        r#"{"type":"text","text":""}"#,
-        r#"{"type":"text_delta","text":"Done."}"#,
-        "end_turn",
-    )
+    stream(r#"{"type":"text","text":""}"#, r#"{"type":"text_delta","text":"Done."}"#, "end_turn")
 }
 
 fn list_call() -> String {
