@@ -1,7 +1,7 @@
 //! Control groups: limits on processor, memory and processes, on version 1 and 2.
 //!
-//! Every sandbox gets a group below `hangar-<engine>`, which lies below the group hangar itself runs in. The engine's id
-//! in the name lets the next start sweep what a killed one left.
+//! Every sandbox gets a group below `hangar-<engine>-<process>`, which lies below the group hangar itself runs in. The name lets
+//! the next start sweep what a killed one left.
 
 use std::{
     fs, io,
@@ -43,14 +43,18 @@ impl Hierarchy {
             Self::None { .. } => vec![],
         }
     }
-}
 
-impl Drop for Hierarchy {
-    fn drop(&mut self) {
+    fn remove_roots(&self) {
         for root in self.roots() {
             // Groups of sandboxes hold the hierarchy, so it is empty unless one could not be removed; the next start sweeps that.
             let _ = fs::remove_dir(root);
         }
+    }
+}
+
+impl Drop for Hierarchy {
+    fn drop(&mut self) {
+        self.remove_roots();
     }
 }
 
@@ -91,7 +95,7 @@ fn place(controller: Option<&str>) -> Option<Place> {
 impl Cgroups {
     /// Finds out what this machine offers and makes the engine's directories.
     pub(crate) fn detect(engine: &str) -> Self {
-        let name = format!("hangar-{engine}");
+        let name = format!("hangar-{engine}-{}", std::process::id());
         let v1 = |controller: &str| {
             let directory = place(Some(controller))?.own.join(&name);
             fs::create_dir_all(&directory).ok().map(|()| directory)
@@ -138,17 +142,26 @@ impl Cgroups {
         Ok(root)
     }
 
-    /// Removes what an engine of the same id left when it was killed. Blocks for as long as processes take to die.
-    pub(crate) fn sweep(&self) {
-        for root in self.hierarchy.roots() {
-            let Ok(entries) = fs::read_dir(root) else { continue };
-            for entry in entries.flatten().filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir())) {
-                kill_members(&entry.path());
-                if let Err(error) = remove(&entry.path()) {
-                    tracing::warn!(%error, group = %entry.path().display(), "a control group of an earlier run could not be removed");
+    /// Removes what killed engines left: that of the same id with all its processes, that of others where it is empty.
+    /// Blocks for as long as processes take to die.
+    pub(crate) fn sweep(&self, engine: &str) {
+        for own in self.hierarchy.roots() {
+            for root in directories(own.parent().unwrap_or(own)).into_iter().filter(|root| root != own) {
+                match owner(&root) {
+                    // The state directory is locked, so its earlier owner is dead whatever its number says.
+                    Some((id, _)) if id == engine => remove_engine(&root, end),
+                    Some((_, pid)) if !Path::new(&format!("/proc/{pid}")).exists() => {
+                        remove_engine(&root, |group| fs::remove_dir(group))
+                    }
+                    Some(_) | None => {}
                 }
             }
         }
+    }
+
+    /// Removes the engine's own directories without waiting for the last handle; they are empty when no sandbox runs.
+    pub(crate) fn remove_roots(&self) {
+        self.hierarchy.remove_roots();
     }
 
     /// Makes the group of one sandbox, with its limits.
@@ -233,6 +246,28 @@ pub(crate) fn survey() -> Result<String, String> {
     }
 }
 
+/// The engine's id and process of a directory named `hangar-<id>-<process>`.
+fn owner(root: &Path) -> Option<(&str, u32)> {
+    let (id, pid) = root.file_name()?.to_str()?.strip_prefix("hangar-")?.split_once('-')?;
+    Some((id, pid.parse().ok()?))
+}
+
+fn directories(directory: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(directory).into_iter().flatten().flatten();
+    entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir())).map(|entry| entry.path()).collect()
+}
+
+/// Removes the groups of one engine, each by `remove`.
+fn remove_engine(root: &Path, remove: impl Fn(&Path) -> io::Result<()>) {
+    for group in directories(root) {
+        if let Err(error) = remove(&group) {
+            tracing::warn!(%error, group = %group.display(), "a control group of an earlier run could not be removed");
+        }
+    }
+    // If a group stays, so does its parent, and the next start tries again.
+    let _ = fs::remove_dir(root);
+}
+
 fn set(file: &Path, value: u64) -> Result<(), Error> {
     fs::write(file, value.to_string()).map_err(Error::host(file))
 }
@@ -288,6 +323,12 @@ fn counter(place: Option<&(PathBuf, &'static str)>) -> u64 {
     let text = fs::read_to_string(file).unwrap_or_default();
     let line = text.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(' '));
     line.and_then(|value| value.trim().parse().ok()).unwrap_or(0)
+}
+
+/// Kills what is in a group, and removes it.
+fn end(group: &Path) -> io::Result<()> {
+    kill_members(group);
+    remove(group)
 }
 
 fn kill_members(directory: &Path) {

@@ -81,6 +81,12 @@ impl Engine {
         self.inner.rights
     }
 
+    /// Takes away what the engine itself has on the machine. For a program that ends and does not wait until every task with a
+    /// handle has been dropped; every sandbox must have been destroyed before, and none can be made afterwards.
+    pub fn close(&self) {
+        self.inner.cgroups.remove_roots();
+    }
+
     /// Makes a sandbox and waits until it answers. Takes some 10 to 50 ms.
     ///
     /// Cancel-safe: dropping the future leaves nothing behind.
@@ -161,8 +167,9 @@ impl Prepared {
             Err(rustix::io::Errno::WOULDBLOCK) => return Err(Error::StateDirInUse(state)),
             other => other.map_err(Error::host(&lock_path))?,
         }
-        let cgroups = Cgroups::detect(&engine_id(&state)?);
-        cgroups.sweep();
+        let id = engine_id(&state)?;
+        let cgroups = Cgroups::detect(&id);
+        cgroups.sweep(&id);
         let stage = state.join("stage");
         if let Rights::Root = rights {
             fs::create_dir_all(&stage).map_err(Error::host(&stage))?;
