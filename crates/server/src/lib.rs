@@ -1,7 +1,7 @@
 //! hangar's server: one port that carries the API, the forge and the web app.
 //!
 //! [`Config`] is what an operator can set; [`serve`] puts the parts together and listens; [`routes`](routes::api_description) is the list of
-//! every address it answers. Handlers translate HTTP into calls of `hangar-session`, `hangar-forge` and [`people`] and know no rule of
+//! every address it answers. Handlers translate HTTP into calls of `hangar-session`, `hangar-forge` and `people` and know no rule of
 //! their own beyond who may ask.
 //!
 //! Architecture invariants: only this crate knows HTTP. A request goes through the same gates in the same order: name of the host, who
