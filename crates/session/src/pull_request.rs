@@ -20,6 +20,8 @@ use crate::{
 
 /// Longest words of git that a refusal carries.
 const GIT_WORDS_CHARS_MAX: usize = 600;
+/// What the script says when there is nothing to push.
+const NO_COMMITS: &str = "hangar: no commits";
 
 /// Opens a pull request for the session's branch in `by`'s name. It is in the log when this answers.
 ///
@@ -86,14 +88,23 @@ async fn publish(home: &Home, state: &SessionState, worker: &Person, title: &str
         "set -e\n\
          git add -A\n\
          git diff --cached --quiet || git commit --quiet --message \"$HANGAR_TITLE\"\n\
+         if [ \"$(git rev-list --count '{}..HEAD')\" = 0 ]; then echo '{NO_COMMITS}'; exit 1; fi\n\
          git push --quiet origin \"HEAD:refs/heads/{}\"",
-        state.branch
+        state.base_commit, state.branch
     );
     let mut env = commit_env(worker);
     env.push(("HANGAR_TITLE".to_owned(), title.to_owned()));
     let Script { ok, output } = home.sandbox.script(&script, env).await?;
     if ok {
         return Ok(());
+    }
+    // Nothing was pushed then: a refusal leaves no branch behind.
+    if output.trim() == NO_COMMITS {
+        return Err(Refusal::new(
+            RefusalCode::Conflict,
+            "The session has no commits to open a pull request for.",
+            "Let the agent change something first; what it does not commit itself is committed for it.",
+        ));
     }
     Err(Refusal::new(
         RefusalCode::Conflict,

@@ -60,11 +60,11 @@ async fn a_turn_without_sandbox_says_why_and_the_session_stays() {
         TurnOutcome::Failed { reason } => assert!(reason.contains("hangar doctor"), "{reason}"),
         other => panic!("{other:?}"),
     }
-    let phases = watch.events().iter().filter_map(|event| match event.body {
+    let mut phases = watch.events().iter().filter_map(|event| match event.body {
         EventBody::SandboxChanged { phase, .. } => Some(phase),
         _ => None,
     });
-    assert_eq!(phases.last(), Some(SandboxPhase::Failed));
+    assert_eq!(phases.next_back(), Some(SandboxPhase::Failed));
     assert!(
         fs::read_dir(server.data().join("run/sandboxes"))
             .unwrap()

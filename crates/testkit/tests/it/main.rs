@@ -1,4 +1,10 @@
 //! hangar as a whole: a real server process, driven as people, scripts and browsers drive it. `docs/testing.md` says how each kind is run.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::print_stdout,
+    reason = "a test that cannot go on fails here, with its words"
+)]
 
 mod disk;
 mod kernel;
