@@ -37,6 +37,7 @@ pub struct Server {
     first_link: Option<SignInLink>,
     stop: CancellationToken,
     listening: JoinHandle<()>,
+    engine: Engine,
     // Plays until everything that asks it has ended.
     player: Option<AbortOnDropHandle<()>>,
     // Held until everything that uses the directory has ended.
@@ -74,7 +75,7 @@ pub async fn serve(config: Config) -> Result<Server, Refusal> {
     let ports = Ports {
         sessions_dir: data.sessions(),
         images_dir: data.images(),
-        engine,
+        engine: engine.clone(),
         forge: forge.clone(),
         models: models.clone(),
         people: Box::new(door.clone()),
@@ -107,7 +108,7 @@ pub async fn serve(config: Config) -> Result<Server, Refusal> {
     let router = routes::router(&app, hangar_forge::http::router(faces));
     let listening = tokio::spawn(accept::serve(listener, router, stop.clone()));
     tracing::info!(url = app.url, data = %app.config.data.display(), "hangar listens");
-    Ok(Server { app, address, owner, first_link, stop, listening, player, data })
+    Ok(Server { app, address, owner, first_link, stop, listening, engine, player, data })
 }
 
 impl Server {
@@ -161,6 +162,8 @@ impl Server {
         if let Err(error) = self.listening.await {
             tracing::error!(%error, "the listener ended badly");
         }
+        // Tasks that follow the forge or the sessions may still hold the engine when the process is gone.
+        self.engine.close();
         drop(self.player);
         drop(self.data);
     }
