@@ -35,7 +35,7 @@ pub(super) fn open(link: &str, data: &Path) -> Option<Opened> {
     let mut options = fs::OpenOptions::new();
     let mut file = options.write(true).create(true).truncate(true).mode(PAGE_MODE).open(&page).ok()?;
     let opened = Opened { page };
-    write!(file, "<!doctype html><meta http-equiv=refresh content=\"0;url={link}\"><a href=\"{link}\">hangar</a>\n")
+    writeln!(file, "<!doctype html><meta http-equiv=refresh content=\"0;url={link}\"><a href=\"{link}\">hangar</a>")
         .ok()?;
     let mut browser = Command::new("xdg-open");
     // Its own process group: Ctrl-C is for hangar.

@@ -99,7 +99,11 @@ fn doctor_says_what_is_wrong_with_a_configuration_a_port_and_a_directory() {
     assert!(config.starts_with("\"missing\"") && config.contains("colour"), "{config}");
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     // It accepts and never answers: a program that is no hangar.
-    let port = verdict("port", &["--data", place.path().join("data").to_str().unwrap()], listener.local_addr().unwrap().port());
+    let port = verdict(
+        "port",
+        &["--data", place.path().join("data").to_str().unwrap()],
+        listener.local_addr().unwrap().port(),
+    );
     assert!(port.starts_with("\"missing\"") && port.contains("--port"), "{port}");
     let data = verdict("data", &["--data", "/proc/hangar"], 0);
     assert!(data.starts_with("\"missing\"") && data.contains("--data"), "{data}");

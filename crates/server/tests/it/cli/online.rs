@@ -12,7 +12,7 @@ use crate::{
     hangar::Hangar,
 };
 
-/// Two wishes: one is carried out, one takes for ever.
+/// Wishes: one is carried out, one takes for ever, one cannot be carried out, one needs a second try.
 const TRANSCRIPT: &str = r#"{
   "name": "two-wishes",
   "scripts": [
@@ -23,7 +23,9 @@ const TRANSCRIPT: &str = r#"{
     {"wish": "wait", "replies": [
       {"say": "I wait.", "calls": [{"tool": "bash", "input": {"command": "sleep 600"}}]},
       {"say": "Done."}
-    ]}
+    ]},
+    {"wish": "break", "replies": [{"say": "Never said.", "faults": [{"status": {"code": 400}}]}]},
+    {"wish": "stumble", "replies": [{"say": "I stumble and go on.", "faults": [{"drop": {"after_chars": 9}}]}]}
   ]
 }"#;
 
@@ -129,6 +131,20 @@ async fn a_stopped_turn_has_its_own_status_and_a_second_stop_is_refused() {
     let mut waiting = owner(&hangar);
     waiting.args(["attach", &session, "--wait"]);
     assert_eq!(said(waiting).await.status, Some(10));
+    hangar.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_turn_that_failed_has_its_own_status_and_one_that_stumbled_has_none() {
+    let hangar = with_repo().await;
+    let mut broken = owner(&hangar);
+    broken.args(["run", "Please break."]);
+    let told = said(broken).await;
+    assert_eq!(told.status, Some(11), "{told:#?}");
+    assert!(told.out.lines().any(|line| line.starts_with("failed   ")), "{told:#?}");
+    let stumbled = done(&hangar, &["run", "Please stumble."]).await;
+    assert!(stumbled.lines().any(|line| line.starts_with("warning  the model gave no answer: ")), "{stumbled}");
+    assert_eq!(stumbled.matches("agent    I stumble and go on.\n").count(), 1, "{stumbled}");
     hangar.end().await;
 }
 

@@ -137,8 +137,10 @@ async fn a_person_watches_speaks_and_leaves() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_run_ends_by_itself_and_says_what_is_next() {
     let hangar = with_repo().await;
-    let mut screen = Screen::begin(&hangar, &["run", "Please write it."]);
+    let mut screen = Screen::begin(&hangar, &["run", "Please stumble."]);
     tokio::task::spawn_blocking(move || {
+        screen.until("The reply broke off and begins anew.");
+        screen.until("  I stumble and go on.");
         screen.until("✓ done in ");
         screen.until("hangar diff ");
         assert_eq!(screen.status(), Some(0));
