@@ -329,9 +329,17 @@ fn reserve_port() -> TcpSocket {
 fn spawn(ground: &Ground, data: &Path, setting: &Setting, place: &TcpSocket) -> Running {
     let file = ground.path().join("server.log");
     let log = OpenOptions::new().create(true).append(true).open(file).expect("the server's log");
-    let mut words = setting.wrapper.iter().map(PathBuf::from).chain([program()]);
-    let mut command = Command::new(words.next().expect("at least the program"));
-    command.args(words).arg("up").arg("--data").arg(data).arg("--config").arg(ground.path().join("hangar.toml"));
+    // A test that is killed takes its servers along: setpriv replaces itself by what follows.
+    let mut command = Command::new("setpriv");
+    command
+        .args(["--pdeathsig", "TERM", "--"])
+        .args(&setting.wrapper)
+        .arg(program())
+        .arg("up")
+        .arg("--data")
+        .arg(data)
+        .arg("--config")
+        .arg(ground.path().join("hangar.toml"));
     let port = place.local_addr().expect("the socket is bound").port();
     command.args(["--json", "--port", &port.to_string()]);
     ground.dress(&mut command);
