@@ -14,4 +14,4 @@ start_server "$(mktemp -d -t hangar-api-XXXXXX)"
   --header "Authorization: Bearer $HANGAR_TOKEN" \
   --exclude-path-regex '/(stream|sign-in|sign-out)$' \
   --checks not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance \
-  --max-examples "${HANGAR_API_EXAMPLES:-25}" --phases examples,coverage,fuzzing --seed 1 --workers 2 --no-color --request-timeout 30
+  --max-examples "${HANGAR_API_EXAMPLES:-25}" --phases examples,coverage,fuzzing --seed 1 --workers 1 --no-color --request-timeout 30

@@ -11,7 +11,7 @@ use std::{
 };
 
 use rustix::{
-    fs::CWD,
+    fs::{CWD, Mode, OFlags, open},
     mount::{
         FsMountFlags, FsOpenFlags, MountAttrFlags, MoveMountFlags, OpenTreeFlags, UnmountFlags, fsconfig_create,
         fsconfig_set_string, fsmount, fsopen, move_mount, open_tree, unmount,
@@ -81,9 +81,13 @@ pub(crate) fn workspace(clone: &Path, changes: &Path, range: IdRange, stage: &Pa
 
 fn overlay(lower: &Path, changes: &Path) -> io::Result<OwnedFd> {
     let fs = fsopen("overlay", FsOpenFlags::FSOPEN_CLOEXEC)?;
-    fsconfig_set_string(&fs, "lowerdir", lower)?;
-    fsconfig_set_string(&fs, "upperdir", changes.join("upper"))?;
-    fsconfig_set_string(&fs, "workdir", changes.join("work"))?;
+    // /proc/mounts shows these words inside the sandbox: the numbers of descriptors say nothing of the host's paths.
+    for (option, directory) in
+        [("lowerdir", lower.to_owned()), ("upperdir", changes.join("upper")), ("workdir", changes.join("work"))]
+    {
+        let opened = open(&directory, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
+        fsconfig_set_string(&fs, option, format!("/proc/self/fd/{}", opened.as_raw_fd()))?;
+    }
     // A directory of the clone can be renamed, as anywhere else.
     fsconfig_set_string(&fs, "redirect_dir", "on")?;
     fsconfig_create(&fs)?;

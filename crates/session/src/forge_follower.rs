@@ -15,11 +15,18 @@ const RETRY_AFTER: Duration = Duration::from_secs(2);
 /// What the branch of a session is called: this, then the session's id.
 pub const BRANCH_PREFIX: &str = "hangar/";
 
-/// Runs until the forge is closed.
+/// Runs until the sessions are closed.
 pub(crate) async fn run(sessions: Sessions) {
+    tokio::select! {
+        () = sessions.closing().cancelled() => {}
+        () = follow(&sessions) => {}
+    }
+}
+
+async fn follow(sessions: &Sessions) {
     let mut hint = sessions.ports().forge.changes();
     loop {
-        match tell_new_changes(&sessions).await {
+        match tell_new_changes(sessions).await {
             Ok(()) => {
                 if hint.changed().await.is_err() {
                     return;

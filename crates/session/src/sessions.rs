@@ -272,6 +272,11 @@ impl Sessions {
         &self.inner.ports
     }
 
+    /// Cancelled when the server shuts down.
+    pub(crate) fn closing(&self) -> &CancellationToken {
+        &self.inner.closing
+    }
+
     pub(crate) fn index(&self) -> &Index {
         &self.inner.index
     }

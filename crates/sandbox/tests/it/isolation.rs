@@ -3,6 +3,15 @@
 use crate::bench::{Bench, output, run};
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_workspace_does_not_tell_where_the_host_keeps_it() {
+    let bench = Bench::new().await;
+    let sandbox = bench.sandbox("mounts").await;
+    let overlays = output(&sandbox, "grep overlay /proc/self/mountinfo").await;
+    assert!(overlays.contains("upperdir="), "{overlays}");
+    assert!(!overlays.contains(&*bench.path("").to_string_lossy()), "{overlays}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn nothing_of_the_host_but_its_programs_is_there() {
     let bench = Bench::new().await;
     std::fs::write(bench.path("state/canary"), "canary").unwrap();
