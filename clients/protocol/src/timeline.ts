@@ -194,8 +194,12 @@ function takeEvent(timeline: Timeline, event: Event): void {
       timeline.turnStarted = time;
       beginTurn(timeline, body.prompt);
       return;
-    case "turn_resumed":
+    case "turn_resumed": {
+      // What a reply had said when the server died was never written down: it is asked for again, in a row of its own.
+      const lost = last(timeline, (item): item is ReplyItem => item.kind === "reply");
+      if (lost && !lost.done) Object.assign(lost, { blocks: [], done: true, retry: null });
       return add({ kind: "resumed", key, reason: body.reason, time });
+    }
     case "stop_requested":
       return add({ kind: "stop", key, by: body.by, time });
     case "turn_ended":
