@@ -66,14 +66,34 @@ function Detail(props: { item: ToolItem }): JSX.Element {
   );
 }
 
-/** What an edit takes out and puts in, line by line; `undefined` for input that is no edit. */
-function editOf(input: unknown): Array<{ kind: "added" | "removed"; text: string }> | undefined {
-  if (typeof input !== "object" || input === null) return undefined;
-  const { old_string: before, new_string: after } = input as Record<string, unknown>;
-  if (typeof before !== "string" || typeof after !== "string") return undefined;
-  const lines = (text: string, kind: "added" | "removed") => text.replace(/\n$/, "").split("\n").map((line) => ({ kind, text: line }));
-  return [...(before === "" ? [] : lines(before, "removed")), ...(after === "" ? [] : lines(after, "added"))];
+interface EditLine {
+  kind: "added" | "removed" | "same";
+  text: string;
 }
+
+/** What an edit takes out and puts in, between the lines that both have; `undefined` for input that is no edit. */
+function editOf(input: unknown): EditLine[] | undefined {
+  if (typeof input !== "object" || input === null) return undefined;
+  const { old_string: old, new_string: fresh } = input as Record<string, unknown>;
+  if (typeof old !== "string" || typeof fresh !== "string") return undefined;
+  const lines = (text: string): string[] => (text === "" ? [] : text.replace(/\n$/, "").split("\n"));
+  const before = lines(old);
+  const after = lines(fresh);
+  const shorter = Math.min(before.length, after.length);
+  let head = 0;
+  while (head < shorter && before[head] === after[head]) head += 1;
+  let tail = 0;
+  while (tail < shorter - head && before.at(-1 - tail) === after.at(-1 - tail)) tail += 1;
+  const part = (from: string[], start: number, end: number, kind: EditLine["kind"]): EditLine[] => from.slice(start, end).map((text) => ({ kind, text }));
+  return [
+    ...part(after, 0, head, "same"),
+    ...part(before, head, before.length - tail, "removed"),
+    ...part(after, head, after.length - tail, "added"),
+    ...part(after, after.length - tail, after.length, "same"),
+  ];
+}
+
+const EDIT_SIGNS = { added: "+", removed: "−", same: "" } as const;
 
 /** Strings as they are, with their lines; the rest as JSON. */
 function Input(props: { input: unknown }): JSX.Element {
@@ -93,7 +113,7 @@ function Input(props: { input: unknown }): JSX.Element {
     <Show when={editOf(props.input)} fallback={<pre class="output" tabindex="0" role="region" aria-label="Input">{text()}</pre>}>
       {(edit) => (
         <div class="output edit" tabindex="0" role="region" aria-label="Input">
-          <For each={edit()}>{(line) => <div class={line.kind}><span class="sign">{line.kind === "added" ? "+" : "−"}</span>{line.text}</div>}</For>
+          <For each={edit()}>{(line) => <div class={line.kind}><span class="sign">{EDIT_SIGNS[line.kind]}</span>{line.text}</div>}</For>
         </div>
       )}
     </Show>
