@@ -26,10 +26,8 @@ const KILLS: u32 = 12;
 const LIFE_MS: std::ops::Range<u64> = 50..1_500;
 /// Every fourth life ends during the start, so long after the process was made.
 const START_MS: std::ops::Range<u64> = 5..400;
-/// Pauses between two prompts of a person.
-const PAUSE_MS: std::ops::Range<u64> = 0..2_000;
-/// Prompts a person sends at most: two people stay below the limit of the queue.
-const PROMPTS_MAX: u32 = 12;
+/// Pauses between two prompts of a person, on average so long that the queue stays short.
+const PAUSE_MS: std::ops::Range<u64> = 0..3_500;
 /// After a broken connection the same prompt is sent again.
 const AGAIN: Duration = Duration::from_millis(50);
 
@@ -140,7 +138,7 @@ fn prompts(
     tokio::spawn(async move {
         let mut random = StdRng::seed_from_u64(seed);
         let mut acknowledged = Acknowledged::new();
-        for number in 0..PROMPTS_MAX {
+        for number in 0..kills() {
             if over.load(Ordering::Acquire) {
                 break;
             }
