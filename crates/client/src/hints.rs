@@ -4,7 +4,7 @@
 //! text has arrived without a hole: a hint below it is a repetition, one that reaches over it is cut, and one above it would
 //! leave a hole and is dropped, because the event at the end says everything anyway.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 
 use hangar_protocol::{CallId, Event, EventBody, Frame, TurnId};
 
@@ -22,9 +22,14 @@ pub(crate) struct Hints {
 }
 
 impl Hints {
-    /// Takes note of an event: what it tells in full needs no hints any more.
-    pub(crate) fn settle(&mut self, event: &Event) {
+    /// Takes note of an event: what it tells in full needs no hints any more, and what it voids will be told anew. Gives back
+    /// the replies that were shown in part and are void; a reader who was away has missed the hint that says so.
+    pub(crate) fn settle(&mut self, event: &Event) -> Vec<(TurnId, u32)> {
         match &event.body {
+            EventBody::ModelRetried { turn, step, .. } => {
+                return self.void(|of, in_step| (of, in_step) == (*turn, *step));
+            }
+            EventBody::TurnResumed { turn, .. } => return self.void(|of, _| of == *turn),
             EventBody::ModelReplied { turn, step, .. } => {
                 let settled = (*turn, *step);
                 self.replied = self.replied.max(Some(settled));
@@ -47,11 +52,9 @@ impl Hints {
             | EventBody::PromptAdded { .. }
             | EventBody::PromptCancelled { .. }
             | EventBody::TurnStarted { .. }
-            | EventBody::TurnResumed { .. }
             | EventBody::StopRequested { .. }
             | EventBody::SandboxChanged { .. }
             | EventBody::ModelRequested { .. }
-            | EventBody::ModelRetried { .. }
             | EventBody::ToolStarted { .. }
             | EventBody::TodoChanged { .. }
             | EventBody::FilesChanged { .. }
@@ -61,6 +64,14 @@ impl Hints {
             | EventBody::PullRequestChanged { .. }
             | EventBody::Warning { .. } => {}
         }
+        Vec::new()
+    }
+
+    /// Forgets the text of the replies that fit.
+    fn void(&mut self, fits: impl Fn(TurnId, u32) -> bool) -> Vec<(TurnId, u32)> {
+        let voided = self.text.extract_if(|(turn, step, _), _| fits(*turn, *step));
+        let voided: BTreeSet<(TurnId, u32)> = voided.map(|((turn, step, _), _)| (turn, step)).collect();
+        voided.into_iter().collect()
     }
 
     /// The part of a hint that is new, or `None`.
@@ -75,9 +86,8 @@ impl Hints {
                 Some(Frame::Text { turn, step, block, channel, offset, text })
             }
             Frame::TextReset { turn, step } => {
-                let before = self.text.len();
-                self.text.retain(|(of, in_step, _), _| (*of, *in_step) != (turn, step));
-                (self.text.len() < before).then_some(Frame::TextReset { turn, step })
+                let voided = self.void(|of, in_step| (of, in_step) == (turn, step));
+                (!voided.is_empty()).then_some(Frame::TextReset { turn, step })
             }
             Frame::ToolOutput { call, offset, text } => {
                 if self.ended_calls.contains(&call) {

@@ -53,7 +53,8 @@ pub enum Update {
         /// The new text.
         text: String,
     },
-    /// What was shown of this reply is void; it will be told anew from its beginning.
+    /// What was shown of this reply is void; it will be told anew from its beginning. Told before the event that says why,
+    /// also to a reader who was away when it happened, and only if something had been shown.
     TextReset {
         /// In which turn.
         turn: TurnId,
@@ -207,7 +208,9 @@ impl Follower {
                 }
                 Frame::Event { event } => {
                     self.cursor = event.seq;
-                    self.hints.settle(&event);
+                    for (turn, step) in self.hints.settle(&event) {
+                        self.tell(Update::TextReset { turn, step }).await?;
+                    }
                     Update::Event(event)
                 }
                 Frame::CaughtUp { .. } if self.caught_up => continue,

@@ -172,6 +172,31 @@ async fn text_and_output_arrive_once_across_connections() {
 }
 
 #[tokio::test]
+async fn a_reader_who_was_away_when_a_reply_became_void_does_not_see_a_mixture() {
+    let retried =
+        EventBody::ModelRetried { turn: TurnId(1), step: 1, attempt: 1, wait_ms: 0, reason: "cut".to_owned() };
+    let resumed = EventBody::TurnResumed { turn: TurnId(1), reason: "the server was killed".to_owned() };
+    let play = Play::new(vec![
+        Scene::Cut(vec![text(0, "First try")]),
+        Scene::Cut(vec![numbered(1, retried), text(0, "Second")]),
+        Scene::Stay(vec![numbered(2, resumed), text(0, "Third and last")]),
+    ])
+    .await;
+    let mut stream = play.client().follow(&session(), Seq::START, BRISK);
+    let shown: Vec<String> = told(&mut stream, 7)
+        .await
+        .into_iter()
+        .map(|update| match update {
+            Update::Text { text, .. } => text,
+            Update::Event(event) => format!("event {}", event.seq),
+            other => format!("{other:?}"),
+        })
+        .collect();
+    let reset = "TextReset { turn: TurnId(1), step: 1 }";
+    assert_eq!(shown, ["First try", reset, "event 1", "Second", reset, "event 2", "Third and last"]);
+}
+
+#[tokio::test]
 async fn the_reader_is_told_of_cuts_and_of_their_end() {
     let play = Play::new(vec![Scene::Cut(vec![event(1)]), Scene::Stay(vec![event(2)])]).await;
     let mut stream = play.client().follow(&session(), Seq::START, BRISK);
