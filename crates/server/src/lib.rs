@@ -1,6 +1,6 @@
 //! hangar's server: one port that carries the API, the forge and the web app.
 //!
-//! [`Config`] is what an operator can set; [`serve`] puts the parts together and listens; [`routes`](routes::api_description) is the list of
+//! [`Config`] is what an operator can set; [`serve()`] puts the parts together and listens; [`routes`](routes::api_description) is the list of
 //! every address it answers. Handlers translate HTTP into calls of `hangar-session`, `hangar-forge` and `people` and know no rule of
 //! their own beyond who may ask.
 //!

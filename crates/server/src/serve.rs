@@ -9,14 +9,13 @@ use std::{
 use hangar_forge::{ForgeConfig, LocalForge, http::Faces};
 use hangar_protocol::{Refusal, RefusalCode, UserId, api::SignInLink};
 use hangar_sandbox::{Engine, EngineConfig};
-use hangar_session::{Ports, Sessions};
+use hangar_session::{Ports, Sessions, forge_refusal};
 use hangar_store::Writers;
 use tokio::{net::TcpListener, task::JoinHandle};
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 
 use crate::{
     accept,
-    answer::forge_refusal,
     app::{App, Parts},
     config::{Config, HttpConfig, Secret},
     data_dir::DataDir,

@@ -6,7 +6,7 @@ use hangar_protocol::{
     api::{FileDiff, SessionDiff},
 };
 
-use crate::{home::Home, pull_request::forge_refusal};
+use crate::{forge_words::forge_refusal, home::Home};
 
 /// Makes a scratch index that knows new files too, so that they are part of the diff and the work tree's own index stays as
 /// it is.

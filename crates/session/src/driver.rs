@@ -20,7 +20,7 @@ use std::{sync::Arc, time::Duration};
 use hangar_agent::Conversation;
 use hangar_protocol::{
     Cause, Event, EventBody, Refusal, RefusalCode, Seq, SessionState, TurnId,
-    api::{PromptAccepted, SessionSummary, StopAccepted},
+    api::{PromptAccepted, StopAccepted},
     command::Commanded,
     event::SandboxPhase,
     state::PullRequestState,
@@ -32,7 +32,7 @@ use crate::{
     clock::now_ms,
     decide::{Answer, Decision, Effect, Input, Report, decide},
     home::{Home, Inbox},
-    index::{self, Wakefulness},
+    index::{self, Lister, Wakefulness},
     log::{SessionLog, StoredEvent},
     pull_request, turn,
 };
@@ -45,8 +45,6 @@ const BATCH_MAX: usize = 256;
 const IDLE: Duration = Duration::from_secs(20);
 /// A session without work gives its sandbox back after so long; the files stay.
 const SANDBOX_IDLE: Duration = Duration::from_secs(600);
-/// How far the time of the last event may lag behind in the list of sessions.
-const LIST_EVERY_MS: u64 = 5_000;
 
 /// What a session's task is told.
 #[derive(Debug)]
@@ -85,8 +83,7 @@ pub(crate) struct Driver {
     inbox: mpsc::Receiver<Message>,
     sender: Inbox,
     running: Option<(TurnId, CancellationToken)>,
-    /// What the list of sessions shows of this one.
-    listed: SessionSummary,
+    lister: Lister,
 }
 
 /// What a task does first.
@@ -126,8 +123,8 @@ impl Driver {
         inbox: mpsc::Receiver<Message>,
         sender: Inbox,
     ) -> Self {
-        let listed = index::summary(&state);
-        Self { home, state, conversation, log, inbox, sender, running: None, listed }
+        let lister = Lister::start(home.index.clone(), index::summary(&state));
+        Self { home, state, conversation, log, inbox, sender, running: None, lister }
     }
 
     /// Runs until the session sleeps.
@@ -306,18 +303,8 @@ impl Driver {
         for (effect, later) in effects {
             self.start(effect, later);
         }
-        self.list().await;
+        self.lister.show(index::summary(&self.state));
         Ok(())
-    }
-
-    /// Brings the list of sessions up to date: at once where it would show something else, now and then otherwise.
-    async fn list(&mut self) {
-        let summary = index::summary(&self.state);
-        let shown = SessionSummary { updated_ms: self.listed.updated_ms, ..summary.clone() };
-        if shown != self.listed || summary.updated_ms >= self.listed.updated_ms + LIST_EVERY_MS {
-            self.listed = summary.clone();
-            self.home.list(summary, Wakefulness::Awake).await;
-        }
     }
 
     fn start(&mut self, effect: Effect, later: Option<CommandAnswer>) {
@@ -369,6 +356,7 @@ impl Driver {
             self.home.ended(&self.sender);
             self.home.tail.bye(reason);
         }
+        self.lister.end().await;
         self.log.close().await;
         self.home.over.cancel();
     }

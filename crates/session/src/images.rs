@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use hangar_forge::{CommitId, ForgeError, WorkspaceClone, WorkspaceHead};
 use hangar_protocol::{Refusal, RefusalCode, RepoPath};
 
-use crate::{ports::Ports, pull_request::forge_refusal, sandbox_host::origin_url};
+use crate::{forge_words::forge_refusal, ports::Ports, sandbox_host::origin_url};
 
 /// The clone of a repository at a commit, made if there is none. Made beside its place and moved there when whole, so that
 /// a crash leaves no half of one; of two that are made at once, the second is thrown away.

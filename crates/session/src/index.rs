@@ -7,6 +7,7 @@ use std::path::Path;
 
 use hangar_protocol::{SessionId, SessionState, api::SessionSummary};
 use hangar_store::{Database, Schema, StoreError, Writers, rusqlite};
+use tokio::{sync::watch, task::JoinHandle};
 
 const SCHEMA: Schema = Schema {
     migrations: &["CREATE TABLE session (
@@ -20,6 +21,8 @@ const SCHEMA: Schema = Schema {
         CREATE TABLE forge_cursor (one INTEGER PRIMARY KEY CHECK (one = 1), cursor INTEGER NOT NULL) STRICT;"],
 };
 
+/// How far the time of the last event may lag behind in the list.
+const LIST_EVERY_MS: u64 = 5_000;
 /// Sessions one list returns: the newest.
 const LIST_MAX: u32 = 500;
 
@@ -100,6 +103,50 @@ impl Index {
             connection.execute("INSERT OR REPLACE INTO forge_cursor (one, cursor) VALUES (1, ?1)", [cursor])
         };
         self.database.write(write).await.map(drop)
+    }
+}
+
+/// Keeps one session's entry in the list up to date beside its task, which never waits for it. What comes while an entry is being
+/// written replaces what waits: the list shows the newest.
+pub(crate) struct Lister {
+    latest: watch::Sender<SessionSummary>,
+    writing: JoinHandle<()>,
+}
+
+impl Lister {
+    /// Begins with what is listed already.
+    pub(crate) fn start(index: Index, listed: SessionSummary) -> Self {
+        let (latest, mut changed) = watch::channel(listed);
+        let writing = tokio::spawn(async move {
+            while changed.changed().await.is_ok() {
+                let summary = changed.borrow_and_update().clone();
+                if let Err(error) = index.record(summary, Wakefulness::Awake).await {
+                    tracing::warn!(%error, "the list of sessions is behind");
+                }
+            }
+        });
+        Self { latest, writing }
+    }
+
+    /// Lists this soon, if it differs from what is listed in more than its time, or if that time is old.
+    pub(crate) fn show(&self, summary: SessionSummary) {
+        self.latest.send_if_modified(|listed| {
+            let same = SessionSummary { updated_ms: listed.updated_ms, ..summary.clone() } == *listed;
+            let soon = summary.updated_ms < listed.updated_ms + LIST_EVERY_MS;
+            if same && soon {
+                return false;
+            }
+            *listed = summary;
+            true
+        });
+    }
+
+    /// Waits until everything shown is listed.
+    pub(crate) async fn end(self) {
+        drop(self.latest);
+        if let Err(error) = self.writing.await {
+            tracing::error!(%error, "the list of sessions was not kept");
+        }
     }
 }
 

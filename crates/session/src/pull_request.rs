@@ -14,6 +14,7 @@ use tokio::sync::oneshot;
 use crate::{
     decide::Report,
     driver::Message,
+    forge_words::forge_refusal,
     home::{Home, Inbox},
     sandbox_host::{Script, commit_env},
 };
@@ -121,27 +122,4 @@ fn first_words(state: &SessionState) -> String {
 /// A branch name that was checked when the session began.
 pub(crate) fn branch_name(name: &str) -> Result<BranchName, Refusal> {
     name.parse().map_err(|error| forge_refusal(&ForgeError::Name(error)))
-}
-
-/// The forge's words as a refusal.
-pub(crate) fn forge_refusal(error: &ForgeError) -> Refusal {
-    let code = match error {
-        ForgeError::Name(_) | ForgeError::Import { .. } => RefusalCode::BadRequest,
-        ForgeError::NoRepository(_) | ForgeError::NoCommit { .. } | ForgeError::NotFound(_) => RefusalCode::NotFound,
-        ForgeError::RepositoryExists(_)
-        | ForgeError::Invalid(_)
-        | ForgeError::NotMergeable(_)
-        | ForgeError::Moved(_) => RefusalCode::Conflict,
-        ForgeError::OverLimit { .. } => RefusalCode::TooLarge,
-        ForgeError::Busy => RefusalCode::TooMany,
-        ForgeError::Broken(cause) => {
-            tracing::error!(cause, "the forge failed");
-            return Refusal::new(
-                RefusalCode::Internal,
-                "The forge failed.",
-                "Try again; the server's log has the cause.",
-            );
-        }
-    };
-    Refusal::new(code, error.to_string(), "")
 }

@@ -222,7 +222,7 @@ impl Shared {
 
     async fn open_border(&self, live: &Live) -> Result<(), Refusal> {
         let repo = self.state.repo.to_string().parse();
-        let repo = repo.map_err(|error| crate::pull_request::forge_refusal(&hangar_forge::ForgeError::Name(error)))?;
+        let repo = repo.map_err(|error| crate::forge_words::forge_refusal(&hangar_forge::ForgeError::Name(error)))?;
         let branch = branch_name(&self.state.branch)?;
         let grant = Grant { session: self.state.session.to_string(), repos: vec![RepoGrant { repo, branch }] };
         let (reports, inbox) = mpsc::channel(BROKER_REPORTS_MAX);

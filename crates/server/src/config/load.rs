@@ -260,11 +260,13 @@ fn nearest(given: &str, known: impl Iterator<Item = String>) -> Option<String> {
         .map(|(_, name)| name)
 }
 
+/// Where a file stops being TOML. The line itself is left out: it may hold a key.
 fn explain_toml(file: &Path, error: &figment::Error) -> Refusal {
-    refusal(
-        format!("{} is not valid TOML: {}.", file.display(), error.kind.to_string().trim()),
-        "Mend the line it names.",
-    )
+    let said = error.kind.to_string();
+    let quotes_the_file =
+        |line: &&str| line.trim_start().starts_with(|first: char| first.is_ascii_digit() || first == '|');
+    let words: Vec<&str> = said.lines().filter(|line| !quotes_the_file(line)).map(str::trim).collect();
+    refusal(format!("{} is not valid TOML: {}.", file.display(), words.join(": ")), "Mend the line it names.")
 }
 
 /// What no single type can say.

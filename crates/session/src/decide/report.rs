@@ -1,5 +1,6 @@
 //! What a report leads to. Nothing here can be refused: it has happened.
 
+use hangar_agent::conversation::INTERRUPTED_CALL;
 use hangar_protocol::{
     Cause, EventBody, SessionState, TurnId,
     event::{PullRequestChange, SandboxPhase, ToolStatus, TurnOutcome},
@@ -121,13 +122,7 @@ fn woken(state: &SessionState, reason: String) -> Decision {
         );
         return decision.then(end_turn(state, turn.id, TurnOutcome::Failed { reason: why }));
     }
-    decision.events.extend(interrupt_calls(
-        state,
-        turn.id,
-        &format!(
-            "{reason} while this tool ran. It may have done all, part or none of its work: look before you repeat it."
-        ),
-    ));
+    decision.events.extend(interrupt_calls(state, turn.id, INTERRUPTED_CALL));
     decision.events.push((Cause::System, EventBody::TurnResumed { turn: turn.id, reason }));
     decision.effects.push(Effect::RunTurn(turn.id));
     decision
