@@ -1,6 +1,8 @@
 //! The API described in OpenAPI 3.1. Paths, bodies and answers come from the handlers; what every route has in common
 //! (who may ask, and how it refuses) is added here, so that no handler can forget it.
 
+use std::sync::Arc;
+
 use axum::{Extension, Json};
 use hangar_protocol::{Frame, api::ErrorBody};
 use utoipa::{
@@ -22,7 +24,7 @@ const REFUSAL: &str = "ErrorBody";
     get, path = "/api/v1/openapi.json", tag = "server", security(()),
     responses((status = 200, description = "OpenAPI 3.1.", body = Object))
 )]
-pub(crate) async fn description(Extension(described): Extension<OpenApi>) -> Json<OpenApi> {
+pub(crate) async fn description(Extension(described): Extension<Arc<OpenApi>>) -> Json<Arc<OpenApi>> {
     Json(described)
 }
 
