@@ -8,11 +8,12 @@ mod cookies;
 mod database;
 mod first_owner;
 mod minted;
+mod recent;
 mod sign_in_rate;
 mod tokens;
 mod users;
 
-use std::path::Path;
+use std::{path::Path, sync::Arc};
 
 use hangar_protocol::{
     Person, Refusal, RefusalCode,
@@ -24,6 +25,7 @@ pub(crate) use sign_in_rate::SignInRate;
 
 use database::Database;
 use hangar_store::Writers;
+use recent::Recent;
 
 /// A user of this server.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -59,6 +61,7 @@ impl Account {
 #[derive(Clone, Debug)]
 pub(crate) struct People {
     database: Database,
+    recent: Arc<Recent>,
 }
 
 impl People {
@@ -67,7 +70,7 @@ impl People {
     /// # Errors
     /// When the file cannot be opened, written or understood.
     pub(crate) async fn open(writers: &Writers, file: &Path) -> Result<Self, Refusal> {
-        Ok(Self { database: Database::open(writers, file).await? })
+        Ok(Self { database: Database::open(writers, file).await?, recent: Arc::default() })
     }
 }
 

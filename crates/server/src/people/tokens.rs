@@ -7,7 +7,9 @@ use super::{
     Account, People,
     database::Failed,
     minted::{hash, mint},
-    now_ms, read_ms, stored_ms,
+    now_ms, read_ms,
+    recent::REMEMBERED_MS,
+    stored_ms,
     users::{COLUMNS, account},
 };
 use crate::config::Secret;
@@ -18,9 +20,6 @@ pub(crate) const TOKEN_PREFIX: &str = "hgr_";
 const TOKENS_PER_USER_MAX: u32 = 100;
 /// Longest label, in characters.
 const LABEL_CHARS_MAX: usize = 100;
-/// A token's last use is written down at most this often, so that reading costs no write.
-const USED_EVERY_MS: u64 = 60_000;
-
 /// A token, the one time it is shown.
 #[derive(Clone, Debug)]
 pub(crate) struct MintedToken {
@@ -38,6 +37,10 @@ impl People {
         }
         let hashed = hash(token);
         let now = now_ms();
+        let began = match self.recent.find(&hashed, now) {
+            Ok(account) => return Ok(Some(account)),
+            Err(began) => began,
+        };
         let query = format!(
             "SELECT {COLUMNS}, used_ms, tokens.id FROM tokens JOIN users ON users.id = user_id WHERE hash = ?1"
         );
@@ -50,7 +53,7 @@ impl People {
             })
             .await?;
         let Some((account, used, id)) = found else { return Ok(None) };
-        if used.is_none_or(|used| read_ms(used) + USED_EVERY_MS < now) {
+        if used.is_none_or(|used| read_ms(used) + REMEMBERED_MS <= now) {
             self.database
                 .write(move |db| {
                     db.execute("UPDATE tokens SET used_ms = ?1 WHERE id = ?2", (stored_ms(now), id))?;
@@ -58,6 +61,7 @@ impl People {
                 })
                 .await?;
         }
+        self.recent.remember(hashed, account.clone(), now, began);
         Ok(Some(account))
     }
 
@@ -101,7 +105,9 @@ impl People {
                 .into()),
                 _ => Ok(()),
             })
-            .await
+            .await?;
+        self.recent.forget_all();
+        Ok(())
     }
 
     /// Makes a token in place of every other with this label.
@@ -116,6 +122,7 @@ impl People {
                 insert(db, user, &label, hashed)
             })
             .await?;
+        self.recent.forget_all();
         Ok(MintedToken { info, secret: Secret::new(secret) })
     }
 }
