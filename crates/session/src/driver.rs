@@ -288,6 +288,12 @@ impl Driver {
                 }
                 return Err(refusal);
             }
+        }
+        // First what takes longest: the model's first request leaves while the rest is being told.
+        for (effect, later) in effects {
+            self.start(effect, later);
+        }
+        if !events.is_empty() {
             self.home.tail.publish(&events);
         }
         // A caller that went away has its command carried out all the same: it was accepted.
@@ -299,9 +305,6 @@ impl Driver {
         }
         for answer in asked {
             drop(answer.send(self.state.clone()));
-        }
-        for (effect, later) in effects {
-            self.start(effect, later);
         }
         self.lister.show(index::summary(&self.state));
         Ok(())

@@ -44,6 +44,6 @@ pub async fn commits_of(clone_url: &str, token: &str, branch: &str, scratch: &Pa
     git.args(["clone", "--quiet", "--bare", "--branch", branch, &url]).arg(directory.path());
     let _ = Ran::of(git.env("GIT_TERMINAL_PROMPT", "0").env("HOME", scratch)).await.well();
     let mut git = Command::new("git");
-    git.arg("-C").arg(directory.path()).args(["log", "--format=%an <%ae>: %s", branch]);
+    git.arg("-C").arg(directory.path()).args(["log", "--topo-order", "--format=%an <%ae>: %s", branch]);
     Ran::of(git.env("HOME", scratch)).await.well().lines().map(str::to_owned).collect()
 }
