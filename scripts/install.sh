@@ -8,9 +8,9 @@ need git git
 need cc gcc
 need curl curl
 need make make
+need python3 python3
 if [ "$want" = test ]; then
   need chromium chromium
-  need python3 python3
   need tmux tmux
   python3 -c 'import venv, ensurepip' 2>/dev/null || packages+=(python3-venv)
 fi
