@@ -7,8 +7,9 @@ scripts/traces.sh >"$HANGAR_TEST_TRACES/before"
 scripts/step.sh "building the program" cargo build --workspace --locked
 scripts/step.sh "tests" cargo test --workspace --locked --no-fail-fast
 scripts/traces.sh >"$HANGAR_TEST_TRACES/after"
-if ! diff "$HANGAR_TEST_TRACES/before" "$HANGAR_TEST_TRACES/after"; then
-  echo "The tests left something behind: lines with > above." >&2
+left=$(comm -13 <(sort "$HANGAR_TEST_TRACES/before") <(sort "$HANGAR_TEST_TRACES/after"))
+if [ -n "$left" ]; then
+  printf 'The tests left something behind:\n%s\n' "$left" >&2
   exit 1
 fi
 rm -rf "$HANGAR_TEST_TRACES"
