@@ -1,0 +1,1 @@
+//! Bases: what the lowest layer of an image is made of.

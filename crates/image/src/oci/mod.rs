@@ -1,0 +1,1 @@
+//! Images of the Open Container Initiative: read, pulled, exported.
