@@ -4,6 +4,7 @@
 import type {
   Event,
   EventBody,
+  Place,
   PromptId,
   PromptState,
   PromptStatus,
@@ -19,6 +20,10 @@ import { clip, fingerprint } from "./text.ts";
 
 /** Changed paths the folded state remembers. */
 const STATE_FILES_MAX = 5000;
+/** Snapshots the folded state remembers. */
+const STATE_SNAPSHOTS_MAX = 1000;
+/** Places in the network the folded state remembers. */
+const STATE_PLACES_MAX = 200;
 /** How much of a prompt the folded state keeps once the prompt has run. */
 const STATE_PROMPT_CHARS_MAX = 300;
 
@@ -44,6 +49,10 @@ export function begin(event: Event): SessionState | undefined {
     turns: [],
     open_calls: [],
     sandbox: "absent",
+    image: null,
+    snapshots: [],
+    denied: [],
+    allowed: [],
     todos: [],
     files: {},
     pushed: null,
@@ -156,6 +165,21 @@ function applyBody(state: SessionState, body: EventBody): void {
     case "tool_finished":
       state.open_calls = state.open_calls.filter((known) => known.turn !== body.turn || known.call !== body.call);
       return;
+    case "image_chosen":
+      state.image = body.image;
+      return;
+    case "snapshot_taken": {
+      const snapshot = { snapshot: body.snapshot, turn: body.turn, guarantee: body.guarantee };
+      state.snapshots = [...state.snapshots, snapshot].slice(-STATE_SNAPSHOTS_MAX);
+      return;
+    }
+    case "network_denied":
+      state.denied = [...without(state.denied, body), { host: body.host, port: body.port }].slice(-STATE_PLACES_MAX);
+      return;
+    case "network_allowed":
+      state.denied = without(state.denied, body);
+      state.allowed.push({ host: body.host, port: body.port });
+      return;
     case "todo_changed":
       state.todos = body.items;
       return;
@@ -191,6 +215,10 @@ function applyBody(state: SessionState, body: EventBody): void {
     default:
       body satisfies never;
   }
+}
+
+function without(places: Place[], place: Place): Place[] {
+  return places.filter((known) => known.host !== place.host || known.port !== place.port);
 }
 
 function turnOf(state: SessionState, turn: TurnId): TurnState | undefined {

@@ -93,7 +93,7 @@ prompt: PromptId, } | { "type": "stop" } | { "type": "rename",
 /**
  * 1 to [`crate::limits::TITLE_CHARS_MAX`] characters.
  */
-title: string, } | { "type": "open_pull_request" } & OpenPullRequest;
+title: string, } | { "type": "allow_network" } & Place | { "type": "open_pull_request" } & OpenPullRequest;
 
 /**
  * A commit of a pull request.
@@ -434,7 +434,71 @@ number: number,
 /**
  * What happened to it.
  */
-change: PullRequestChange, } | { "type": "warning",
+change: PullRequestChange, } | { "type": "image_chosen",
+/**
+ * The image's id.
+ */
+image: string,
+/**
+ * The commit it was built from (40 hex digits).
+ */
+commit: string,
+/**
+ * How old it is, in milliseconds.
+ */
+age_ms: number, } | { "type": "snapshot_taken",
+/**
+ * The layer that holds what changed since the snapshot before (64 hex digits).
+ */
+snapshot: string,
+/**
+ * After which turn; `None` when it was taken before the sandbox went.
+ */
+turn: TurnId | null,
+/**
+ * What was promised about programs that were running.
+ */
+guarantee: SnapshotGuarantee,
+/**
+ * Files in the layer.
+ */
+files: number,
+/**
+ * Their bytes.
+ */
+bytes: number,
+/**
+ * How long the sandbox had to wait for it, in milliseconds.
+ */
+duration_ms: number, } | { "type": "network_denied",
+/**
+ * The name it asked for, or the address where it used none.
+ */
+host: string,
+/**
+ * The port.
+ */
+port: number,
+/**
+ * Why not, in words.
+ */
+reason: string,
+/**
+ * How often since it was last told.
+ */
+count: number, } | { "type": "network_allowed",
+/**
+ * The name.
+ */
+host: string,
+/**
+ * The port.
+ */
+port: number,
+/**
+ * Who.
+ */
+by: UserId, } | { "type": "warning",
 /**
  * What, and what to do.
  */
@@ -778,6 +842,19 @@ name: string,
  * The e-mail address commits carry.
  */
 email: string, };
+
+/**
+ * A place in the network.
+ */
+export type Place = {
+/**
+ * A host name in small letters, or an address where none was used.
+ */
+host: string,
+/**
+ * The port.
+ */
+port: number, };
 
 /**
  * The answer to an accepted prompt. When it is sent, the prompt is on disk.
@@ -1185,6 +1262,22 @@ open_calls: Array<OpenCall>,
  */
 sandbox: SandboxPhase,
 /**
+ * The image it started from; `None` before its first sandbox.
+ */
+image: string | null,
+/**
+ * Its snapshots, oldest first (the last [`limits::STATE_SNAPSHOTS_MAX`]).
+ */
+snapshots: Array<SnapshotState>,
+/**
+ * Places its sandbox wanted to reach and may not (the last [`limits::STATE_PLACES_MAX`]).
+ */
+denied: Array<Place>,
+/**
+ * Places that people opened for this session (at most [`limits::STATE_PLACES_MAX`]).
+ */
+allowed: Array<Place>,
+/**
  * The agent's to-do list.
  */
 todos: Array<TodoItem>,
@@ -1272,6 +1365,28 @@ url: string,
  * When it stops working: milliseconds since 1970-01-01 UTC.
  */
 expires_ms: number, };
+
+/**
+ * What a snapshot says about programs that were running when it was taken.
+ */
+export type SnapshotGuarantee = "quiescent" | "frozen";
+
+/**
+ * A snapshot, as the state remembers it.
+ */
+export type SnapshotState = {
+/**
+ * The layer (64 hex digits).
+ */
+snapshot: string,
+/**
+ * After which turn; `None` when it was taken before the sandbox went.
+ */
+turn: TurnId | null,
+/**
+ * What was promised about programs that were running.
+ */
+guarantee: SnapshotGuarantee, };
 
 /**
  * The answer to a stop.

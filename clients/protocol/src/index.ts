@@ -7,6 +7,7 @@ export {
   takeFrame,
   type ReplyBlock,
   type ReplyItem,
+  type DeniedItem,
   type Timeline,
   type TimelineItem,
   type ToolItem,

@@ -65,6 +65,17 @@ export interface SandboxItem {
   time: number;
 }
 
+/** A place that the sandbox may not reach; counted on while nothing else happens. */
+export interface DeniedItem {
+  kind: "denied";
+  key: string;
+  host: string;
+  port: number;
+  reason: string;
+  count: number;
+  time: number;
+}
+
 export type TimelineItem =
   | ReplyItem
   | ToolItem
@@ -77,6 +88,9 @@ export type TimelineItem =
   | { kind: "todo"; key: string; items: TodoItem[]; time: number }
   | { kind: "pushed"; key: string; branch: string; commit: string; time: number }
   | { kind: "refused"; key: string; reason: string; time: number }
+  | { kind: "image"; key: string; image: string; commit: string; age_ms: number; time: number }
+  | DeniedItem
+  | { kind: "allowed"; key: string; host: string; port: number; by: UserId; time: number }
   | { kind: "pull"; key: string; number: number; title: string; author: UserId; time: number }
   | { kind: "pull_change"; key: string; number: number; change: PullRequestChange; time: number }
   | { kind: "joined"; key: string; person: Person; time: number }
@@ -269,6 +283,19 @@ function takeEvent(timeline: Timeline, event: Event): void {
       return add({ kind: "pushed", key, branch: body.branch, commit: body.new, time });
     case "push_refused":
       return add({ kind: "refused", key, reason: body.reason, time });
+    case "image_chosen":
+      return add({ kind: "image", key, image: body.image, commit: body.commit, age_ms: body.age_ms, time });
+    // One comes after every turn: what it is good for is shown at the turn's end.
+    case "snapshot_taken":
+      return;
+    case "network_denied":
+      if (newest?.kind === "denied" && newest.host === body.host && newest.port === body.port) {
+        newest.count += body.count;
+        return;
+      }
+      return add({ kind: "denied", key, host: body.host, port: body.port, reason: body.reason, count: body.count, time });
+    case "network_allowed":
+      return add({ kind: "allowed", key, host: body.host, port: body.port, by: body.by, time });
     case "pull_request_opened":
       return add({ kind: "pull", key, number: body.number, title: body.title, author: body.author, time });
     case "pull_request_changed":

@@ -171,6 +171,10 @@ impl Conversation {
             | EventBody::FilesChanged { .. }
             | EventBody::BranchPushed { .. }
             | EventBody::PushRefused { .. }
+            | EventBody::ImageChosen { .. }
+            | EventBody::SnapshotTaken { .. }
+            | EventBody::NetworkDenied { .. }
+            | EventBody::NetworkAllowed { .. }
             | EventBody::PullRequestOpened { .. }
             | EventBody::PullRequestChanged { .. }
             | EventBody::Warning { .. } => {}

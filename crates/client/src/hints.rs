@@ -60,6 +60,10 @@ impl Hints {
             | EventBody::FilesChanged { .. }
             | EventBody::BranchPushed { .. }
             | EventBody::PushRefused { .. }
+            | EventBody::ImageChosen { .. }
+            | EventBody::SnapshotTaken { .. }
+            | EventBody::NetworkDenied { .. }
+            | EventBody::NetworkAllowed { .. }
             | EventBody::PullRequestOpened { .. }
             | EventBody::PullRequestChanged { .. }
             | EventBody::Warning { .. } => {}

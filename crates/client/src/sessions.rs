@@ -5,6 +5,7 @@ use std::time::Duration;
 use hangar_protocol::{
     PromptId, RequestId, Seq, SessionId, SessionState,
     api::{EventPage, NewPrompt, NewSession, PromptAccepted, SessionDiff, SessionPatch, SessionSummary, StopAccepted},
+    state::Place,
 };
 use reqwest::Method;
 
@@ -70,6 +71,12 @@ impl Client {
     pub async fn stop(&self, id: &SessionId) -> Result<StopAccepted, Error> {
         let request = self.request(Method::POST, &format!("/api/v1/sessions/{id}/stop"));
         self.json(self.send(request, Pace::Ordinary).await?).await
+    }
+
+    /// `POST /sessions/{id}/network/allow`: opens the network of the session's sandbox towards a host and port.
+    pub async fn allow_network(&self, id: &SessionId, place: &Place) -> Result<(), Error> {
+        let request = self.request(Method::POST, &format!("/api/v1/sessions/{id}/network/allow")).json(place);
+        self.send(request, Pace::Ordinary).await.map(drop)
     }
 
     /// `GET /sessions/{id}/diff`: what the session changed against the commit it began from.

@@ -6,6 +6,7 @@ use ts_rs::TS;
 use crate::{
     api::{OpenPullRequest, RepoTarget},
     ids::{Person, PromptId, RequestId},
+    state::Place,
 };
 
 /// A wish of a person, carried to a session's task together with who wished it.
@@ -33,6 +34,8 @@ pub enum Command {
         /// 1 to [`crate::limits::TITLE_CHARS_MAX`] characters.
         title: String,
     },
+    /// Open the network of this session's sandbox towards a place, for as long as the session lives.
+    AllowNetwork(Place),
     /// Commit what is not committed, push, and open a pull request in this person's name.
     OpenPullRequest(OpenPullRequest),
 }

@@ -244,6 +244,52 @@ pub enum EventBody {
         /// What happened to it.
         change: PullRequestChange,
     },
+    /// The image was chosen whose files the session starts from. Written once, before its first sandbox.
+    ImageChosen {
+        /// The image's id.
+        image: String,
+        /// The commit it was built from (40 hex digits).
+        commit: String,
+        /// How old it is, in milliseconds.
+        #[ts(type = "number")]
+        age_ms: u64,
+    },
+    /// The files of the sandbox were kept: on disk, complete and verified when this is written.
+    SnapshotTaken {
+        /// The layer that holds what changed since the snapshot before (64 hex digits).
+        snapshot: String,
+        /// After which turn; `None` when it was taken before the sandbox went.
+        turn: Option<TurnId>,
+        /// What was promised about programs that were running.
+        guarantee: SnapshotGuarantee,
+        /// Files in the layer.
+        files: u32,
+        /// Their bytes.
+        #[ts(type = "number")]
+        bytes: u64,
+        /// How long the sandbox had to wait for it, in milliseconds.
+        duration_ms: u32,
+    },
+    /// Something in the sandbox wanted to reach a place that the session's network policy does not allow.
+    NetworkDenied {
+        /// The name it asked for, or the address where it used none.
+        host: String,
+        /// The port.
+        port: u16,
+        /// Why not, in words.
+        reason: String,
+        /// How often since it was last told.
+        count: u32,
+    },
+    /// A person opened the network of this session towards a place.
+    NetworkAllowed {
+        /// The name.
+        host: String,
+        /// The port.
+        port: u16,
+        /// Who.
+        by: UserId,
+    },
     /// Something did not work that nobody waits for; the session goes on.
     Warning {
         /// What, and what to do.
@@ -281,6 +327,16 @@ pub enum SandboxPhase {
     Ready,
     /// It could not be made or died.
     Failed,
+}
+
+/// What a snapshot says about programs that were running when it was taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, TS, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum SnapshotGuarantee {
+    /// None were: every file is as its last writer left it.
+    Quiescent,
+    /// They were held still while the files were copied: every file is as it was at one moment, as after a power cut.
+    Frozen,
 }
 
 /// How a tool ended.

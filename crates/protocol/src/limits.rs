@@ -18,6 +18,12 @@ pub const EVENT_OUTPUT_BYTES_MAX: usize = 4 * 1024;
 pub const EVENT_FILES_MAX: usize = 200;
 /// Changed paths the folded state remembers.
 pub const STATE_FILES_MAX: usize = 5_000;
+/// Snapshots the folded state remembers.
+pub const STATE_SNAPSHOTS_MAX: usize = 1_000;
+/// Longest name of a host (RFC 1035, 2.3.4).
+pub const HOST_BYTES_MAX: usize = 253;
+/// Places in the network the folded state remembers, denied and allowed each.
+pub const STATE_PLACES_MAX: usize = 200;
 /// How much of a prompt the folded state keeps once the prompt has run.
 pub const STATE_PROMPT_CHARS_MAX: usize = 300;
 /// Entries of a to-do list.

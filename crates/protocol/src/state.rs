@@ -8,7 +8,7 @@ use utoipa::ToSchema;
 
 use crate::{
     conversation::{Block, ModelUsage, TodoItem},
-    event::{Event, EventBody, FileChangeKind, PullRequestChange, SandboxPhase, TurnOutcome},
+    event::{Event, EventBody, FileChangeKind, PullRequestChange, SandboxPhase, SnapshotGuarantee, TurnOutcome},
     ids::{CallId, Person, PromptId, RepoPath, RequestId, Seq, SessionId, TurnId, UserId},
     limits,
 };
@@ -52,6 +52,14 @@ pub struct SessionState {
     pub open_calls: Vec<OpenCall>,
     /// What its sandbox is doing.
     pub sandbox: SandboxPhase,
+    /// The image it started from; `None` before its first sandbox.
+    pub image: Option<String>,
+    /// Its snapshots, oldest first (the last [`limits::STATE_SNAPSHOTS_MAX`]).
+    pub snapshots: Vec<SnapshotState>,
+    /// Places its sandbox wanted to reach and may not (the last [`limits::STATE_PLACES_MAX`]).
+    pub denied: Vec<Place>,
+    /// Places that people opened for this session (at most [`limits::STATE_PLACES_MAX`]).
+    pub allowed: Vec<Place>,
     /// The agent's to-do list.
     pub todos: Vec<TodoItem>,
     /// Files changed in the workspace since the session began (at most [`limits::STATE_FILES_MAX`]).
@@ -159,6 +167,29 @@ pub struct PullRequestState {
     pub approved_by: Vec<String>,
 }
 
+/// A snapshot, as the state remembers it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, TS, ToSchema)]
+pub struct SnapshotState {
+    /// The layer (64 hex digits).
+    pub snapshot: String,
+    /// After which turn; `None` when it was taken before the sandbox went.
+    pub turn: Option<TurnId>,
+    /// What was promised about programs that were running.
+    pub guarantee: SnapshotGuarantee,
+}
+
+/// A place in the network.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, TS, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Place {
+    /// A host name in small letters, or an address where none was used.
+    #[schema(min_length = 1, max_length = 253, pattern = "^[a-z0-9._:-]+$")]
+    pub host: String,
+    /// The port.
+    #[schema(minimum = 1)]
+    pub port: u16,
+}
+
 /// Whether a pull request is still open.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, TS, ToSchema)]
 #[serde(rename_all = "snake_case")]
@@ -214,6 +245,10 @@ impl SessionState {
             turns: Vec::new(),
             open_calls: Vec::new(),
             sandbox: SandboxPhase::Absent,
+            image: None,
+            snapshots: Vec::new(),
+            denied: Vec::new(),
+            allowed: Vec::new(),
             todos: Vec::new(),
             files: BTreeMap::new(),
             pushed: None,
@@ -318,6 +353,22 @@ impl SessionState {
             EventBody::ToolFinished { turn, call, .. } => {
                 self.open_calls.retain(|open| !(open.turn == *turn && open.call == *call));
             }
+            EventBody::ImageChosen { image, .. } => self.image = Some(image.clone()),
+            EventBody::SnapshotTaken { snapshot, turn, guarantee, .. } => remember(
+                &mut self.snapshots,
+                SnapshotState { snapshot: snapshot.clone(), turn: *turn, guarantee: *guarantee },
+                limits::STATE_SNAPSHOTS_MAX,
+            ),
+            EventBody::NetworkDenied { host, port, .. } => {
+                let place = Place { host: host.clone(), port: *port };
+                self.denied.retain(|known| *known != place);
+                remember(&mut self.denied, place, limits::STATE_PLACES_MAX);
+            }
+            EventBody::NetworkAllowed { host, port, .. } => {
+                let place = Place { host: host.clone(), port: *port };
+                self.denied.retain(|known| *known != place);
+                self.allowed.push(place);
+            }
             EventBody::TodoChanged { items } => self.todos.clone_from(items),
             EventBody::FilesChanged { files, .. } => {
                 for file in files {
@@ -416,6 +467,14 @@ impl SessionState {
         let author = &self.prompts.iter().find(|known| known.id == prompt)?.author;
         self.participants.iter().find(|person| person.user == *author)
     }
+}
+
+/// Adds to a list that forgets its oldest entries beyond `max`.
+fn remember<T>(list: &mut Vec<T>, entry: T, max: usize) {
+    if list.len() >= max {
+        list.drain(..=list.len() - max);
+    }
+    list.push(entry);
 }
 
 fn asked_call(turn: TurnId, block: &Block) -> Option<OpenCall> {

@@ -6,6 +6,7 @@ mod events;
 mod health;
 mod me;
 mod models;
+mod network;
 mod prompts;
 mod pull_request;
 mod pull_request_page;
@@ -59,6 +60,7 @@ fn quick() -> OpenApiRouter<App> {
         .routes(routes!(prompts::add_prompt)) //                 POST   /api/v1/sessions/{id}/prompts
         .routes(routes!(prompts::cancel_prompt)) //              DELETE /api/v1/sessions/{id}/prompts/{prompt}
         .routes(routes!(prompts::stop_turn)) //                  POST   /api/v1/sessions/{id}/stop
+        .routes(routes!(network::allow_network)) //              POST   /api/v1/sessions/{id}/network/allow
         .routes(routes!(diff::session_diff)) //                  GET    /api/v1/sessions/{id}/diff
         .routes(routes!(pull_request::review_pull_request)) //   POST   /api/v1/sessions/{id}/pull-request/reviews
 }

@@ -11,11 +11,13 @@ use hangar_protocol::{
 const OUTPUT_CHARS_MAX: usize = 120;
 
 /// A told log. Commits are numbered in the order in which they appear, and the session is called `S`. What the sandbox reports by
-/// itself (phases, changed files) comes at its own times and is left out: see [`Story::sandbox`] and [`Story::files`].
+/// itself (phases, snapshots, changed files) comes at its own times and is left out: see [`Story::sandbox`],
+/// [`Story::kept`] and [`Story::files`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Story {
     lines: Vec<String>,
     sandbox: Vec<String>,
+    kept: Vec<String>,
     files: BTreeMap<String, String>,
 }
 
@@ -30,10 +32,13 @@ impl Story {
     #[must_use]
     pub fn of(events: &[Event]) -> Self {
         let mut teller = Teller::default();
-        let mut story = Self { lines: Vec::new(), sandbox: Vec::new(), files: BTreeMap::new() };
+        let mut story = Self { lines: Vec::new(), sandbox: Vec::new(), kept: Vec::new(), files: BTreeMap::new() };
         for event in events {
             match &event.body {
                 EventBody::SandboxChanged { phase, .. } => story.sandbox.push(phase_word(*phase).to_owned()),
+                EventBody::ImageChosen { .. } | EventBody::SnapshotTaken { .. } => {
+                    story.kept.push(teller.tell(&event.body))
+                }
                 EventBody::FilesChanged { files, .. } => {
                     story.files.extend(
                         files.iter().map(|file| (file.path.clone(), format!("{:?}", file.kind).to_lowercase())),
@@ -49,6 +54,12 @@ impl Story {
     #[must_use]
     pub fn sandbox(&self) -> Vec<&str> {
         self.sandbox.iter().map(String::as_str).collect()
+    }
+
+    /// The image it started from, then its snapshots.
+    #[must_use]
+    pub fn kept(&self) -> Vec<&str> {
+        self.kept.iter().map(String::as_str).collect()
     }
 
     /// What last happened to each file of the workspace.
@@ -113,6 +124,13 @@ impl Teller {
             EventBody::PullRequestChanged { number, change } => {
                 format!("pull_request_changed {number}: {}", self.change(change))
             }
+            EventBody::ImageChosen { commit, .. } => format!("image_chosen at {}", self.commit(commit)),
+            EventBody::SnapshotTaken { turn, guarantee, .. } => {
+                let turn = turn.map_or_else(|| "no turn".to_owned(), |turn| format!("turn {turn}"));
+                format!("snapshot_taken after {turn}, {}", format!("{guarantee:?}").to_lowercase())
+            }
+            EventBody::NetworkDenied { host, port, .. } => format!("network_denied {host}:{port}"),
+            EventBody::NetworkAllowed { host, port, by } => format!("network_allowed {host}:{port} by {by}"),
             EventBody::Warning { text } => format!("warning {text:?}"),
             EventBody::SandboxChanged { phase, .. } => format!("sandbox_changed {}", phase_word(*phase)),
             EventBody::FilesChanged { files, more } => format!("files_changed {} and {more} more", files.len()),

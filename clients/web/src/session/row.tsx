@@ -1,9 +1,10 @@
 // One row of the timeline; each kind of row is drawn by a component of its own.
 
 import { A } from "@solidjs/router";
-import type { PullRequestChange, ReplyItem, TimelineItem } from "@hangar/protocol";
+import { type DeniedItem, type PullRequestChange, Refused, type ReplyItem, type TimelineItem } from "@hangar/protocol";
 import { Avatar, clock, duration, Icon, type IconName, Inline, Markdown, Note, type Tone } from "@hangar/ui";
 import { createMemo, createSignal, Index, type JSX, Match, Show, Switch } from "solid-js";
+import { api } from "../account.tsx";
 import { PullBadge } from "../status.tsx";
 import { useSession } from "./following.ts";
 import { Tool } from "./tool.tsx";
@@ -32,6 +33,9 @@ export function Row(props: { item: TimelineItem }): JSX.Element {
       <Match when={as("stop")}>{(item) => <Line icon="stop" time={item().time}>{session.nameOf(item().by)} asked it to stop</Line>}</Match>
       <Match when={as("resumed")}>{(item) => <RowNote tone="warn" icon="repeat">The turn was interrupted and goes on. {item().reason}</RowNote>}</Match>
       <Match when={as("refused")}>{(item) => <RowNote tone="bad" icon="alert">Push refused. {item().reason}</RowNote>}</Match>
+      <Match when={as("image")}>{(item) => <Line icon="box" time={item().time}>Starts from the image of <code>{item().commit.slice(0, 8)}</code><span class="faint"> · {duration(item().age_ms)} old</span></Line>}</Match>
+      <Match when={as("denied")}>{(item) => <Denied item={item()} />}</Match>
+      <Match when={as("allowed")}>{(item) => <Line icon="check" time={item().time}>{session.nameOf(item().by)} opened the way to <code>{item().host}:{item().port}</code></Line>}</Match>
       <Match when={as("warning")}>{(item) => <RowNote tone="warn" icon="alert"><Markdown text={item().text} /></RowNote>}</Match>
     </Switch>
   );
@@ -164,6 +168,25 @@ function Sandbox(props: { item: Of<"sandbox"> }): JSX.Element {
         <Show when={props.item.duration_ms > 0}><span class="took">{duration(props.item.duration_ms)}</span></Show>
       </p>
     </Show>
+  );
+}
+
+/** A closed way out, and the button that opens it for this session. */
+function Denied(props: { item: DeniedItem }): JSX.Element {
+  const session = useSession();
+  const open = (): boolean => session.state()?.allowed.some((place) => place.host === props.item.host && place.port === props.item.port) ?? false;
+  const [refusal, setRefusal] = createSignal("");
+  const allow = (): void => {
+    setRefusal("");
+    api.allowNetwork(session.id, { host: props.item.host, port: props.item.port }).catch((thrown: unknown) => setRefusal(Refused.from(thrown).message));
+  };
+  return (
+    <RowNote tone="warn" icon="alert">
+      <strong>No way to <code>{props.item.host}:{props.item.port}</code>.</strong> {props.item.reason}
+      <Show when={props.item.count > 1}><span class="faint"> {props.item.count} times.</span></Show>{" "}
+      <Show when={!open()}><button type="button" class="button quiet" onClick={allow}>Allow for this session</button></Show>
+      <Show when={refusal()}><span role="alert"> {refusal()}</span></Show>
+    </RowNote>
   );
 }
 

@@ -3,6 +3,7 @@
 //! Architecture invariant: a command knows the server through `hangar-client` alone, so that whatever it does, a script can
 //! do over HTTP. Two commands are about this machine and not about a server, and are the exception: `up` and `doctor`.
 
+mod allow;
 mod attach;
 mod bench;
 mod browser;
@@ -67,6 +68,7 @@ enum Command {
     Attach(attach::Attach),
     Sessions(sessions::Sessions),
     Stop(stop::Stop),
+    Allow(allow::Allow),
     Diff(diff::Diff),
     Pr(pr::Pr),
     Repo(repo::Repo),
@@ -113,6 +115,7 @@ impl Command {
             Self::Attach(attach) => attach.carry_out(terminal).await,
             Self::Sessions(sessions) => sessions.carry_out(terminal).await,
             Self::Stop(stop) => stop.carry_out(terminal).await,
+            Self::Allow(allow) => allow.carry_out(terminal).await,
             Self::Diff(diff) => diff.carry_out(terminal).await,
             Self::Pr(pr) => pr.carry_out(terminal).await,
             Self::Repo(repo) => repo.carry_out(terminal).await,

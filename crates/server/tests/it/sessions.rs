@@ -64,6 +64,21 @@ async fn a_session_is_listed_shown_and_renamed() {
     ] {
         hangar.owner.request(method, &format!("{path}/{below}")).send().await.unwrap().refused(code).await;
     }
+    let allow = async |place: Value| hangar.owner.post(&format!("{path}/network/allow"), &place).await;
+    for place in [
+        json!({"host": "*.example.org", "port": 443}),
+        json!({"host": "Example.org", "port": 443}),
+        json!({"host": "", "port": 443}),
+        json!({"host": "example.org", "port": 0}),
+        json!({"host": "x".repeat(254), "port": 443}),
+    ] {
+        allow(place).await.refused(BadRequest).await;
+    }
+    for _ in 0..2 {
+        assert_eq!(allow(json!({"host": "example.org", "port": 443})).await.status(), 204);
+    }
+    let state: Value = hangar.owner.get(&path).await.ok(200).await;
+    assert_eq!(state["allowed"], json!([{"host": "example.org", "port": 443}]));
     hangar
         .owner
         .post(&format!("{path}/pull-request/merge"), &json!({"method": "squash"}))

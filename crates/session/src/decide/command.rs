@@ -4,7 +4,7 @@ use hangar_protocol::{
     Cause, Command, EventBody, Person, PromptId, Refusal, RefusalCode, RequestId, Seq, SessionState, TurnId,
     api::{OpenPullRequest, PromptAccepted, StopAccepted},
     limits::{self, QUEUED_PROMPTS_MAX},
-    state::{PromptState, PromptStatus, PullRequestStatus, fingerprint},
+    state::{Place, PromptState, PromptStatus, PullRequestStatus, fingerprint},
 };
 
 use super::{Answer, Decision, Effect};
@@ -26,6 +26,7 @@ pub(super) fn decide_command(state: &SessionState, by: Person, command: Command)
                 ..Decision::default()
             })
         }
+        Command::AllowNetwork(place) => allow_network(state, by, place),
         Command::OpenPullRequest(request) => open_pull_request(state, by, request),
     }
 }
@@ -144,6 +145,23 @@ fn stop(state: &SessionState, by: Person) -> Result<Decision, Refusal> {
     })
 }
 
+fn allow_network(state: &SessionState, by: Person, place: Place) -> Result<Decision, Refusal> {
+    check_host(&place)?;
+    if state.allowed.contains(&place) {
+        return Ok(Decision::default());
+    }
+    if state.allowed.len() >= limits::STATE_PLACES_MAX {
+        return Err(Refusal::new(
+            RefusalCode::TooMany,
+            format!("{} places were opened for this session already.", limits::STATE_PLACES_MAX),
+            "Allow what is needed this often in the repository's `.hangar/environment.toml`.",
+        ));
+    }
+    let Place { host, port } = place;
+    let allowed = EventBody::NetworkAllowed { host, port, by: by.user.clone() };
+    Ok(Decision { events: vec![(Cause::User { user: by.user }, allowed)], ..Decision::default() })
+}
+
 fn open_pull_request(state: &SessionState, by: Person, request: OpenPullRequest) -> Result<Decision, Refusal> {
     if let Some(title) = &request.title {
         check_title(title)?;
@@ -189,6 +207,24 @@ fn check_prompt(text: &str) -> Result<(), Refusal> {
         ));
     }
     Ok(())
+}
+
+/// Refuses what is no single name or address: a person opens the places that were asked for, not patterns.
+fn check_host(place: &Place) -> Result<(), Refusal> {
+    let fits = !place.host.is_empty()
+        && place.host.len() <= limits::HOST_BYTES_MAX
+        && place
+            .host
+            .chars()
+            .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '.' | '-' | '_' | ':'));
+    if fits && place.port > 0 {
+        return Ok(());
+    }
+    Err(Refusal::new(
+        RefusalCode::BadRequest,
+        "This is not a host name and port.",
+        "Name one host in small letters and a port from 1 to 65535, such as example.org and 443.",
+    ))
 }
 
 pub(super) fn check_title(title: &str) -> Result<(), Refusal> {

@@ -22,7 +22,8 @@ use hangar_protocol::{
     Cause, EventBody, Person, Refusal, SessionState, TurnId, UserId,
     api::{OpenPullRequest, PromptAccepted, RepoTarget, StopAccepted},
     command::Commanded,
-    event::{FileChange, PullRequestChange, SandboxPhase, TurnOutcome},
+    event::{FileChange, PullRequestChange, SandboxPhase, SnapshotGuarantee, TurnOutcome},
+    state::Place,
 };
 
 /// How often a turn is resumed before hangar stops believing that the next time will go better.
@@ -106,6 +107,39 @@ pub enum Report {
     Woken {
         /// Why it had ended, as far as is known.
         reason: String,
+    },
+    /// The image for the session's first sandbox was chosen.
+    ImageChosen {
+        /// Its id.
+        image: String,
+        /// The commit it was built from.
+        commit: String,
+        /// How old it is.
+        age_ms: u64,
+    },
+    /// The sandbox's files were kept, durably.
+    SnapshotTaken {
+        /// The layer.
+        snapshot: String,
+        /// After which turn.
+        turn: Option<TurnId>,
+        /// What was promised about programs that were running.
+        guarantee: SnapshotGuarantee,
+        /// Files in the layer.
+        files: u32,
+        /// Their bytes.
+        bytes: u64,
+        /// How long the sandbox had to wait.
+        duration_ms: u32,
+    },
+    /// The sandbox wanted to reach a place it may not.
+    NetworkDenied {
+        /// Where.
+        place: Place,
+        /// Why not.
+        reason: String,
+        /// How often since it was last told.
+        count: u32,
     },
     /// Something did not work that nobody waits for.
     Warning {

@@ -4,7 +4,7 @@ use hangar_agent::conversation::INTERRUPTED_CALL;
 use hangar_protocol::{
     Cause, EventBody, SessionState, TurnId,
     event::{PullRequestChange, SandboxPhase, ToolStatus, TurnOutcome},
-    state::PullRequestStatus,
+    state::{Place, PullRequestStatus},
 };
 
 use super::{Answer, Decision, Effect, Report, TURN_RESUMES_MAX};
@@ -27,6 +27,16 @@ pub(super) fn decide_report(state: &SessionState, report: Report) -> Decision {
         }
         Report::PullRequestChanged { number, change } => pull_request_changed(state, number, change),
         Report::Woken { reason } => woken(state, reason),
+        Report::ImageChosen { image, commit, age_ms } => match &state.image {
+            Some(_) => Decision::default(),
+            None => event(Cause::System, EventBody::ImageChosen { image, commit, age_ms }),
+        },
+        Report::SnapshotTaken { snapshot, turn, guarantee, files, bytes, duration_ms } => {
+            event(Cause::System, EventBody::SnapshotTaken { snapshot, turn, guarantee, files, bytes, duration_ms })
+        }
+        Report::NetworkDenied { place: Place { host, port }, reason, count } => {
+            event(Cause::Sandbox, EventBody::NetworkDenied { host, port, reason, count })
+        }
         Report::Warning { text } => event(Cause::System, EventBody::Warning { text }),
     }
 }

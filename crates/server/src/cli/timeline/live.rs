@@ -140,6 +140,10 @@ impl Live {
             | EventBody::FilesChanged { .. }
             | EventBody::BranchPushed { .. }
             | EventBody::PushRefused { .. }
+            | EventBody::ImageChosen { .. }
+            | EventBody::SnapshotTaken { .. }
+            | EventBody::NetworkDenied { .. }
+            | EventBody::NetworkAllowed { .. }
             | EventBody::PullRequestOpened { .. }
             | EventBody::PullRequestChanged { .. }
             | EventBody::Warning { .. } => {}

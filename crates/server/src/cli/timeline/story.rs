@@ -137,6 +137,21 @@ impl Story {
             EventBody::PullRequestChanged { number, change } => {
                 Some(line(Mark::PullRequest, format!("#{number} {}", pull_request_change(change))))
             }
+            EventBody::ImageChosen { image, commit, age_ms } => Some(Line {
+                mark: Mark::Note,
+                text: format!("starts from the image {} at {}", words::one_line(image), short(commit)),
+                aside: format!("{} old", words::duration(*age_ms)),
+            }),
+            // One comes after every turn; what it is good for is shown where somebody goes back to it.
+            EventBody::SnapshotTaken { .. } => None,
+            EventBody::NetworkDenied { host, port, reason, count } => Some(Line {
+                mark: Mark::Warning,
+                text: format!("no way to {}:{port}: {}", words::one_line(host), words::one_line(reason)),
+                aside: if *count > 1 { format!("{count} times") } else { String::new() },
+            }),
+            EventBody::NetworkAllowed { host, port, by } => {
+                Some(line(Mark::Note, format!("{by} opened the way to {}:{port}", words::one_line(host))))
+            }
             EventBody::Warning { text } => Some(line(Mark::Warning, words::one_line(text))),
         }
     }
