@@ -3,18 +3,16 @@
 
 use std::{
     ffi::CStr,
+    fs::File,
     io,
-    os::{
-        fd::{AsFd, AsRawFd, FromRawFd, OwnedFd},
-        unix::net::UnixStream,
-    },
+    os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd},
 };
 
 use hangar_protocol::guest::SOCKET_FD;
 use rustix::io::{FdFlags, fcntl_getfd, fcntl_setfd};
 
 /// The socket which the host left at [`SOCKET_FD`].
-pub(crate) fn inherited_socket() -> io::Result<UnixStream> {
+pub(crate) fn inherited_socket() -> io::Result<File> {
     // SAFETY: F_GETFD only reads a flag; a number that is no open descriptor gives EBADF.
     if unsafe { libc::fcntl(SOCKET_FD, libc::F_GETFD) } < 0 {
         return Err(io::Error::last_os_error());
@@ -22,7 +20,7 @@ pub(crate) fn inherited_socket() -> io::Result<UnixStream> {
     // SAFETY: the descriptor is open (checked above), was put there for this process alone, and this function is called once.
     let fd = unsafe { OwnedFd::from_raw_fd(SOCKET_FD) };
     fcntl_setfd(&fd, fcntl_getfd(&fd)? | FdFlags::CLOEXEC)?;
-    Ok(UnixStream::from(fd))
+    Ok(File::from(fd))
 }
 
 /// Adds attributes (`MOUNT_ATTR_*`) to the one mount `fd` stands for.

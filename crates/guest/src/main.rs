@@ -9,10 +9,14 @@
 //!   slot ──Setup + mounts──▶ setup::apply ──▶ lockdown::apply ──Claimed + border──▶ serve::run ──socket closed──▶ exit
 //! ```
 //!
+//! Where another runtime has built the sandbox, the guest is started as `hangar-guest contained` and begins at the lock-down
+//! ([`contained`]).
+//!
 //! Architecture invariant: whatever runs in the sandbox has the same user id as this process. What the guest can do, a command can do
 //! as well, and nothing more: every path is resolved by the kernel with the sandbox's rights in the sandbox's mounts. The guest is not a
 //! border. It is only kept from being read or traced by the commands (it is not dumpable).
 
+mod contained;
 mod exec;
 mod files;
 mod inbox;
@@ -28,32 +32,61 @@ mod tree;
 mod watch;
 mod wire;
 
-use std::process::ExitCode;
+use std::{fs::File, io::Write, path::Path, process::ExitCode};
 
 use hangar_protocol::guest::{ExchangeId, Failure, FailureKind, Reply};
 
+use crate::contained::Way;
+
 fn main() -> ExitCode {
-    let socket = match kernel::inherited_socket() {
-        Ok(socket) => socket,
-        Err(_) => return ExitCode::from(2),
-    };
-    match become_sandbox(&socket) {
-        Ok(env) => {
-            serve::run(socket, env);
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    match arguments.as_slice() {
+        [] => slot(),
+        ["contained"] => contained(&Way::Inherited),
+        ["contained", socket] => contained(&Way::Dial(Path::new(socket))),
+        _ => ExitCode::from(2),
+    }
+}
+
+/// The first entrance: a slot of hangar's own engine.
+fn slot() -> ExitCode {
+    match kernel::inherited_socket() {
+        Ok(socket) => live(socket, become_sandbox),
+        Err(_) => ExitCode::from(2),
+    }
+}
+
+/// The second entrance: inside a sandbox that somebody else has built.
+fn contained(way: &Way<'_>) -> ExitCode {
+    match contained::reach(way) {
+        Ok(host) => live(host, contained::become_sandbox),
+        Err(error) => {
+            // Without a way to the host, the container's own log is all there is.
+            let _ = writeln!(std::io::stderr(), "hangar-guest: {error}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+/// Becomes a sandbox and serves it until the host is gone.
+fn live(host: File, become_sandbox: impl FnOnce(&File) -> Result<serve::Surroundings, setup::SetupError>) -> ExitCode {
+    match become_sandbox(&host) {
+        Ok(surroundings) => {
+            serve::run(host, surroundings);
             ExitCode::SUCCESS
         }
         Err(error) => {
             // The host reads this as the reason why there is no sandbox. If it is gone as well, nobody is left to tell.
             let failure = Failure { kind: FailureKind::System, message: error.to_string() };
-            let _ =
-                wire::Writer::new(&socket).map(|writer| writer.send(ExchangeId::NONE, &Reply::Failed(failure), &[]));
+            let _ = wire::Writer::new(&host).map(|writer| writer.send(ExchangeId::NONE, &Reply::Failed(failure), &[]));
             ExitCode::FAILURE
         }
     }
 }
 
-/// From slot to sandbox. Returns the environment for commands.
-fn become_sandbox(socket: &std::os::unix::net::UnixStream) -> Result<serve::Surroundings, setup::SetupError> {
+/// From slot to sandbox. Returns what commands start with.
+fn become_sandbox(socket: &File) -> Result<serve::Surroundings, setup::SetupError> {
     setup::stage()?;
     let (setup, mounts) = wire::read_setup(socket)?;
     let border = setup::apply(&setup, mounts)?;

@@ -2,8 +2,8 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
+    fs::File,
     io::BufReader,
-    os::unix::net::UnixStream,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError, RwLock,
         atomic::{AtomicBool, Ordering},
@@ -58,7 +58,7 @@ struct Guest {
 }
 
 /// Serves until the host closes the socket.
-pub(crate) fn run(socket: UnixStream, surroundings: Surroundings) {
+pub(crate) fn run(socket: File, surroundings: Surroundings) {
     let (Ok(writer), Ok(pool), Ok(reaper)) = (Writer::new(&socket), Pool::start(), Reaper::start()) else { return };
     let guest = Arc::new(Guest {
         writer,
@@ -276,7 +276,10 @@ fn bare(reply: Reply) -> (Reply, Vec<u8>) {
 
 #[cfg(test)]
 mod tests {
-    use std::io::Write;
+    use std::{
+        io::Write,
+        os::{fd::OwnedFd, unix::net::UnixStream},
+    };
 
     use hangar_protocol::guest::{FRAME_BYTES_MAX, Header, encode};
 
@@ -287,7 +290,7 @@ mod tests {
         let (host, guest) = UnixStream::pair().unwrap();
         let limits = ProcessLimits { open_files: 1024, file_bytes: u64::MAX };
         let env = BTreeMap::from([("PATH".to_owned(), "/usr/bin:/bin".to_owned())]);
-        std::thread::spawn(move || run(guest, Surroundings { env, limits }));
+        std::thread::spawn(move || run(OwnedFd::from(guest).into(), Surroundings { env, limits }));
         host.set_read_timeout(Some(std::time::Duration::from_secs(30))).unwrap();
         host
     }

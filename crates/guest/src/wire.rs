@@ -1,13 +1,11 @@
 //! Frames on the socket: reading them one by one, writing them whole from many threads.
 
 use std::{
+    fs::File,
     io::{self, IoSlice, IoSliceMut, Read, Write},
     mem::MaybeUninit,
     net::TcpListener,
-    os::{
-        fd::{AsFd, OwnedFd},
-        unix::net::UnixStream,
-    },
+    os::fd::{AsFd, OwnedFd},
     sync::Mutex,
 };
 
@@ -19,13 +17,15 @@ use rustix::net::{
     recvmsg, sendmsg,
 };
 
+use serde::de::DeserializeOwned;
+
 use crate::setup::SetupError;
 
 /// Descriptors one set-up may carry; the kernel's own limit is 253.
 const DESCRIPTORS_MAX: usize = 250;
 
 /// Reads the frame that makes a slot a sandbox, with the descriptors attached to it.
-pub(crate) fn read_setup(socket: &UnixStream) -> Result<(Setup, Vec<Option<OwnedFd>>), SetupError> {
+pub(crate) fn read_setup(socket: &File) -> Result<(Setup, Vec<Option<OwnedFd>>), SetupError> {
     let mut size = [0u8; 4];
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(DESCRIPTORS_MAX))];
     let mut ancillary = RecvAncillaryBuffer::new(&mut space);
@@ -45,8 +45,18 @@ pub(crate) fn read_setup(socket: &UnixStream) -> Result<(Setup, Vec<Option<Owned
     Ok((header.body, descriptors))
 }
 
+/// Reads the first frame of a host that sends no descriptors along.
+pub(crate) fn read_first<B: DeserializeOwned>(mut host: &File) -> Result<B, SetupError> {
+    match read_frame(&mut host).map_err(SetupError::at("read the set-up"))? {
+        Some(Incoming::Frame(frame)) => {
+            Ok(decode::<B>(&frame).map_err(SetupError::at("understand the set-up"))?.0.body)
+        }
+        Some(Incoming::TooLarge(_)) | None => Err(SetupError::new("the host sent no set-up".into())),
+    }
+}
+
 /// Says that the sandbox stands, with the border's socket attached. The guest keeps no copy of it.
-pub(crate) fn send_claimed(socket: &UnixStream, border: TcpListener) -> Result<(), SetupError> {
+pub(crate) fn send_claimed(socket: &File, border: TcpListener) -> Result<(), SetupError> {
     let frame = encode(ExchangeId::NONE, &Reply::Claimed, &[]).map_err(SetupError::at("answer"))?;
     let descriptors = [border.as_fd()];
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
@@ -89,11 +99,11 @@ pub(crate) fn read_frame(socket: &mut impl Read) -> io::Result<Option<Incoming>>
 /// The lock is held while a frame is written. The host always reads (what it does not want it drops), so nobody waits
 /// for another exchange's reader.
 pub(crate) struct Writer {
-    socket: Mutex<UnixStream>,
+    socket: Mutex<File>,
 }
 
 impl Writer {
-    pub(crate) fn new(socket: &UnixStream) -> io::Result<Self> {
+    pub(crate) fn new(socket: &File) -> io::Result<Self> {
         Ok(Self { socket: Mutex::new(socket.try_clone()?) })
     }
 

@@ -27,6 +27,18 @@ pub struct Setup {
     pub ids: IdMapping,
 }
 
+/// What a guest needs whose sandbox somebody else has built: a container of another runtime, or a virtual machine. It is the first frame,
+/// carries no descriptors, and is answered with [`Claimed`](super::Reply::Claimed) without any.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Contained {
+    /// Environment of every command.
+    pub env: BTreeMap<String, String>,
+    /// Limits of every process.
+    pub limits: ProcessLimits,
+    /// How ids are mapped.
+    pub ids: IdMapping,
+}
+
 /// How the ids of the sandbox are mapped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
