@@ -24,7 +24,11 @@ pub(crate) fn apply(ids: IdMapping) -> Result<(), SetupError> {
         // The one id there is has been the agent's from the beginning, and groups cannot be set.
         IdMapping::Single => {}
     }
-    clear_ambient_capability_set().map_err(SetupError::at("clear ambient capabilities"))?;
+    match clear_ambient_capability_set() {
+        // A kernel without ambient capabilities (gVisor's) has none to clear.
+        Ok(()) | Err(rustix::io::Errno::INVAL) => {}
+        Err(error) => return Err(SetupError::at("clear ambient capabilities")(error)),
+    }
     let none = CapabilitySets {
         effective: CapabilitySet::empty(),
         permitted: CapabilitySet::empty(),

@@ -6,7 +6,7 @@ use hangar_protocol::guest::{ExecRequest, Failure, FailureKind, Program, StdinMo
 use rustix::{
     fs::{Mode, OFlags},
     pipe::{PipeFlags, pipe_with},
-    pty::{OpenptFlags, grantpt, ioctl_tiocgptpeer, openpt, unlockpt},
+    pty::{OpenptFlags, grantpt, ioctl_tiocgptpeer, openpt, ptsname, unlockpt},
     termios::{Winsize, tcsetwinsize},
 };
 
@@ -85,7 +85,13 @@ fn terminal(size: WindowSize) -> Result<(Ends, [OwnedFd; 3]), Unready> {
     grantpt(&master)?;
     unlockpt(&master)?;
     tcsetwinsize(&master, winsize(size))?;
-    let child = ioctl_tiocgptpeer(&master, flags)?;
+    let child = match ioctl_tiocgptpeer(&master, flags) {
+        // gVisor's kernel does not know this call; there the terminal is opened by its name.
+        Err(rustix::io::Errno::NOTTY) => {
+            rustix::fs::open(ptsname(&master, vec![])?, OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC, Mode::empty())?
+        }
+        other => other?,
+    };
     let copy = || rustix::io::fcntl_dupfd_cloexec(&master, 3);
     let ends = Ends { stdin: Some(copy()?.into()), stdout: Some(copy()?.into()), stderr: None, terminal: Some(master) };
     let child_copy = || rustix::io::fcntl_dupfd_cloexec(&child, 3);
