@@ -1,1 +1,4 @@
-//! Images as a whole, over real sandboxes.
+//! Images as a whole: recipes as tables; builds, catalog and pool over real sandboxes.
+
+mod recipes;
+mod recipes_written;
