@@ -49,7 +49,7 @@ struct Project {
 }
 
 /// Looks whether there is a project of one kind.
-type Look = fn(Place<'_'>) -> Option<Project>;
+type Look = fn(Place<'_>) -> Option<Project>;
 
 /// Every kind, in the order in which the projects of one directory are set up.
 const KINDS: &[(&str, fn(Place<'_>) -> Option<Project>)] = &[
