@@ -44,7 +44,7 @@ pub(crate) fn become_sandbox(host: &File) -> Result<Surroundings, SetupError> {
     let Contained { env, limits, ids } = wire::read_first(host)?;
     chdir("/").map_err(SetupError::at("enter the root"))?;
     rustix::process::umask(Mode::from_raw_mode(0o022));
-    lockdown::apply(ids)?;
+    lockdown::apply(ids, lockdown::Account::Agent)?;
     let writer = wire::Writer::new(host).map_err(SetupError::at("answer"))?;
     writer.send(ExchangeId::NONE, &Reply::Claimed, &[]).map_err(SetupError::at("answer"))?;
     Ok(Surroundings { env, limits })

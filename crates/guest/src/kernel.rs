@@ -61,9 +61,9 @@ pub(crate) fn own_keyring() {
     unsafe { libc::syscall(libc::SYS_keyctl, libc::KEYCTL_JOIN_SESSION_KEYRING, std::ptr::null::<libc::c_char>()) };
 }
 
-/// Takes every capability out of the bounding set.
-pub(crate) fn drop_bounding_set() -> io::Result<()> {
-    for capability in 0..64 {
+/// Takes every capability out of the bounding set except `kept` (bits by number).
+pub(crate) fn bound_capabilities(kept: u64) -> io::Result<()> {
+    for capability in (0..64).filter(|capability| kept & (1 << capability) == 0) {
         // SAFETY: PR_CAPBSET_DROP takes a number and touches no memory.
         if unsafe { libc::prctl(libc::PR_CAPBSET_DROP, capability, 0, 0, 0) } != 0 {
             let error = io::Error::last_os_error();

@@ -88,9 +88,10 @@ fn live(host: File, become_sandbox: impl FnOnce(&File) -> Result<serve::Surround
 /// From slot to sandbox. Returns what commands start with.
 fn become_sandbox(socket: &File) -> Result<serve::Surroundings, setup::SetupError> {
     setup::stage()?;
+    lockdown::prepare();
     let (setup, mounts) = wire::read_setup(socket)?;
     let border = setup::apply(&setup, mounts)?;
-    lockdown::apply(setup.ids)?;
+    lockdown::apply(setup.ids, lockdown::Account::Agent)?;
     wire::send_claimed(socket, border)?;
     Ok(serve::Surroundings { env: setup.env, limits: setup.limits })
 }

@@ -48,7 +48,7 @@ impl Finding {
 #[must_use]
 pub fn doctor(state_dir: &Path) -> Vec<Finding> {
     let rights = Rights::detect();
-    let mut findings = vec![kernel(), user(rights), namespaces(rights), overlay(), seccomp()];
+    let mut findings = vec![kernel(), user(rights), namespaces(rights), overlay(), seccomp(), landlock()];
     findings.extend([id_mapping(rights, state_dir), id_ranges(rights), control_groups(), disk(state_dir), kvm()]);
     findings.push(found_toolchains());
     findings
@@ -114,6 +114,39 @@ fn seccomp() -> Finding {
     } else {
         Finding::missing("seccomp", "the kernel has no system call filters", "use a kernel with CONFIG_SECCOMP_FILTER")
     }
+}
+
+/// The interface of Landlock from which on signals and abstract sockets are bounded as well (Linux 6.12).
+const LANDLOCK_COMPLETE: i64 = 6;
+
+fn landlock() -> Finding {
+    let mend = "use a kernel with CONFIG_SECURITY_LANDLOCK whose list of security modules (lsm=) has landlock in it, 6.12 or later";
+    match landlock_abi() {
+        Some(abi) if abi >= LANDLOCK_COMPLETE => {
+            Finding::ok("landlock", format!("interface {abi}: files, signals and abstract sockets are bounded"))
+        }
+        Some(abi) => Finding::warn(
+            "landlock",
+            format!("interface {abi} bounds files, but not all it could; mounts and namespaces still hold"),
+            mend,
+        ),
+        None => Finding::warn(
+            "landlock",
+            "the kernel has no Landlock: what may be written follows from mounts and owners alone",
+            mend,
+        ),
+    }
+}
+
+/// The kernel's interface of Landlock, if it has one.
+#[allow(unsafe_code, reason = "this question has no safe wrapper")]
+fn landlock_abi() -> Option<i64> {
+    const ASK_FOR_VERSION: libc::c_uint = 1;
+    // SAFETY: with a null pointer, size 0 and this flag the call returns a number and touches no memory.
+    let abi = unsafe {
+        libc::syscall(libc::SYS_landlock_create_ruleset, std::ptr::null::<libc::c_void>(), 0usize, ASK_FOR_VERSION)
+    };
+    (abi > 0).then_some(abi)
 }
 
 /// File systems that can be mounted with mapped ids since [`KERNEL_MIN`] or before.
