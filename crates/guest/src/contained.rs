@@ -41,7 +41,11 @@ pub(crate) fn reach(way: &Way<'_>) -> Result<File, SetupError> {
 /// From container to sandbox. Returns what commands start with.
 pub(crate) fn become_sandbox(host: &File) -> Result<Surroundings, SetupError> {
     kernel::set_name(c"hangar-guest");
-    let Contained { env, limits, ids } = wire::read_first(host)?;
+    lock_down(host, wire::read_first(host)?)
+}
+
+/// The rest of the way, the same for containers and machines.
+pub(crate) fn lock_down(host: &File, Contained { env, limits, ids }: Contained) -> Result<Surroundings, SetupError> {
     chdir("/").map_err(SetupError::at("enter the root"))?;
     rustix::process::umask(Mode::from_raw_mode(0o022));
     lockdown::apply(ids, lockdown::Account::Agent)?;

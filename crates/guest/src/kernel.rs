@@ -61,9 +61,21 @@ pub(crate) fn own_keyring() {
     unsafe { libc::syscall(libc::SYS_keyctl, libc::KEYCTL_JOIN_SESSION_KEYRING, std::ptr::null::<libc::c_char>()) };
 }
 
+/// Loads a driver into the kernel of this machine.
+pub(crate) fn load_module(file: &File) -> io::Result<()> {
+    // SAFETY: the parameters are a C string, and the descriptor is open during the call.
+    let done = unsafe { libc::syscall(libc::SYS_finit_module, file.as_raw_fd(), c"".as_ptr(), 0) };
+    if done == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
 /// Takes every capability out of the bounding set except `kept` (bits by number).
 pub(crate) fn bound_capabilities(kept: u64) -> io::Result<()> {
     for capability in (0..64).filter(|capability| kept & (1 << capability) == 0) {
+        // SAFETY: PR_CAPBSET_READ takes a number and touches no memory.
+        if unsafe { libc::prctl(libc::PR_CAPBSET_READ, capability, 0, 0, 0) } == 0 {
+            // Somebody has taken it out already, after which even asking again may not be allowed.
+            continue;
+        }
         // SAFETY: PR_CAPBSET_DROP takes a number and touches no memory.
         if unsafe { libc::prctl(libc::PR_CAPBSET_DROP, capability, 0, 0, 0) } != 0 {
             let error = io::Error::last_os_error();

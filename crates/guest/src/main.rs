@@ -9,8 +9,9 @@
 //!   slot ──Setup + mounts──▶ setup::apply ──▶ lockdown::apply ──Claimed + border──▶ serve::run ──socket closed──▶ exit
 //! ```
 //!
-//! Where another runtime has built the sandbox, the guest is started as `hangar-guest contained` and begins at the lock-down
-//! ([`contained`]).
+//! Where another runtime has built the sandbox, the guest is started as `hangar-guest contained` and begins at the lock-down; in a
+//! virtual machine it is `hangar-guest machine`, loads drivers and mounts first
+//! ([`contained`], [`machine`]).
 //!
 //! Architecture invariant: whatever runs in the sandbox has the same user id as this process. What the guest can do, a command can do
 //! as well, and nothing more: every path is resolved by the kernel with the sandbox's rights in the sandbox's mounts. The guest is not a
@@ -22,6 +23,7 @@ mod files;
 mod inbox;
 mod kernel;
 mod lockdown;
+mod machine;
 mod pool;
 mod prepare;
 mod search;
@@ -45,6 +47,7 @@ fn main() -> ExitCode {
         [] => slot(),
         ["contained"] => contained(&Way::Inherited),
         ["contained", socket] => contained(&Way::Dial(Path::new(socket))),
+        ["machine"] => machine(),
         _ => ExitCode::from(2),
     }
 }
@@ -63,6 +66,18 @@ fn contained(way: &Way<'_>) -> ExitCode {
         Ok(host) => live(host, contained::become_sandbox),
         Err(error) => {
             // Without a way to the host, the container's own log is all there is.
+            let _ = writeln!(std::io::stderr(), "hangar-guest: {error}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+/// The third entrance: process 1 of a virtual machine.
+fn machine() -> ExitCode {
+    match machine::boot() {
+        Ok(host) => live(host, machine::become_sandbox),
+        Err(error) => {
+            // The console is all there is; the kernel panics when process 1 ends, upon which the machine is switched off.
             let _ = writeln!(std::io::stderr(), "hangar-guest: {error}");
             ExitCode::from(2)
         }

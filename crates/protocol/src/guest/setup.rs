@@ -39,6 +39,24 @@ pub struct Contained {
     pub ids: IdMapping,
 }
 
+/// What a guest needs that is process 1 of a virtual machine; the first frame there.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Machine {
+    /// Name of the machine, as seen inside.
+    pub hostname: String,
+    /// Memory of the machine; file systems in memory take a share of it.
+    pub memory_bytes: u64,
+    /// The rest.
+    pub contained: Contained,
+}
+
+/// Where a machine finds its drivers when it starts.
+pub const MACHINE_MODULES: &str = "/modules";
+/// The name of the virtual serial port that leads to the host.
+pub const MACHINE_PORT: &str = "hangar";
+/// The tag under which the host shares the root.
+pub const MACHINE_ROOT: &str = "root";
+
 /// How the ids of the sandbox are mapped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -1,0 +1,156 @@
+//! The third entrance: process 1 of a virtual machine.
+//!
+//! The kernel starts this program from a small archive in memory that holds nothing but it and the few drivers it needs. It loads them, opens the
+//! virtual serial port to its host, and moves into the root which the host shares. From there on everything is as in a container
+//! ([`contained`](crate::contained)).
+//!
+//! ```text
+//!   kernel ──▶ drivers ──▶ port ──Machine──▶ mounts ──▶ new root ──▶ contained
+//! ```
+
+use std::{
+    fs::{self, File},
+    io,
+    os::unix::fs::symlink,
+    path::{Path, PathBuf},
+    time::{Duration, Instant},
+};
+
+use hangar_protocol::guest::{
+    AGENT_ID,
+    setup::{MACHINE_MODULES, MACHINE_PORT, MACHINE_ROOT, Machine},
+};
+use rustix::{
+    fs::{Mode, OFlags},
+    mount::{MountFlags, mount, mount_move},
+    process::{chdir, chroot},
+};
+
+use crate::{contained, kernel, serve::Surroundings, setup::SetupError, wire};
+
+/// How long the kernel may take to find the port once its driver is loaded.
+const PORT_PATIENCE: Duration = Duration::from_secs(30);
+/// Between two looks for the port. Nothing else runs in the machine yet, and there is no watch on this kind of file system.
+const PORT_PAUSE: Duration = Duration::from_millis(2);
+/// Where the new root is put together.
+const STAGE: &str = "/stage";
+/// Device files that every program may count on; all others stay behind with the old root.
+const DEVICES: &[&str] = &["null", "zero", "full", "random", "urandom", "tty"];
+
+/// Loads drivers and opens the port to the host.
+pub(crate) fn boot() -> Result<File, SetupError> {
+    kernel::set_name(c"hangar-guest");
+    for (what, at) in [(c"proc", "/proc"), (c"sysfs", "/sys"), (c"devtmpfs", "/dev")] {
+        make(at)?;
+        mount(what, at, what, MountFlags::NOSUID | MountFlags::NOEXEC, None)
+            .map_err(SetupError::at(format!("mount {at}")))?;
+    }
+    load_drivers()?;
+    let started = Instant::now();
+    loop {
+        if let Some(port) = find_port() {
+            let flags = OFlags::RDWR | OFlags::CLOEXEC;
+            return match rustix::fs::open(&port, flags, Mode::empty()) {
+                Ok(port) => Ok(File::from(port)),
+                Err(error) => Err(SetupError::at("open the port to the host")(error)),
+            };
+        }
+        if started.elapsed() > PORT_PATIENCE {
+            return Err(SetupError::new("the machine has no port to its host".into()));
+        }
+        std::thread::sleep(PORT_PAUSE);
+    }
+}
+
+/// Loads every driver there is. Which needs which differs from kernel to kernel, so those that miss another are tried again after it.
+fn load_drivers() -> Result<(), SetupError> {
+    let entries = fs::read_dir(MACHINE_MODULES).map_err(SetupError::at("look for drivers"))?;
+    let mut left: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
+    while !left.is_empty() {
+        let mut later = Vec::new();
+        for path in &left {
+            let file = File::open(path).map_err(SetupError::at(format!("open {}", path.display())))?;
+            match kernel::load_module(&file) {
+                // An unknown symbol.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => later.push(path.clone()),
+                // Part of the kernel, or loaded already.
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                other => other.map_err(SetupError::at(format!("load the driver {}", path.display())))?,
+            }
+        }
+        if later.len() == left.len() {
+            return Err(SetupError::new(format!("the drivers {later:?} miss others that were not sent along")));
+        }
+        left = later;
+    }
+    Ok(())
+}
+
+/// The device of the port with hangar's name.
+fn find_port() -> Option<PathBuf> {
+    let ports = fs::read_dir("/sys/class/virtio-ports").ok()?;
+    let port = ports
+        .flatten()
+        .find(|port| fs::read_to_string(port.path().join("name")).is_ok_and(|name| name.trim_end() == MACHINE_PORT))?;
+    Some(Path::new("/dev").join(port.file_name())).filter(|device| device.exists())
+}
+
+/// From booted machine to sandbox.
+pub(crate) fn become_sandbox(host: &File) -> Result<Surroundings, SetupError> {
+    let Machine { hostname, memory_bytes, contained } = wire::read_first(host)?;
+    rustix::system::sethostname(hostname.as_bytes()).map_err(SetupError::at("set the host name"))?;
+    kernel::loopback_up().map_err(SetupError::at("switch loopback on"))?;
+    make(STAGE)?;
+    let quiet = MountFlags::NOSUID | MountFlags::NODEV;
+    mount(MACHINE_ROOT, STAGE, "virtiofs", quiet, None).map_err(SetupError::at("mount the root"))?;
+    let inside = |path: &str| format!("{STAGE}{path}");
+    mount(c"proc", inside("/proc"), c"proc", quiet | MountFlags::NOEXEC, None)
+        .map_err(SetupError::at("mount /proc"))?;
+    let memory = |path: &str, part: u64, mode: &str, owner: u32| {
+        let options = format!("size={},mode={mode},uid={owner},gid={owner}", memory_bytes / part);
+        let options = std::ffi::CString::new(options).map_err(SetupError::at(format!("mount {path}")))?;
+        mount(c"tmpfs", inside(path), c"tmpfs", quiet, Some(options.as_c_str()))
+            .map_err(SetupError::at(format!("mount {path}")))
+    };
+    memory("/tmp", 4, "1777", AGENT_ID)?;
+    memory("/run", 16, "755", AGENT_ID)?;
+    devices(&inside)?;
+    memory("/dev/shm", 8, "1777", AGENT_ID)?;
+    chdir(STAGE).map_err(SetupError::at("enter the root"))?;
+    // The archive in memory that a machine starts from cannot be left by pivot_root.
+    mount_move(".", "/").map_err(SetupError::at("move the root into place"))?;
+    chroot(".").map_err(SetupError::at("change the root"))?;
+    chdir("/").map_err(SetupError::at("enter the new root"))?;
+    contained::lock_down(host, contained)
+}
+
+/// A `/dev` with nothing but what programs count on.
+fn devices(inside: &dyn Fn(&str) -> String) -> Result<(), SetupError> {
+    let flags = MountFlags::NOSUID | MountFlags::NOEXEC;
+    mount(c"tmpfs", inside("/dev"), c"tmpfs", flags, Some(c"mode=755,size=64k"))
+        .map_err(SetupError::at("mount /dev"))?;
+    for name in DEVICES {
+        let target = inside(&format!("/dev/{name}"));
+        fs::write(&target, b"").map_err(SetupError::at("make /dev"))?;
+        rustix::mount::mount_bind(format!("/dev/{name}"), target).map_err(SetupError::at("make /dev"))?;
+    }
+    for directory in ["pts", "shm"] {
+        make(&inside(&format!("/dev/{directory}")))?;
+    }
+    mount(c"devpts", inside("/dev/pts"), c"devpts", flags, Some(c"newinstance,mode=0620,ptmxmode=0666"))
+        .map_err(SetupError::at("mount /dev/pts"))?;
+    for (name, target) in [
+        ("fd", "/proc/self/fd"),
+        ("stdin", "/proc/self/fd/0"),
+        ("stdout", "/proc/self/fd/1"),
+        ("stderr", "/proc/self/fd/2"),
+        ("ptmx", "pts/ptmx"),
+    ] {
+        symlink(target, inside(&format!("/dev/{name}"))).map_err(SetupError::at("make /dev"))?;
+    }
+    Ok(())
+}
+
+fn make(path: &str) -> Result<(), SetupError> {
+    fs::create_dir_all(path).map_err(SetupError::at(format!("make {path}")))
+}
