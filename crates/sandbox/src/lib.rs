@@ -28,6 +28,7 @@ mod error;
 mod exec;
 mod keeper;
 mod launcher;
+pub mod layers;
 mod link;
 mod mounts;
 mod plan;
