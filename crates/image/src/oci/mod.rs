@@ -1,1 +1,28 @@
-//! Images of the Open Container Initiative: read, pulled, exported.
+//! Images of the Open Container Initiative: taken in from a directory, a file or a registry, and given out again.
+//!
+//! ```text
+//!   registry ──pull──▶ blobs ┐
+//!   OCI layout, docker save ─┴─▶ import: manifest → config → every layer: digest ✓ unpack ✓ diff_id ✓ ──▶ LayerStore
+//!   LayerStore ──export──▶ one tar file: OCI layout, readable by docker, podman, skopeo, umoci …
+//! ```
+//!
+//! Whatever comes from elsewhere is hostile until it is unpacked: everything is bounded ([`limits`]), resolved by the kernel beneath one
+//! directory and through no link, and sealed only after its digests have been found right.
+
+pub mod config;
+pub mod digest;
+mod error;
+mod export;
+mod import;
+pub mod layer;
+pub mod limits;
+mod manifest;
+mod source;
+
+pub use config::RunConfig;
+pub use digest::Digest;
+pub use error::Error;
+pub use export::{Annotations, Export, ExportLayer, Exported, Squeeze, export};
+pub use import::{Imported, OnLayer, import};
+pub use layer::{Owners, Packed, Unpacked};
+pub use limits::Limits;

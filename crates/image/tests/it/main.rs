@@ -1,4 +1,6 @@
-//! Images as a whole: recipes as tables; builds, catalog and pool over real sandboxes.
+//! Images as a whole: recipes as tables; images from elsewhere; builds, catalog and pool over real sandboxes.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on says so by panicking")]
 
+mod oci;
 mod recipes;
 mod recipes_written;

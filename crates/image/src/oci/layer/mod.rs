@@ -1,0 +1,13 @@
+//! One layer: a tar stream on the one side, a tree as overlayfs wants it on the other.
+
+mod owners;
+mod pack;
+mod path;
+mod place;
+mod records;
+mod unpack;
+
+pub use owners::Owners;
+pub use pack::{Packed, pack};
+pub use unpack::Unpacked;
+pub(crate) use unpack::unpack;

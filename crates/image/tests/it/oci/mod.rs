@@ -1,0 +1,7 @@
+//! Images from elsewhere and to elsewhere.
+
+mod hostile;
+mod judges;
+mod made;
+mod round_trip;
+mod taken;
