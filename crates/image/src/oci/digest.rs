@@ -82,6 +82,20 @@ impl TryFrom<String> for Digest {
     }
 }
 
+/// Hashes what it is given piece by piece.
+#[derive(Default)]
+pub(crate) struct Hasher(Sha256);
+
+impl Hasher {
+    pub(crate) fn update(&mut self, bytes: &[u8]) {
+        self.0.update(bytes);
+    }
+
+    pub(crate) fn digest(self) -> Digest {
+        Digest(self.0.finalize().into())
+    }
+}
+
 /// Hashes and counts what passes.
 pub(crate) struct Hashing<T> {
     pub inner: T,

@@ -17,6 +17,7 @@ mod import;
 pub mod layer;
 pub mod limits;
 mod manifest;
+mod pull;
 mod source;
 
 pub use config::RunConfig;
@@ -26,3 +27,4 @@ pub use export::{Annotations, Export, ExportLayer, Exported, Squeeze, export};
 pub use import::{Imported, OnLayer, import};
 pub use layer::{Owners, Packed, Unpacked};
 pub use limits::Limits;
+pub use pull::{Credential, Registries, Registry, Resolved};

@@ -3,5 +3,6 @@
 mod hostile;
 mod judges;
 mod made;
+mod pull;
 mod round_trip;
 mod taken;
