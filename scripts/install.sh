@@ -12,6 +12,11 @@ need python3 python3
 if [ "$want" = test ]; then
   need chromium chromium
   need tmux tmux
+  # Judges of images that are not hangar's, a real registry, and what makes Debian bases.
+  need skopeo skopeo
+  need umoci umoci
+  need docker-registry docker-registry
+  need mmdebstrap mmdebstrap
   python3 -c 'import venv, ensurepip' 2>/dev/null || packages+=(python3-venv)
 fi
 if ! command -v cargo >/dev/null || ! command -v npm >/dev/null; then

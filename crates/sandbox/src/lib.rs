@@ -52,3 +52,7 @@ pub use rights::Rights;
 pub use sandbox::{COLLECTED_BYTES_MAX, FileContent, Sandbox};
 pub use spec::{EngineConfig, ExecSpec, Limits, SANDBOXES_DEFAULT, SANDBOXES_MAX, SandboxSpec};
 pub use watch::{Changes, Watch};
+
+/// The id on disk of a sandbox's root, when hangar runs as root: what lies below the data directory belongs to this id and the 65535 that follow. No
+/// distribution gives them to anybody.
+pub const DISK_IDS_FIRST: u32 = slot::IdRange::DISK.first;

@@ -91,7 +91,8 @@ impl Registry {
     /// When the name cannot be understood or a certificate authority's file cannot be read.
     pub fn new(image: &str, registries: &Registries) -> Result<Self, Error> {
         let failed = |reason: String| Error::Registry { image: image.chars().take(300).collect(), reason };
-        let reference: Reference = image.parse().map_err(|error| failed(format!("the name cannot be understood ({error})")))?;
+        let reference: Reference =
+            image.parse().map_err(|error| failed(format!("the name cannot be understood ({error})")))?;
         let mut authorities = Vec::new();
         for path in &registries.authorities {
             let data = fs::read(path).map_err(Error::host(path))?;
@@ -128,7 +129,8 @@ impl Registry {
             let index: Index = read(&bytes, "the registry's index")?;
             let variant = choose(&index.manifests, "", Several::First)?;
             let variant: Digest = variant.digest.parse()?;
-            (digest, bytes) = self.manifest(&self.reference.clone_with_digest(variant.to_string()), Some(variant)).await?;
+            (digest, bytes) =
+                self.manifest(&self.reference.clone_with_digest(variant.to_string()), Some(variant)).await?;
         }
         Ok(Resolved { digest, bytes })
     }
@@ -177,8 +179,11 @@ impl Registry {
             .await?;
         let at = layout.join(blob_name(resolved.digest));
         fs::write(&at, &resolved.bytes).map_err(Error::host(&at))?;
-        let index = json!({ "schemaVersion": 2, "manifests": [{ "digest": resolved.digest, "size": resolved.bytes.len() }] });
-        for (name, text) in [("index.json", index.to_string()), ("oci-layout", r#"{"imageLayoutVersion":"1.0.0"}"#.into())] {
+        let index =
+            json!({ "schemaVersion": 2, "manifests": [{ "digest": resolved.digest, "size": resolved.bytes.len() }] });
+        for (name, text) in
+            [("index.json", index.to_string()), ("oci-layout", r#"{"imageLayoutVersion":"1.0.0"}"#.into())]
+        {
             let at = layout.join(name);
             fs::write(&at, text).map_err(Error::host(&at))?;
         }
@@ -187,7 +192,11 @@ impl Registry {
 
     async fn blob(&self, digest: Digest, part: &Descriptor, layout: &Path) -> Result<(), Error> {
         let at = layout.join(blob_name(digest));
-        let asked = OciDescriptor { digest: digest.to_string(), size: i64::try_from(part.size).unwrap_or(0), ..OciDescriptor::default() };
+        let asked = OciDescriptor {
+            digest: digest.to_string(),
+            size: i64::try_from(part.size).unwrap_or(0),
+            ..OciDescriptor::default()
+        };
         let answer = self.client.pull_blob_stream(&self.reference, &asked).await;
         let mut arriving = answer.map_err(|error| self.failed(error))?.stream;
         let mut file = tokio::fs::File::create_new(&at).await.map_err(Error::host(&at))?;

@@ -50,7 +50,9 @@ fn registry(bench: &Bench) -> Running {
         .stdout(Stdio::null())
         .stderr(Stdio::piped())
         .spawn()
-        .unwrap_or_else(|error| panic!("docker-registry is needed for this test: run scripts/install.sh test ({error})"));
+        .unwrap_or_else(|error| {
+            panic!("docker-registry is needed for this test: run scripts/install.sh test ({error})")
+        });
     let mut lines = BufReader::new(process.stderr.take().unwrap()).lines();
     let said: Vec<_> = lines.by_ref().map_while(Result::ok).take_while(|line| !line.contains("listening on")).collect();
     assert!(process.try_wait().unwrap().is_none(), "the registry ended: {said:#?}");
@@ -71,10 +73,17 @@ fn registries(running: &Running) -> Registries {
 fn push(running: &Running, from: &str, name: &str) {
     let to = format!("docker://{}/{name}", running.address);
     let credentials = format!("puller:{PASSWORD}");
-    run("skopeo", &["--insecure-policy", "copy", "-q", "--dest-tls-verify=false", "--dest-creds", &credentials, from, &to]);
+    run(
+        "skopeo",
+        &["--insecure-policy", "copy", "-q", "--dest-tls-verify=false", "--dest-creds", &credentials, from, &to],
+    );
 }
 
-async fn pull(bench: &Bench, image: &str, registries: &Registries) -> Result<(Digest, std::path::PathBuf), hangar_image::oci::Error> {
+async fn pull(
+    bench: &Bench,
+    image: &str,
+    registries: &Registries,
+) -> Result<(Digest, std::path::PathBuf), hangar_image::oci::Error> {
     let registry = Registry::new(image, registries)?;
     let resolved = registry.resolve().await?;
     let layout = bench.fresh();
