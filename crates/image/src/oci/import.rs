@@ -1,6 +1,7 @@
 //! From an image's files to layers in the store.
 
 use std::{
+    fs::File,
     io::{self, BufReader, Read},
     path::Path,
 };
@@ -56,7 +57,30 @@ pub fn import(
     take_in(&source, image, store, work, limits, on_layer)
 }
 
-pub(crate) fn take_in(
+/// The same for a file that is open already; `name` is for errors.
+///
+/// # Errors
+/// As [`import`].
+pub fn import_file(
+    file: File,
+    name: &Path,
+    wanted: &str,
+    store: &LayerStore,
+    work: &Path,
+    limits: Limits,
+    on_layer: OnLayer<'_>,
+) -> Result<Imported, Error> {
+    let source = Source::of_file(file, name, work, limits)?;
+    let image = FoundImage::find(&source, wanted)?;
+    take_in(&source, image, store, work, limits, on_layer)
+}
+
+/// Unpacks a plain tar stream of a program on this machine into the empty directory `tree`.
+pub(crate) fn unpack_plain(stream: &mut dyn Read, tree: &Path, owners: Owners, limits: Limits) -> Result<(), Error> {
+    unpack(stream, tree, &[], owners, &mut Budget::new(limits)).map(drop)
+}
+
+fn take_in(
     source: &Source,
     image: FoundImage,
     store: &LayerStore,

@@ -58,10 +58,16 @@ impl Source {
             let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
             return Ok(Self::Directory { root: openat(CWD, path, flags, Mode::empty()).map_err(Error::host(path))? });
         }
+        Self::of_file(file, path, scratch, limits)
+    }
+
+    /// Opens an archive that is open as a file.
+    pub(crate) fn of_file(file: File, name: &Path, scratch: &Path, limits: Limits) -> Result<Self, Error> {
+        let meta = file.metadata().map_err(Error::host(name))?;
         if !meta.is_file() {
-            return Err(Error::not_an_image(format!("{} is neither a file nor a directory", path.display())));
+            return Err(Error::not_an_image(format!("{} is neither a file nor a directory", name.display())));
         }
-        let file = unpacked(file, meta.len(), path, scratch, limits)?;
+        let file = unpacked(file, meta.len(), name, scratch, limits)?;
         let files = index(&file)?;
         Ok(Self::Archive { file: Arc::new(file), files })
     }

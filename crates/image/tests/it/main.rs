@@ -1,6 +1,7 @@
 //! Images as a whole: recipes as tables; images from elsewhere; builds, catalog and pool over real sandboxes.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on says so by panicking")]
 
+mod bases;
 mod oci;
 mod recipes;
 mod recipes_written;

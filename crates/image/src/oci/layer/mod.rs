@@ -9,5 +9,6 @@ mod unpack;
 
 pub use owners::Owners;
 pub use pack::{Packed, pack};
+pub(crate) use place::beneath;
 pub use unpack::Unpacked;
 pub(crate) use unpack::unpack;

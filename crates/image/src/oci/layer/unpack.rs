@@ -21,6 +21,9 @@ use crate::oci::{
 /// How a directory looks that no layer lists.
 const UNLISTED: DirectoryLook = DirectoryLook { mode: 0o755, uid: 0, gid: 0 };
 
+/// The time of what nothing says the time of.
+const EPOCH: Moment = Moment { seconds: 0, nanos: 0 };
+
 /// What one layer brought.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Unpacked {
@@ -65,7 +68,7 @@ pub(crate) fn unpack(
 
 fn root_record() -> Record {
     let DirectoryLook { mode, uid, gid } = UNLISTED;
-    let mtime = Moment { seconds: 0, nanos: 0 };
+    let mtime = EPOCH;
     Record {
         name: vec![],
         kind: Kind::Directory,
@@ -100,6 +103,7 @@ impl Layer<'_> {
             Named::Nothing => return Ok(()),
         };
         self.check_attributes(record)?;
+        self.date_directories_of(&path);
         let Some((parent, name)) = path.split() else {
             return match record.kind {
                 Kind::Directory => self.directory_looks(&path, record),
@@ -161,6 +165,18 @@ impl Layer<'_> {
         Ok(())
     }
 
+    /// Directories that nothing says the time of get one that does not depend on now, so that the same layer is always the same tree.
+    fn date_directories_of(&mut self, path: &InsidePath) {
+        let mut inside = path.clone();
+        while let Some((parent, _)) = inside.split() {
+            if parent.is_root() || self.times.contains_key(&parent) {
+                return;
+            }
+            self.times.insert(parent.clone(), EPOCH);
+            inside = parent;
+        }
+    }
+
     fn directory_looks(&mut self, path: &InsidePath, record: &Record) -> Result<(), Error> {
         self.place.finish_directory(path, record)?;
         self.times.insert(path.clone(), record.mtime);
@@ -179,6 +195,7 @@ impl Layer<'_> {
 
     /// Something of lower layers is gone. What this layer itself has there stays, but shows nothing from below.
     fn whiteout(&mut self, path: InsidePath) -> Result<(), Error> {
+        self.date_directories_of(&path);
         let Some((parent, name)) = path.split() else { return Ok(()) };
         let below = Below { trees: self.below, place: &self.place, owners: self.owners };
         let looks = below.looks(&parent);
@@ -193,6 +210,8 @@ impl Layer<'_> {
     }
 
     fn opaque(&mut self, directory: &InsidePath) -> Result<(), Error> {
+        self.date_directories_of(directory);
+        self.times.entry(directory.clone()).or_insert(EPOCH);
         let Some((parent, name)) = directory.split() else { return Ok(()) };
         let below = Below { trees: self.below, place: &self.place, owners: self.owners };
         let looks = below.looks(directory);

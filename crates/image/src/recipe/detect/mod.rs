@@ -52,7 +52,7 @@ struct Project {
 type Look = fn(Place<'_>) -> Option<Project>;
 
 /// Every kind, in the order in which the projects of one directory are set up.
-const KINDS: &[(&str, fn(Place<'_>) -> Option<Project>)] = &[
+const KINDS: &[(&str, Look)] = &[
     ("cargo", native::cargo),
     ("go", native::go),
     ("node", node::node),

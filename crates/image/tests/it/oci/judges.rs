@@ -7,7 +7,7 @@ use hangar_image::oci::{Annotations, Export, ExportLayer, RunConfig, Squeeze, ex
 use super::made::{Bench, Entry, tar};
 
 /// Runs a program that `scripts/install.sh test` installs.
-pub(super) fn run(program: &str, arguments: &[&str]) -> String {
+pub(crate) fn run(program: &str, arguments: &[&str]) -> String {
     let done = Command::new(program)
         .args(arguments)
         .output()
@@ -16,11 +16,11 @@ pub(super) fn run(program: &str, arguments: &[&str]) -> String {
     String::from_utf8(done.stdout).unwrap()
 }
 
-pub(super) fn text(path: &Path) -> &str {
+pub(crate) fn text(path: &Path) -> &str {
     path.to_str().unwrap()
 }
 
-pub(super) fn demo(
+pub(crate) fn demo(
     bench: &Bench,
     squeeze: Squeeze,
 ) -> (std::path::PathBuf, hangar_image::oci::Exported, Vec<hangar_sandbox::layers::LayerId>) {

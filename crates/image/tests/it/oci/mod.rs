@@ -1,8 +1,8 @@
 //! Images from elsewhere and to elsewhere.
 
-mod hostile;
-mod judges;
-mod made;
-mod pull;
-mod round_trip;
-mod taken;
+pub(crate) mod hostile;
+pub(crate) mod judges;
+pub(crate) mod made;
+pub(crate) mod pull;
+pub(crate) mod round_trip;
+pub(crate) mod taken;

@@ -20,9 +20,9 @@ const PASSWORD: &str = "a-secret-of-the-registry";
 const HTPASSWD: &str = "puller:$2b$04$xSkGD/f2hzt5xjcdgzXJ3u0Ue.PdtyHt/ZwQMD7k6NhZi5b9HmkEq\n";
 
 /// Ends with its value.
-struct Running {
+pub(crate) struct Running {
     process: Child,
-    address: String,
+    pub address: String,
     data: std::path::PathBuf,
 }
 
@@ -33,7 +33,7 @@ impl Drop for Running {
     }
 }
 
-fn registry(bench: &Bench) -> Running {
+pub(crate) fn registry(bench: &Bench) -> Running {
     let directory = bench.fresh();
     fs::write(directory.join("htpasswd"), HTPASSWD).unwrap();
     // Free a moment ago; nobody else asks for this one in the meantime but by bad luck, upon which the registry says so and the test fails.
@@ -61,7 +61,7 @@ fn registry(bench: &Bench) -> Running {
     Running { process, address, data }
 }
 
-fn registries(running: &Running) -> Registries {
+pub(crate) fn registries(running: &Running) -> Registries {
     let credential = Credential { user: "puller".into(), password: PASSWORD.into() };
     Registries {
         credentials: [(running.address.clone(), credential)].into(),
@@ -70,7 +70,7 @@ fn registries(running: &Running) -> Registries {
     }
 }
 
-fn push(running: &Running, from: &str, name: &str) {
+pub(crate) fn push(running: &Running, from: &str, name: &str) {
     let to = format!("docker://{}/{name}", running.address);
     let credentials = format!("puller:{PASSWORD}");
     run(

@@ -1,0 +1,4 @@
+//! Bases, made for real.
+
+mod debian;
+mod images;
