@@ -237,7 +237,7 @@ impl Forward {
         match wire {
             Wire::One => {
                 let mut builder = http1::Builder::new();
-                builder.max_buf_size(HEAD_BYTES_MAX).max_headers(HEADERS_MAX);
+                builder.max_buf_size(HEAD_BYTES_MAX).max_header_size(HEAD_BYTES_MAX).max_headers(HEADERS_MAX);
                 let (sender, connection) = builder.handshake(io).await.map_err(|error| self.broke(&error))?;
                 self.executor.spawn(connection.with_upgrades());
                 Ok(Sender::One(sender))

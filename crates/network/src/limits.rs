@@ -54,6 +54,8 @@ pub(crate) const QUESTION_TIME_MAX: Duration = Duration::from_secs(10);
 
 /// Denials with the same host, port and reason are told once in this time, with their number.
 pub(crate) const DENIALS_EVERY: Duration = Duration::from_secs(10);
+/// How often those that wait are looked after.
+pub(crate) const DENIALS_LOOKED_AFTER: Duration = Duration::from_secs(1);
 /// Different denials that are counted at once. Those beyond are counted together, without a host.
 pub(crate) const DENIALS_KEPT_MAX: usize = 256;
 

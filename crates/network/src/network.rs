@@ -3,6 +3,7 @@
 use std::{fmt, io, net::SocketAddr, sync::Arc, sync::Mutex, time::Duration};
 
 use quinn_udp::UdpSocketState;
+use socket2::SockRef;
 use tokio::{
     net::{TcpListener, TcpStream, UdpSocket},
     sync::{Semaphore, mpsc, watch},
@@ -15,7 +16,7 @@ use crate::{
     denials::{Denial, DenialReason, Denials},
     dns_sockets::{self, Allowance, DNS_PORT},
     inner::Inner,
-    limits::{CONNECTIONS_MAX, DENIALS_EVERY},
+    limits::{CONNECTIONS_MAX, DENIALS_LOOKED_AFTER},
     names::Names,
     outside::Outside,
     policy::{HTTP_PORT, HTTPS_PORT, Policy},
@@ -74,6 +75,10 @@ impl Network {
         });
         let network = Self { shared, allowance: Arc::new(Allowance::new()) };
         for socket in sockets.dns {
+            if socket.local_addr()?.is_ipv6() {
+                // An IPv6 address that is local by its route alone is not one a datagram may come from otherwise.
+                SockRef::from(&socket).set_freebind_v6(true)?;
+            }
             let state = UdpSocketState::new((&socket).into())?;
             let (shared, allowance) = (Arc::clone(&network.shared), Arc::clone(&network.allowance));
             network.shared.tasks.spawn(dns_sockets::datagrams(socket, state, shared, allowance));
@@ -162,7 +167,7 @@ fn arrive(stream: TcpStream, address: SocketAddr, shared: &Arc<Shared>, allowanc
 }
 
 async fn tell_denials(shared: Arc<Shared>) {
-    let mut ticks = interval(DENIALS_EVERY);
+    let mut ticks = interval(DENIALS_LOOKED_AFTER);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         tokio::select! {

@@ -90,11 +90,14 @@ pub(crate) async fn plain(stream: TcpStream, crossing: Arc<Crossing>) {
     }
     let forward = Arc::new(Forward::new(Arc::clone(&crossing), Way::Plain));
     // A denied target is not ended here: its requests are answered with the reason.
-    requests(stream, Wire::One, &crossing, move |request| {
+    let serving = requests(stream, Wire::One, &crossing, move |request| {
         let forward = Arc::clone(&forward);
         async move { forward.answer(request).await }
-    })
-    .await;
+    });
+    tokio::select! {
+        () = serving => {}
+        () = crossing.allowed_and_revoked() => {}
+    }
 }
 
 /// A connection to hangar itself.
@@ -127,6 +130,7 @@ where
                     .timer(TokioTimer::new())
                     .header_read_timeout(HEAD_TIME_MAX)
                     .max_buf_size(HEAD_BYTES_MAX)
+                    .max_header_size(HEAD_BYTES_MAX)
                     .max_headers(HEADERS_MAX)
                     .serve_connection(TokioIo::new(stream), service_fn(answer))
                     .with_upgrades()

@@ -95,6 +95,20 @@ impl Crossing {
         Words::no_connection(&self.target, self.port, error)
     }
 
+    /// Resolves when the rules have come to allow this connection and then no longer do, or the sandbox ends.
+    pub(crate) async fn allowed_and_revoked(&self) {
+        let mut policy = self.shared.policy.clone();
+        while self.verdict() == Verdict::Denied {
+            tokio::select! {
+                changed = policy.changed() => if changed.is_err() {
+                    std::future::pending::<()>().await;
+                },
+                () = self.shared.closing.cancelled() => return,
+            }
+        }
+        self.revoked().await;
+    }
+
     /// Resolves when the rules no longer allow this connection, or the sandbox ends.
     pub(crate) async fn revoked(&self) {
         let mut policy = self.shared.policy.clone();

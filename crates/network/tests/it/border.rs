@@ -1,37 +1,48 @@
 //! A sandbox's network as hangar serves it, with a world behind it.
 
 use std::{
-    net::{Ipv4Addr, SocketAddr, UdpSocket},
+    io::{Read, Write},
+    net::{Ipv4Addr, SocketAddr, TcpStream, UdpSocket},
     path::Path,
     process::Command,
     sync::Arc,
     time::Duration,
 };
 
-use axum::{Router, routing::get};
+use axum::Router;
 use hangar_network::{
-    Authority, Denial, Inner, NAME_SERVER_V4, Network, Outside, OutsideConfig, Phase, Policy, Resolvers, Sockets,
-    TRUST_VARIABLES,
+    Authority, Denial, HostName, How, Injection, Inner, NAME_SERVER_V4, Network, Outside, OutsideConfig, Phase,
+    Placeholder, Policy, Resolvers, Secret, Sockets, TRUST_VARIABLES,
 };
 use hickory_proto::{
     op::{Message, Query},
     rr::{Name, RData, RecordType},
 };
+use rustls::pki_types::{CertificateDer, pem::PemObject};
 use tokio::sync::{mpsc, watch};
 
 use crate::{
     namespaces::{Namespace, in_own_network, ip, text},
+    routes,
     world::{NAME_SERVER, World},
 };
 
 /// Everything a test has.
 pub(crate) struct Border {
     pub(crate) world: World,
+    pub(crate) home: Canary,
     pub(crate) sandbox: Namespace,
-    pub(crate) network: Network,
+    pub(crate) network: Option<Network>,
     pub(crate) policy: watch::Sender<Arc<Policy>>,
     pub(crate) denials: mpsc::Receiver<Denial>,
     pub(crate) folder: tempfile::TempDir,
+}
+
+/// A test that uses some parts keeps all of them: a value that is dropped as a whole is moved as a whole.
+impl Drop for Border {
+    fn drop(&mut self) {
+        drop(self.network.take());
+    }
 }
 
 /// Runs a test with a border whose policy has these rules.
@@ -51,7 +62,7 @@ pub(crate) fn policy(rules: &[&str]) -> Policy {
 
 impl Border {
     fn new(app: Router, rules: &[&str]) -> Self {
-        let app = app.route("/", get(|| async { "the world\n" }));
+        let app = routes::usual().merge(app);
         let world = World::new(app);
         let sandbox = Namespace::new();
         let (tcp, dns) = sandbox.on(|| {
@@ -74,9 +85,11 @@ impl Border {
         let (sender, denials) = mpsc::channel(256);
         let inner = Inner::new(Router::new().fallback(|| async { "hangar itself\n" }));
         let network = Network::serve(sockets, outside.unwrap(), authority.clone(), receiver, sender, inner).unwrap();
+        let network = Some(network);
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("trusted.pem"), authority.bundle(world.authority_pem())).unwrap();
-        Self { world, sandbox, network, policy, denials, folder }
+        let home = Canary::new();
+        Self { home, world, sandbox, network, policy, denials, folder }
     }
 
     /// The file of certificates that the sandbox trusts.
@@ -90,8 +103,7 @@ impl Border {
         self.sandbox.run(move || look_up(&name)).await
     }
 
-    /// Runs a shell command in the sandbox with an empty environment but for what is trusted; `curl` finds names by
-    /// what hangar's name server said.
+    /// Runs a shell command in the sandbox, with an empty environment but for what is trusted.
     pub(crate) async fn shell(&self, command: &str) -> String {
         let output = self.try_shell(command).await;
         text(&output)
@@ -107,20 +119,52 @@ impl Border {
 
     /// Asks with curl: the body, and the status in a last line.
     pub(crate) async fn curl(&self, arguments: &str) -> String {
-        let names = ["example.org", "other.test", "api.test", "mirror.test", "git.test"];
-        let mut resolve = String::new();
-        for name in names {
-            let address = self.look_up(name).await;
-            for port in [80, 443, 8443] {
-                resolve.push_str(&format!(" --resolve {name}:{port}:{address}"));
-            }
+        self.shell(&format!("curl -sS --max-time 20 -w '\\n%{{http_code}}' {arguments}")).await
+    }
+
+    /// All of the file of certificates, for clients made here.
+    pub(crate) fn roots(&self) -> Arc<rustls::RootCertStore> {
+        let mut roots = rustls::RootCertStore::empty();
+        let pem = std::fs::read(self.trusted()).unwrap();
+        for certificate in CertificateDer::pem_slice_iter(&pem) {
+            roots.add(certificate.unwrap()).unwrap();
         }
-        self.shell(&format!("curl -sS --max-time 20 -w '\\n%{{http_code}}' {resolve} {arguments}")).await
+        Arc::new(roots)
+    }
+
+    /// The denials that are told within a moment after something was refused.
+    pub(crate) fn told(&mut self) -> Vec<Denial> {
+        std::iter::from_fn(|| self.denials.try_recv().ok()).collect()
+    }
+
+    /// Gives a credential for a host and what stands for it.
+    pub(crate) fn credential(&self, host: &str, secret: &str) -> Placeholder {
+        let placeholder = Placeholder::random();
+        self.inject(host, secret, How::replace(placeholder.clone()));
+        placeholder
+    }
+
+    /// Gives a credential for a host.
+    pub(crate) fn inject(&self, host: &str, secret: &str, how: How) {
+        let secret = Secret::new(secret.to_owned()).unwrap();
+        let host = HostName::parse(host).unwrap();
+        self.change(|policy| policy.injections.push(Injection::new("test", host, secret, how)));
+    }
+
+    /// Sends bytes to an address in the sandbox and gives what comes back until the end, or what came in five seconds.
+    pub(crate) async fn send(&self, address: SocketAddr, bytes: &[u8]) -> String {
+        let bytes = bytes.to_vec();
+        self.sandbox.run(move || send(address, &bytes)).await
     }
 
     /// The next denial.
     pub(crate) async fn denial(&mut self) -> Denial {
         tokio::time::timeout(Duration::from_secs(15), self.denials.recv()).await.expect("a denial").unwrap()
+    }
+
+    /// How many connections are open.
+    pub(crate) fn connections(&self) -> usize {
+        self.network.as_ref().map_or(0, Network::connections)
     }
 
     /// Changes the policy.
@@ -129,14 +173,32 @@ impl Border {
     }
 }
 
+/// Runs a command with nothing in its environment but what is trusted, and with the files about names that a sandbox has.
 fn shell(command: &str, trusted: &Path, folder: &Path) -> std::process::Output {
-    let mut shell = Command::new("bash");
-    shell.args(["-c", command]).current_dir(folder).env_clear();
+    let file = |name: &str, text: &str| std::fs::write(folder.join(name), text).unwrap();
+    file("resolv.conf", &format!("nameserver {NAME_SERVER_V4}\n"));
+    file("nsswitch.conf", "hosts: files dns\n");
+    file("hosts", "127.0.0.1 localhost\n::1 localhost\n");
+    file("command.sh", command);
+    let mounts = "for file in resolv.conf nsswitch.conf hosts; do mount --bind $file /etc/$file; done";
+    let mut shell = Command::new("unshare");
+    shell.args(["-m", "--", "bash", "-c", &format!("set -e; {mounts}; exec bash command.sh")]);
+    shell.current_dir(folder).env_clear();
     shell.env("PATH", std::env::var_os("PATH").unwrap()).env("HOME", folder);
     for variable in TRUST_VARIABLES {
         shell.env(variable, trusted);
     }
     shell.output().unwrap()
+}
+
+fn send(address: SocketAddr, bytes: &[u8]) -> String {
+    let mut stream = TcpStream::connect(address).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+    // The border may have ended it already; what it said is what counts.
+    let _ = stream.write_all(bytes);
+    let mut said = Vec::new();
+    let _ = stream.read_to_end(&mut said);
+    String::from_utf8_lossy(&said).into_owned()
 }
 
 /// Asks the sandbox's name server.
@@ -189,4 +251,18 @@ fn datagrams(address: SocketAddr) -> UdpSocket {
     socket.bind(&address.into()).unwrap();
     socket.set_nonblocking(true).unwrap();
     socket.into()
+}
+
+/// Services of the machine hangar runs on. Nobody may come.
+pub(crate) struct Canary(Vec<std::net::TcpListener>);
+
+impl Canary {
+    fn new() -> Self {
+        Self([80, 443].into_iter().flat_map(listeners).collect())
+    }
+
+    /// Whether somebody came.
+    pub(crate) fn was_visited(&self) -> bool {
+        self.0.iter().any(|listener| listener.accept().is_ok())
+    }
 }

@@ -2,12 +2,18 @@
 //!
 //! Every test has three namespaces of its own: `sandbox` (loopback with every address local, as sandboxes have it), `home` (where
 //! hangar runs, with services of the machine that must not be reached) and `world` (public and private addresses with servers).
-
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on says so by panicking")]
 
 mod border;
 mod namespaces;
+mod routes;
 mod world;
 
 mod addresses;
+mod around;
+mod credentials;
+mod hellos;
+mod limits;
+mod names;
+mod requests;
 mod rules;

@@ -62,7 +62,7 @@ fn an_approval_holds_at_once_and_its_end_cuts_what_runs() {
 
 #[test]
 fn when_the_network_closes_every_connection_ends() {
-    with_border(&["other.test:5432"], |border| async move {
+    with_border(&["other.test:5432"], |mut border| async move {
         border.world.name("other.test", PUBLIC);
         let address = SocketAddr::from((border.look_up("other.test").await, 5432));
         let mut raw = border
@@ -73,8 +73,8 @@ fn when_the_network_closes_every_connection_ends() {
                 raw
             })
             .await;
-        assert_eq!(border.network.connections(), 1);
-        border.network.close().await;
+        assert_eq!(border.connections(), 1);
+        border.network.take().unwrap().close().await;
         let left = border.sandbox.run(move || {
             let mut rest = Vec::new();
             // Ended or reset: nothing more comes.

@@ -140,8 +140,8 @@ impl World {
 
     /// What is answered for a name the first time, the second time, and so on; the last answer stays.
     pub(crate) fn answers(&self, name: &str, answers: &[&[IpAddr]]) {
-        let answers = answers.iter().map(|answer| answer.to_vec()).collect();
-        self.names.lock().unwrap().insert(name.to_owned(), answers);
+        let all = answers.iter().map(|answer| answer.to_vec()).collect();
+        self.names.lock().unwrap().insert(name.to_owned(), Answers { all, asked: 0 });
     }
 }
 
@@ -252,7 +252,13 @@ async fn answer_names(socket: UdpSocket, names: Table, seen: Seen) {
     }
 }
 
-type Table = Arc<Mutex<HashMap<String, Vec<Vec<IpAddr>>>>>;
+type Table = Arc<Mutex<HashMap<String, Answers>>>;
+
+/// What a name's look-ups are answered with, one after the other.
+struct Answers {
+    all: Vec<Vec<IpAddr>>,
+    asked: usize,
+}
 
 fn answer_name(question: &Message, query: &Query, name: &str, names: &Table) -> Message {
     let mut reply = Message::response(question.metadata.id, question.metadata.op_code);
@@ -263,7 +269,7 @@ fn answer_name(question: &Message, query: &Query, name: &str, names: &Table) -> 
         reply.metadata.response_code = ResponseCode::NXDomain;
         return reply;
     };
-    for address in &answers[0] {
+    for address in &answers.all[(answers.asked / 2).min(answers.all.len() - 1)] {
         let data = match (address, query.query_type) {
             (IpAddr::V4(v4), RecordType::A) => RData::A(A(*v4)),
             (IpAddr::V6(v6), RecordType::AAAA) => RData::AAAA(AAAA(*v6)),
@@ -271,10 +277,8 @@ fn answer_name(question: &Message, query: &Query, name: &str, names: &Table) -> 
         };
         reply.add_answer(Record::from_rdata(query.name.clone(), 0, data));
     }
-    // The next look-up (A and AAAA together) gets the next answer.
-    if answers.len() > 1 && query.query_type == RecordType::AAAA {
-        answers.remove(0);
-    }
+    // A look-up asks twice, for A and AAAA; the next one gets the next answer.
+    answers.asked += 1;
     reply
 }
 
