@@ -13,10 +13,10 @@ use std::{
     path::Path,
 };
 
-use hangar_protocol::guest::{ExchangeId, Reply, setup::Contained};
+use hangar_protocol::guest::{Account, ExchangeId, Reply, setup::Contained};
 use rustix::{fs::Mode, process::chdir};
 
-use crate::{kernel, lockdown, serve::Surroundings, setup::SetupError, wire};
+use crate::{fault::SetupError, kernel, lockdown, serve::Surroundings, wire};
 
 /// Where this process finds its host.
 pub(crate) enum Way<'a> {
@@ -48,7 +48,7 @@ pub(crate) fn become_sandbox(host: &File) -> Result<Surroundings, SetupError> {
 pub(crate) fn lock_down(host: &File, Contained { env, limits, ids }: Contained) -> Result<Surroundings, SetupError> {
     chdir("/").map_err(SetupError::at("enter the root"))?;
     rustix::process::umask(Mode::from_raw_mode(0o022));
-    lockdown::apply(ids, lockdown::Account::Agent)?;
+    lockdown::apply(ids, Account::Agent)?;
     let writer = wire::Writer::new(host).map_err(SetupError::at("answer"))?;
     writer.send(ExchangeId::NONE, &Reply::Claimed, &[]).map_err(SetupError::at("answer"))?;
     Ok(Surroundings { env, limits })

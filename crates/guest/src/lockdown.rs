@@ -10,7 +10,7 @@ mod filter;
 
 use std::sync::LazyLock;
 
-use hangar_protocol::guest::{AGENT_ID, setup::IdMapping};
+use hangar_protocol::guest::{AGENT_ID, Account, setup::IdMapping};
 use rustix::{
     process::{DumpableBehavior, Signal, set_dumpable_behavior, set_parent_process_death_signal},
     thread::{
@@ -20,15 +20,7 @@ use rustix::{
 };
 use seccompiler::BpfProgram;
 
-use crate::{kernel, setup::SetupError};
-
-/// Who commands are.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Account {
-    Agent,
-    #[allow(dead_code, reason = "builds of images come with the engine's next step")]
-    Builder,
-}
+use crate::{fault::SetupError, kernel};
 
 /// What a builder keeps, in its own user namespace alone: what `apt`, `dpkg`, `pip` and `npm` need to install files for other users of the sandbox.
 const BUILDER: CapabilitySet = CapabilitySet::CHOWN
@@ -44,19 +36,17 @@ const BUILDER: CapabilitySet = CapabilitySet::CHOWN
 static AGENTS_FILTER: LazyLock<BpfProgram> = LazyLock::new(|| filter::program(Account::Agent));
 static BUILDERS_FILTER: LazyLock<BpfProgram> = LazyLock::new(|| filter::program(Account::Builder));
 
-impl Account {
-    fn capabilities(self) -> CapabilitySet {
-        match self {
-            Self::Agent => CapabilitySet::empty(),
-            Self::Builder => BUILDER,
-        }
+fn capabilities(account: Account) -> CapabilitySet {
+    match account {
+        Account::Agent => CapabilitySet::empty(),
+        Account::Builder => BUILDER,
     }
+}
 
-    fn filter(self) -> &'static BpfProgram {
-        match self {
-            Self::Agent => &AGENTS_FILTER,
-            Self::Builder => &BUILDERS_FILTER,
-        }
+fn program(account: Account) -> &'static BpfProgram {
+    match account {
+        Account::Agent => &AGENTS_FILTER,
+        Account::Builder => &BUILDERS_FILTER,
     }
 }
 
@@ -68,9 +58,9 @@ pub(crate) fn prepare() {
 
 /// Gives up everything. Called while the process has one thread and is in the sandbox's root; every command inherits it.
 pub(crate) fn apply(ids: IdMapping, account: Account) -> Result<(), SetupError> {
-    let capabilities = account.capabilities();
+    let kept = capabilities(account);
     kernel::own_keyring();
-    kernel::bound_capabilities(capabilities.bits()).map_err(SetupError::at("drop the bounding set"))?;
+    kernel::bound_capabilities(kept.bits()).map_err(SetupError::at("drop the bounding set"))?;
     match (ids, account) {
         (IdMapping::Range, Account::Agent) => become_agent()?,
         // Id 0 is what a builder is, and the one id there is has been the account's from the beginning.
@@ -81,8 +71,8 @@ pub(crate) fn apply(ids: IdMapping, account: Account) -> Result<(), SetupError> 
         Ok(()) | Err(rustix::io::Errno::INVAL) => {}
         Err(error) => return Err(SetupError::at("clear ambient capabilities")(error)),
     }
-    let kept = CapabilitySets { effective: capabilities, permitted: capabilities, inheritable: CapabilitySet::empty() };
-    set_capabilities(None, kept).map_err(SetupError::at("drop capabilities"))?;
+    let sets = CapabilitySets { effective: kept, permitted: kept, inheritable: CapabilitySet::empty() };
+    set_capabilities(None, sets).map_err(SetupError::at("drop capabilities"))?;
     set_no_new_privs(true).map_err(SetupError::at("set no_new_privs"))?;
     // A change of ids clears this, so it is asked for again; without it only the closed socket would tell of the host's end.
     set_parent_process_death_signal(Some(Signal::KILL)).map_err(SetupError::at("tie the life to the host's"))?;
@@ -91,7 +81,7 @@ pub(crate) fn apply(ids: IdMapping, account: Account) -> Result<(), SetupError> 
     kernel::ignore(libc::SIGXFSZ);
     kernel::ignore(libc::SIGPIPE);
     files::restrict(account)?;
-    seccompiler::apply_filter(account.filter()).map_err(|error| {
+    seccompiler::apply_filter(program(account)).map_err(|error| {
         SetupError::new(format!("cannot install the system call filter ({error}); see `hangar doctor`"))
     })
 }

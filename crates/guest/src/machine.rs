@@ -26,7 +26,7 @@ use rustix::{
     process::{chdir, chroot},
 };
 
-use crate::{contained, kernel, serve::Surroundings, setup::SetupError, wire};
+use crate::{contained, fault::SetupError, kernel, serve::Surroundings, wire};
 
 /// How long the kernel may take to find the port once its driver is loaded.
 const PORT_PATIENCE: Duration = Duration::from_secs(30);

@@ -1,12 +1,11 @@
 //! `hangar-guest`: process 1 of a sandbox.
 //!
-//! It starts as an unclaimed **slot**: in its own namespaces, with a socket to its host and nothing else. The first frame
-//! tells it what to become ([`setup`]); it mounts that, turns into the sandbox's user without any capability ([`lockdown`]), and
-//! from then on answers requests ([`serve`]) until the socket closes. When it ends, the kernel ends every process
-//! of the sandbox with it, so a host that is killed leaves nothing behind.
+//! It starts in its own namespaces with a socket to its host and nothing else, and is given two orders: one ahead of need makes it a **slot** ([`stage`]),
+//! one later makes the slot a sandbox ([`claim`]) that has given every right up ([`lockdown`]). From then on it answers requests ([`serve`]) until the
+//! socket closes. When it ends, the kernel ends every process of the sandbox with it, so a host that is killed leaves nothing behind.
 //!
 //! ```text
-//!   slot ──Setup + mounts──▶ setup::apply ──▶ lockdown::apply ──Claimed + border──▶ serve::run ──socket closed──▶ exit
+//!   exec ──Stage + mounts──▶ stage::apply ──Staged + border──▶ slot ──Claim + root──▶ claim::apply ──▶ lockdown::apply ──Claimed──▶ serve::run
 //! ```
 //!
 //! Where another runtime has built the sandbox, the guest is started as `hangar-guest contained` and begins at the lock-down; in a
@@ -17,28 +16,32 @@
 //! as well, and nothing more: every path is resolved by the kernel with the sandbox's rights in the sandbox's mounts. The guest is not a
 //! border. It is only kept from being read or traced by the commands (it is not dumpable).
 
+mod claim;
 mod contained;
 mod exec;
+mod fault;
 mod files;
 mod inbox;
 mod kernel;
 mod lockdown;
 mod machine;
+mod mounts;
+mod network;
 mod pool;
 mod prepare;
 mod search;
 mod serve;
-mod setup;
 mod spawn;
+mod stage;
 mod tree;
 mod watch;
 mod wire;
 
 use std::{fs::File, io::Write, path::Path, process::ExitCode};
 
-use hangar_protocol::guest::{ExchangeId, Failure, FailureKind, Reply};
+use hangar_protocol::guest::{ExchangeId, Failure, FailureKind, Order, Reply};
 
-use crate::contained::Way;
+use crate::{contained::Way, fault::SetupError};
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -85,7 +88,7 @@ fn machine() -> ExitCode {
 }
 
 /// Becomes a sandbox and serves it until the host is gone.
-fn live(host: File, become_sandbox: impl FnOnce(&File) -> Result<serve::Surroundings, setup::SetupError>) -> ExitCode {
+fn live(host: File, become_sandbox: impl FnOnce(&File) -> Result<serve::Surroundings, SetupError>) -> ExitCode {
     match become_sandbox(&host) {
         Ok(surroundings) => {
             serve::run(host, surroundings);
@@ -100,13 +103,17 @@ fn live(host: File, become_sandbox: impl FnOnce(&File) -> Result<serve::Surround
     }
 }
 
-/// From slot to sandbox. Returns what commands start with.
-fn become_sandbox(socket: &File) -> Result<serve::Surroundings, setup::SetupError> {
-    setup::stage()?;
+/// From a process to a slot, and from a slot to a sandbox. Returns what commands start with.
+fn become_sandbox(socket: &File) -> Result<serve::Surroundings, SetupError> {
+    kernel::set_name(c"hangar-guest");
+    let out_of_turn = || SetupError::new("an order came out of turn".into());
+    let (Order::Stage(stage), mounts) = wire::read_order(socket)? else { return Err(out_of_turn()) };
+    let border = stage::apply(&stage, mounts)?;
     lockdown::prepare();
-    let (setup, mounts) = wire::read_setup(socket)?;
-    let border = setup::apply(&setup, mounts)?;
-    lockdown::apply(setup.ids, lockdown::Account::Agent)?;
-    wire::send_claimed(socket, border)?;
-    Ok(serve::Surroundings { env: setup.env, limits: setup.limits })
+    wire::answer(socket, &Reply::Staged, border)?;
+    let (Order::Claim(claim), mut root) = wire::read_order(socket)? else { return Err(out_of_turn()) };
+    claim::apply(&claim, root.pop().flatten())?;
+    lockdown::apply(claim.ids, claim.account)?;
+    wire::answer(socket, &Reply::Claimed, vec![])?;
+    Ok(serve::Surroundings { env: claim.env, limits: claim.limits })
 }

@@ -4,13 +4,12 @@ use std::{
     fs::File,
     io::{self, IoSlice, IoSliceMut, Read, Write},
     mem::MaybeUninit,
-    net::TcpListener,
     os::fd::{AsFd, OwnedFd},
     sync::Mutex,
 };
 
 use hangar_protocol::guest::{
-    ExchangeId, FRAME_BYTES_MAX, Failure, FailureKind, FrameError, Reply, Setup, decode, encode,
+    ExchangeId, FRAME_BYTES_MAX, Failure, FailureKind, FrameError, Order, Reply, decode, encode,
 };
 use rustix::net::{
     RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags,
@@ -19,18 +18,21 @@ use rustix::net::{
 
 use serde::de::DeserializeOwned;
 
-use crate::setup::SetupError;
+use crate::fault::SetupError;
 
-/// Descriptors one set-up may carry; the kernel's own limit is 253.
+/// Descriptors one order may carry; the kernel's own limit is 253.
 const DESCRIPTORS_MAX: usize = 250;
+/// Sockets of the border that one slot may hand over.
+const BORDER_DESCRIPTORS_MAX: usize = 16;
 
-/// Reads the frame that makes a slot a sandbox, with the descriptors attached to it.
-pub(crate) fn read_setup(socket: &File) -> Result<(Setup, Vec<Option<OwnedFd>>), SetupError> {
+/// Reads an order, with the descriptors attached to it.
+pub(crate) fn read_order(socket: &File) -> Result<(Order, Vec<Option<OwnedFd>>), SetupError> {
+    let what = "read an order";
     let mut size = [0u8; 4];
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(DESCRIPTORS_MAX))];
     let mut ancillary = RecvAncillaryBuffer::new(&mut space);
     let got = recvmsg(socket, &mut [IoSliceMut::new(&mut size)], &mut ancillary, RecvFlags::CMSG_CLOEXEC)
-        .map_err(SetupError::at("read the set-up"))?;
+        .map_err(SetupError::at(what))?;
     let mut descriptors = Vec::new();
     for message in ancillary.drain() {
         if let RecvAncillaryMessage::ScmRights(rights) = message {
@@ -38,10 +40,10 @@ pub(crate) fn read_setup(socket: &File) -> Result<(Setup, Vec<Option<OwnedFd>>),
         }
     }
     let mut reader = socket;
-    reader.read_exact(&mut size[got.bytes..]).map_err(SetupError::at("read the set-up"))?;
+    reader.read_exact(&mut size[got.bytes..]).map_err(SetupError::at(what))?;
     let mut frame = vec![0; (u32::from_le_bytes(size) as usize).min(FRAME_BYTES_MAX)];
-    reader.read_exact(&mut frame).map_err(SetupError::at("read the set-up"))?;
-    let (header, _) = decode::<Setup>(&frame).map_err(SetupError::at("understand the set-up"))?;
+    reader.read_exact(&mut frame).map_err(SetupError::at(what))?;
+    let (header, _) = decode::<Order>(&frame).map_err(SetupError::at("understand an order"))?;
     Ok((header.body, descriptors))
 }
 
@@ -55,13 +57,15 @@ pub(crate) fn read_first<B: DeserializeOwned>(mut host: &File) -> Result<B, Setu
     }
 }
 
-/// Says that the sandbox stands, with the border's socket attached. The guest keeps no copy of it.
-pub(crate) fn send_claimed(socket: &File, border: TcpListener) -> Result<(), SetupError> {
-    let frame = encode(ExchangeId::NONE, &Reply::Claimed, &[]).map_err(SetupError::at("answer"))?;
-    let descriptors = [border.as_fd()];
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+/// Says that an order was carried out, with the sockets that belong to the host attached. The guest keeps no copy of them.
+pub(crate) fn answer(socket: &File, reply: &Reply, descriptors: Vec<OwnedFd>) -> Result<(), SetupError> {
+    let frame = encode(ExchangeId::NONE, reply, &[]).map_err(SetupError::at("answer"))?;
+    let descriptors: Vec<_> = descriptors.iter().map(AsFd::as_fd).collect();
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(BORDER_DESCRIPTORS_MAX))];
     let mut ancillary = SendAncillaryBuffer::new(&mut space);
-    ancillary.push(SendAncillaryMessage::ScmRights(&descriptors));
+    if !descriptors.is_empty() {
+        ancillary.push(SendAncillaryMessage::ScmRights(&descriptors));
+    }
     let sent = sendmsg(socket, &[IoSlice::new(&frame)], &mut ancillary, SendFlags::empty())
         .map_err(SetupError::at("answer"))?;
     let mut writer = socket;

@@ -27,11 +27,12 @@
 //! as its reader takes them. A command that floods its output therefore waits in `write(2)`, and neither side grows. Standard
 //! input is paid for the same way with [`Reply::StdinTaken`] and [`STDIN_FRAMES_AHEAD`].
 //!
-//! # The first frame
+//! # The first frames
 //!
-//! A guest starts as an unclaimed slot. The first frame it reads is a [`Setup`], with file descriptors attached to its first
-//! byte (`SCM_RIGHTS`): detached mounts, in the order [`setup::Source::Fd`] counts them. It answers [`Reply::Claimed`] with the
-//! descriptor of the border's listening socket attached, and from then on runs as the sandbox's user, without any capability.
+//! The first frames are orders ([`setup::Order`]), each with file descriptors attached to its first byte (`SCM_RIGHTS`). A stage makes the guest an
+//! unclaimed slot; it carries detached mounts in the order [`setup::Source::Fd`] counts them and is answered with [`Reply::Staged`] and the border's
+//! sockets. A claim makes the slot a sandbox; it carries the root's mount and is answered with [`Reply::Claimed`]. From then on the guest runs as the sandbox's
+//! account. Where somebody else has built the sandbox, the one frame is [`setup::Contained`] or [`setup::Machine`].
 //!
 //! A frame whose header cannot be understood is answered with [`Reply::Failed`] under exchange 0 and does not disturb the others.
 
@@ -45,7 +46,7 @@ pub use reply::{
     ExitStatus, Failure, FailureKind, FileChange, FileKind, Found, GrepMatch, Listed, Reply, Stat, Stream,
 };
 pub use request::{ExecRequest, GlobRequest, GrepRequest, Program, Request, Signal, StdinMode, WindowSize};
-pub use setup::Setup;
+pub use setup::{Account, Claim, Order, Stage};
 
 /// Largest frame, counted without its first four bytes.
 pub const FRAME_BYTES_MAX: usize = 4 + HEADER_BYTES_MAX + PAYLOAD_BYTES_MAX;
@@ -77,8 +78,12 @@ pub const WATCHED_DIRS_MAX: usize = 16_384;
 pub const CHANGES_WINDOW_MS: u64 = 100;
 /// The descriptor number at which the guest finds its socket.
 pub const SOCKET_FD: i32 = 3;
-/// The port at which the sandbox reaches its host, on 127.0.0.1 and by the name [`BORDER_HOST`].
+/// The port at which the sandbox reaches its host by the name [`BORDER_HOST`].
 pub const BORDER_PORT: u16 = 80;
+/// TCP ports at which the border listens from the beginning, at every address: plain HTTP, TLS, ssh, and DNS.
+pub const BORDER_PORTS: &[u16] = &[BORDER_PORT, 443, 22, DNS_PORT];
+/// The port at which names are asked for, UDP and TCP.
+pub const DNS_PORT: u16 = 53;
 /// The name of the host at the border, inside a sandbox.
 pub const BORDER_HOST: &str = "hangar.internal";
 /// Where the repository is, inside a sandbox.

@@ -4,7 +4,11 @@
 
 use std::{fs, path::Path};
 
-use crate::{cgroup, process, rights::Rights, slot, toolchains};
+use crate::{
+    ids::IdRange,
+    namespace::{cgroup, process, rights::Rights},
+    toolchains,
+};
 
 /// One thing that was looked at.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -178,7 +182,7 @@ fn id_mapping(rights: Rights, state_dir: &Path) -> Finding {
 
 fn id_ranges(rights: Rights) -> Finding {
     let name = "id ranges";
-    let first = slot::IdRange::DISK.first;
+    let first = IdRange::DISK.first;
     match rights {
         Rights::Rootless => Finding::ok(name, "not used without root"),
         Rights::Root => {

@@ -35,6 +35,24 @@ pub enum Error {
     /// The name is not one a sandbox can have.
     #[error("`{0}` cannot name a sandbox: use 1 to 60 letters, digits and hyphens")]
     BadName(String),
+    /// A path that must lie below the data directory does not.
+    #[error("{} is not below the data directory {}", path.display(), data_dir.display())]
+    Outside {
+        /// Which.
+        path: PathBuf,
+        /// The engine's data directory.
+        data_dir: PathBuf,
+    },
+    /// This backend cannot do it on this machine.
+    #[error("the backend `{backend}` cannot {what}: {why}")]
+    Unsupported {
+        /// Which backend.
+        backend: &'static str,
+        /// What was asked.
+        what: &'static str,
+        /// Why not, and what would help.
+        why: String,
+    },
     /// Too many requests are open in this sandbox.
     #[error("{EXCHANGES_MAX} requests are open in this sandbox; wait for some to end")]
     Busy,

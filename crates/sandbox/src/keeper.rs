@@ -1,7 +1,7 @@
 //! The one task that looks after a sandbox: notices its end, hit limits and used disk, and clears up behind it.
 
 use std::{
-    path::PathBuf,
+    path::Path,
     sync::{
         Arc, Weak,
         atomic::{AtomicUsize, Ordering},
@@ -10,19 +10,13 @@ use std::{
 };
 
 use hangar_protocol::guest::Request;
-use tokio::{
-    io::unix::AsyncFd,
-    sync::{Notify, OwnedSemaphorePermit, watch},
-};
+use tokio::sync::{Notify, OwnedSemaphorePermit, watch};
 
 use crate::{
-    cgroup::{Group, Readings},
+    backend::{Body, Readings},
     disk::{self, Free, Usage},
-    engine::Number,
     exec::LimitHit,
     link::Link,
-    plan::Session,
-    process::Process,
     spec::Limits,
 };
 
@@ -82,8 +76,8 @@ pub enum Disk {
 
 /// What tells a command's end why it ended.
 pub(crate) struct Readout {
-    /// The group itself is the keeper's to remove.
-    group: Weak<Group>,
+    /// The body itself is the keeper's to clear away.
+    body: Weak<dyn Body>,
     health: watch::Receiver<Health>,
     before: Readings,
     _active: Active,
@@ -91,14 +85,14 @@ pub(crate) struct Readout {
 
 impl Readout {
     /// Remembers where the counters stand now.
-    pub(crate) fn start(group: &Arc<Group>, health: &watch::Receiver<Health>, active: Active) -> Self {
-        let before = group.readings();
-        Self { group: Arc::downgrade(group), health: health.clone(), before, _active: active }
+    pub(crate) fn start(body: &Arc<dyn Body>, health: &watch::Receiver<Health>, active: Active) -> Self {
+        let before = body.readings();
+        Self { body: Arc::downgrade(body), health: health.clone(), before, _active: active }
     }
 
     /// The limit that was hit since.
     pub(crate) fn limit_hit(&self) -> Option<LimitHit> {
-        let now = self.group.upgrade().map_or(self.before, |group| group.readings());
+        let now = self.body.upgrade().map_or(self.before, |body| body.readings());
         if now.oom_kills > self.before.oom_kills {
             return Some(LimitHit::Memory);
         }
@@ -118,6 +112,11 @@ pub(crate) struct Activity {
 }
 
 impl Activity {
+    /// Whether commands run.
+    pub(crate) fn is_busy(&self) -> bool {
+        self.commands.load(Ordering::Relaxed) > 0
+    }
+
     pub(crate) fn begin(self: &Arc<Self>) -> Active {
         self.commands.fetch_add(1, Ordering::Relaxed);
         self.started.notify_one();
@@ -137,53 +136,46 @@ impl Drop for Active {
 /// Everything the task owns. When the guest has ended, it is dropped from top to bottom.
 pub(crate) struct Keeper {
     pub link: Link,
-    pub process: Process,
-    pub group: Arc<Group>,
+    pub body: Arc<dyn Body>,
     pub limits: Limits,
-    pub session_dir: PathBuf,
     pub activity: Arc<Activity>,
     pub health: watch::Sender<Health>,
     pub kill: Arc<Notify>,
-    pub number: Number,
     pub place: OwnedSemaphorePermit,
 }
 
 impl Keeper {
     /// Looks after the sandbox until it has ended and been cleared up.
-    pub(crate) async fn run(mut self) {
+    pub(crate) async fn run(self) {
         let mut counting = Counting::new();
         loop {
             let busy = self.activity.commands.load(Ordering::Relaxed) > 0;
             let pause = if busy { LOOK_BUSY } else { LOOK_IDLE };
             tokio::select! {
-                () = ended(&self.process) => break,
-                () = self.kill.notified() => self.process.kill(),
+                () = self.body.ended() => break,
+                () = self.kill.notified() => self.body.kill(),
                 () = self.activity.started.notified() => {}
                 () = tokio::time::sleep(pause) => {}
             }
             self.look(&mut counting).await;
         }
-        while !self.process.try_reap() {
-            tokio::time::sleep(Duration::from_millis(1)).await;
-        }
-        let Self { group, health, number, place, .. } = self;
-        let group_gone = tokio::task::spawn_blocking(move || drop(group));
-        // A panic in there would have been in the kernel's answer; the group is then swept at the next start.
-        let _ = group_gone.await;
-        drop((number, place));
+        let Self { body, health, place, .. } = self;
+        body.clear().await;
+        drop((body, place));
         health.send_modify(|health| health.life = Life::Ended);
     }
 
     async fn look(&self, counting: &mut Counting) {
-        let readings = self.group.readings();
+        let readings = self.body.readings();
         self.health.send_if_modified(|health| {
             let news = health.oom_kills != readings.oom_kills || health.processes_refused != readings.processes_refused;
             health.oom_kills = readings.oom_kills;
             health.processes_refused = readings.processes_refused;
             news
         });
+        let Some(changes) = self.body.changes() else { return };
         let before = self.health.borrow().disk;
-        let Some(now) = counting.look(&self.session_dir, &self.limits, before).await else { return };
+        let Some(now) = counting.look(changes, &self.limits, before).await else { return };
         if now == before {
             return;
         }
@@ -195,16 +187,6 @@ impl Keeper {
             let _ = self.link.ask(&Request::KillAll, &[]).await;
         }
     }
-}
-
-/// Becomes ready when the process has ended.
-#[allow(unsafe_code, reason = "registering a descriptor asks for a promise about its life")]
-async fn ended(process: &Process) {
-    let Ok(copy) = process.pidfd().try_clone_to_owned() else { return };
-    // SAFETY: `copy` owns its descriptor and moves into the registration, which closes it last.
-    let Ok(pidfd) = (unsafe { AsyncFd::register(copy) }) else { return };
-    // A descriptor of a process is readable once it has ended.
-    let _ = pidfd.readable().await;
 }
 
 /// When to count files, and what the last count gave.
@@ -224,16 +206,15 @@ impl Counting {
     ///
     /// Counting a large tree is dear, asking the file system for its free space and inodes is not: as long as the whole file system has
     /// not filled by what this sandbox has left, nothing is counted.
-    async fn look(&mut self, session_dir: &std::path::Path, limits: &Limits, before: Disk) -> Option<Disk> {
-        let free = disk::free(session_dir).ok()?;
+    async fn look(&mut self, changes: &Path, limits: &Limits, before: Disk) -> Option<Disk> {
+        let free = disk::free(changes).ok()?;
         if free.bytes < FREE_BYTES_MIN {
             return Some(Disk::HostFull { free_bytes: free.bytes });
         }
         if self.is_due(free, limits, before) {
-            let session = Session::of(session_dir);
+            let changes = changes.to_owned();
             let started = Instant::now();
-            let counted =
-                tokio::task::spawn_blocking(move || disk::usage(&[&session.changes.join("upper"), &session.home]));
+            let counted = tokio::task::spawn_blocking(move || disk::usage(&[&changes]));
             self.last = counted.await.ok()?;
             self.took = started.elapsed();
             self.counted_at = Some(started);

@@ -19,11 +19,7 @@ use hangar_protocol::guest::{
     STDIN_FRAMES_AHEAD, decode, encode,
 };
 use tokio::{
-    io::AsyncWriteExt,
-    net::{
-        UnixStream,
-        unix::{OwnedReadHalf, OwnedWriteHalf},
-    },
+    io::{AsyncRead, AsyncWrite, AsyncWriteExt},
     sync::{OwnedSemaphorePermit, Semaphore, mpsc},
 };
 use tokio_util::codec::{FramedRead, LengthDelimitedCodec};
@@ -68,9 +64,8 @@ pub(crate) struct Link {
 }
 
 impl Link {
-    /// Starts both tasks over a connected socket.
-    pub(crate) fn start(socket: UnixStream) -> Self {
-        let (read, write) = socket.into_split();
+    /// Starts both tasks over a guest's stream.
+    pub(crate) fn start(read: Box<dyn AsyncRead + Send + Unpin>, write: Box<dyn AsyncWrite + Send + Unpin>) -> Self {
         let (outgoing, queue) = mpsc::channel(OUTGOING_MAX);
         let shared = Arc::new(Shared { open: Mutex::new(HashMap::new()), closed: AtomicBool::new(false) });
         tokio::spawn(write_all(write, queue));
@@ -212,7 +207,7 @@ impl Drop for Exchange {
     }
 }
 
-async fn write_all(mut socket: OwnedWriteHalf, mut queue: mpsc::Receiver<Vec<u8>>) {
+async fn write_all(mut socket: Box<dyn AsyncWrite + Send + Unpin>, mut queue: mpsc::Receiver<Vec<u8>>) {
     while let Some(frame) = queue.recv().await {
         if socket.write_all(&frame).await.is_err() {
             // The guest is gone; the reading task notices the same and closes the exchanges.
@@ -221,7 +216,7 @@ async fn write_all(mut socket: OwnedWriteHalf, mut queue: mpsc::Receiver<Vec<u8>
     }
 }
 
-async fn read_all(socket: OwnedReadHalf, shared: Arc<Shared>) {
+async fn read_all(socket: Box<dyn AsyncRead + Send + Unpin>, shared: Arc<Shared>) {
     let codec = LengthDelimitedCodec::builder()
         .little_endian()
         .length_field_type::<u32>()

@@ -7,16 +7,14 @@ use hangar_protocol::guest::{
     Found, GlobRequest, GrepMatch, GrepRequest, Listed, PATHS_MAX, PAYLOAD_BYTES_MAX, Reply, Request, Stat, WORKSPACE,
     WindowSize, request::ExecRequest,
 };
-use tokio::{
-    net::TcpListener,
-    sync::{Notify, watch},
-};
+use tokio::sync::{Notify, watch};
 
 use crate::{
-    cgroup::Group,
-    engine::Inner as Engine,
+    backend::{Backend, Body},
+    border::Border,
     error::Error,
     exec::{Collected, Exec},
+    frozen::Frozen,
     keeper::{Activity, Health, Life, Readout},
     link::Link,
     spec::ExecSpec,
@@ -35,12 +33,12 @@ pub struct Sandbox {
 struct Inner {
     link: Link,
     health: watch::Receiver<Health>,
-    group: Weak<Group>,
+    body: Weak<dyn Body>,
     activity: Arc<Activity>,
     kill: Arc<Notify>,
-    border: Mutex<Option<TcpListener>>,
-    /// The sandbox's life hangs on the engine's launcher.
-    _engine: Arc<Engine>,
+    border: Mutex<Option<Border>>,
+    /// The sandbox's life hangs on its backend's.
+    _backend: Arc<dyn Backend>,
 }
 
 impl Drop for Inner {
@@ -65,23 +63,51 @@ impl Sandbox {
     pub(crate) fn new(
         link: Link,
         health: watch::Receiver<Health>,
-        group: Weak<Group>,
+        body: Weak<dyn Body>,
         activity: Arc<Activity>,
         kill: Arc<Notify>,
-        border: TcpListener,
-        engine: Arc<Engine>,
+        border: Option<Border>,
+        engine: Arc<dyn Backend>,
     ) -> Self {
-        let border = Mutex::new(Some(border));
-        Self { inner: Arc::new(Inner { link, health, group, activity, kill, border, _engine: engine }) }
+        let border = Mutex::new(border);
+        Self { inner: Arc::new(Inner { link, health, body, activity, kill, border, _backend: engine }) }
     }
 
-    /// Takes the listener at which the sandbox reaches its host: whatever inside connects to `hangar.internal:80` is accepted here, and
-    /// nothing else can be reached from inside. `None` when it has been taken.
+    /// Takes the border: every connection from inside arrives there, and nothing else can be reached. `None` when it has been taken, or the
+    /// backend has none.
     ///
     /// The sandbox's network namespace lives until this is dropped.
     #[must_use]
-    pub fn border(&self) -> Option<TcpListener> {
+    pub fn border(&self) -> Option<Border> {
         self.inner.border.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    /// Stops every process of the sandbox where it is. Requests to it wait until it is resumed.
+    ///
+    /// # Errors
+    /// When the backend cannot do it on this machine, or the sandbox has ended.
+    pub async fn pause(&self) -> Result<(), Error> {
+        self.body()?.pause().await
+    }
+
+    /// Lets a paused sandbox go on. One that runs is left alone.
+    ///
+    /// # Errors
+    /// As for [`pause`](Self::pause).
+    pub async fn resume(&self) -> Result<(), Error> {
+        self.body()?.resume().await
+    }
+
+    /// Freezes the changes as a layer's tree. [`Guarantee`](crate::Guarantee) says what is certain about it and what the sandbox goes on over.
+    ///
+    /// # Errors
+    /// When the backend cannot do it, the disk is full, or the sandbox has ended.
+    pub async fn snapshot(&self) -> Result<Frozen, Error> {
+        self.body()?.snapshot(self.inner.activity.is_busy()).await
+    }
+
+    fn body(&self) -> Result<Arc<dyn Body>, Error> {
+        self.inner.body.upgrade().ok_or(Error::Gone)
     }
 
     /// How it is; changes when a limit is hit or it ends. Counters only grow, so a slow reader misses nothing that matters.
@@ -103,8 +129,7 @@ impl Sandbox {
     /// # Errors
     /// When it cannot be started, or too many requests are open.
     pub async fn exec_stream(&self, spec: &ExecSpec) -> Result<Exec, Error> {
-        let group = self.inner.group.upgrade().ok_or(Error::Gone)?;
-        let readout = Readout::start(&group, &self.inner.health, self.inner.activity.begin());
+        let readout = Readout::start(&self.body()?, &self.inner.health, self.inner.activity.begin());
         let request = ExecRequest {
             program: spec.program.clone(),
             cwd: spec.cwd.clone(),

@@ -2,63 +2,121 @@
 
 use std::{collections::BTreeMap, path::PathBuf};
 
-use hangar_protocol::guest::{Program, StdinMode, WORKSPACE, WindowSize, request::Leftovers};
+use hangar_protocol::guest::{Account, Program, StdinMode, WORKSPACE, WindowSize, request::Leftovers};
 
-use crate::toolchains::Toolchain;
+use crate::{backend::BackendKind, toolchains::Toolchain};
 
 /// Sandboxes one engine may run, unless configured otherwise.
 pub const SANDBOXES_DEFAULT: usize = 200;
 /// Sandboxes one engine may ever run: each has an id range of its own.
 pub const SANDBOXES_MAX: usize = 1000;
 
+/// Unclaimed slots that are kept ready, unless configured otherwise.
+pub const SLOTS_DEFAULT: usize = 4;
+
 /// What an engine works with.
 #[derive(Clone, Debug)]
 pub struct EngineConfig {
-    /// A directory of hangar's own, on a file system that knows id mapping (ext4, xfs, btrfs, tmpfs). Made where missing.
-    pub state_dir: PathBuf,
+    /// hangar's data directory, on a file system that knows id mapping (ext4, xfs, btrfs, tmpfs). Made where missing. Layers and
+    /// sessions lie below it; the engine keeps its own state in `run/sandboxes`.
+    pub data_dir: PathBuf,
+    /// What kind of wall stands around sandboxes.
+    pub backend: BackendKind,
     /// Sandboxes that may run at once, at most [`SANDBOXES_MAX`].
     pub sandboxes_max: usize,
-    /// Toolchains to mount; usually [`toolchains::detect`](crate::toolchains::detect).
+    /// Toolchains to mount over the base `host`; usually [`toolchains::detect`](crate::toolchains::detect).
     pub toolchains: Vec<Toolchain>,
+    /// Unclaimed slots to keep ready. They count neither as sandboxes nor against `sandboxes_max`.
+    pub slots: usize,
 }
 
 impl EngineConfig {
-    /// An engine over `state_dir`, with the toolchains found on this machine.
+    /// An engine over `data_dir`, with the toolchains found on this machine.
     #[must_use]
-    pub fn new(state_dir: impl Into<PathBuf>) -> Self {
-        Self { state_dir: state_dir.into(), sandboxes_max: SANDBOXES_DEFAULT, toolchains: crate::toolchains::detect() }
+    pub fn new(data_dir: impl Into<PathBuf>) -> Self {
+        Self {
+            data_dir: data_dir.into(),
+            backend: BackendKind::default(),
+            sandboxes_max: SANDBOXES_DEFAULT,
+            toolchains: crate::toolchains::detect(),
+            slots: SLOTS_DEFAULT,
+        }
+    }
+
+    /// Where the engine keeps its own state.
+    #[must_use]
+    pub fn state_dir(&self) -> PathBuf {
+        self.data_dir.join(STATE_DIR)
     }
 }
+
+/// The engine's own state, below the data directory.
+const STATE_DIR: &str = "run/sandboxes";
 
 /// A sandbox to make.
 #[derive(Clone, Debug)]
 pub struct SandboxSpec {
     /// Its name, unique among those running: 1 to 60 letters, digits and hyphens. It is the host name inside.
     pub name: String,
-    /// The prepared clone. Only read; many sandboxes may share it. Its files appear as the agent's own. It must not be
-    /// changed while a sandbox uses it: what an overlay shows then is undefined.
-    pub clone: PathBuf,
-    /// A directory for this session alone, made where missing (for its owner only). It keeps every file the sandbox writes; a sandbox created
-    /// again over it finds them.
+    /// What its file system is made of.
+    pub root: Root,
+    /// A directory below the data directory for this session alone, made where missing (for its owner only). It keeps every change the sandbox makes in
+    /// `upper`; a sandbox created again over it finds them.
     pub session_dir: PathBuf,
     /// What it may use.
     pub limits: Limits,
     /// Added to the environment of every command.
     pub env: BTreeMap<String, String>,
+    /// Who commands are.
+    pub account: Account,
 }
 
 impl SandboxSpec {
-    /// A sandbox with the usual limits.
+    /// A sandbox with the usual limits, for the agent.
     #[must_use]
-    pub fn new(name: impl Into<String>, clone: impl Into<PathBuf>, session_dir: impl Into<PathBuf>) -> Self {
+    pub fn new(name: impl Into<String>, root: Root, session_dir: impl Into<PathBuf>) -> Self {
         Self {
             name: name.into(),
-            clone: clone.into(),
+            root,
             session_dir: session_dir.into(),
             limits: Limits::default(),
             env: BTreeMap::new(),
+            account: Account::Agent,
         }
     }
+}
+
+/// What a sandbox's file system is made of. Layers are only read, and any number of sandboxes may share them. They must not be changed while one uses
+/// them: what an overlay shows then is undefined.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Root {
+    /// What lies below the layers.
+    pub base: Base,
+    /// Trees below the data directory, the topmost first. As root, files in them belong to ids of [`IdRange::DISK`](crate::IdRange::DISK).
+    pub layers: Vec<PathBuf>,
+}
+
+impl Root {
+    /// Layers over this machine's own programs.
+    #[must_use]
+    pub const fn host(layers: Vec<PathBuf>) -> Self {
+        Self { base: Base::Host, layers }
+    }
+
+    /// Layers the last of which is a complete root file system.
+    #[must_use]
+    pub const fn tree(layers: Vec<PathBuf>) -> Self {
+        Self { base: Base::Tree, layers }
+    }
+}
+
+/// What lies below a sandbox's layers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Base {
+    /// This machine's own programs, read only.
+    Host,
+    /// Nothing: the last of the layers is a complete root file system.
+    Tree,
 }
 
 /// What one sandbox may use. docs/sandbox.md says how each is enforced and what that guarantees.
@@ -70,7 +128,7 @@ pub struct Limits {
     pub memory_bytes: u64,
     /// Processes and threads.
     pub processes: u32,
-    /// Everything written below `/workspace` and `/home/agent` together.
+    /// Everything written outside of memory file systems: the session's changes.
     pub disk_bytes: u64,
     /// Files and directories made there.
     pub disk_files: u64,

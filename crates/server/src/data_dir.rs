@@ -68,11 +68,6 @@ impl DataDir {
         self.root.join("images")
     }
 
-    /// What only a running server needs.
-    pub(crate) fn run(&self) -> PathBuf {
-        self.root.join("run")
-    }
-
     fn must_have_room(&self) -> Result<(), Refusal> {
         let disk = rustix::fs::statvfs(&self.root).map_err(|error| cannot(&self.root, &error.into()))?;
         let free = disk.f_bavail.saturating_mul(disk.f_frsize);

@@ -68,8 +68,7 @@ pub async fn serve(config: Config) -> Result<Server, Refusal> {
     let forge_config = ForgeConfig { data_dir: data.forge(), limits: hangar_forge::Limits::default() };
     let forge = LocalForge::open(forge_config).await.map_err(|error| forge_refusal(&error))?;
     let Catalogue { models, player } = models::catalogue(&config).await?;
-    let engine =
-        Engine::new(EngineConfig::new(data.run().join("sandboxes"))).await.map_err(|error| no_sandboxes(&error))?;
+    let engine = Engine::new(EngineConfig::new(&config.data)).await.map_err(|error| no_sandboxes(&error))?;
     let door = Door(people.clone());
     let ports = Ports {
         sessions_dir: data.sessions(),

@@ -19,8 +19,12 @@ use hangar_forge::{
     Access, ForgeUser,
     broker::{Broker, BrokerReport, Grant, RepoGrant, serve_border},
 };
-use hangar_protocol::{Person, Refusal, RefusalCode, SessionState, UserId, event::SandboxPhase, guest::BORDER_HOST};
-use hangar_sandbox::{ExecSpec, Life, Sandbox, SandboxSpec};
+use hangar_protocol::{
+    Person, Refusal, RefusalCode, SessionState, UserId,
+    event::SandboxPhase,
+    guest::{BORDER_HOST, BORDER_PORT},
+};
+use hangar_sandbox::{ExecSpec, Life, Root, Sandbox, SandboxSpec};
 use tokio::sync::{Mutex, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
@@ -188,9 +192,9 @@ impl Shared {
     }
 
     async fn make(&self) -> Result<Live, Refusal> {
-        let clone = images::prepared(&self.ports, &self.state.repo, &self.state.base_commit).await?;
+        let layer = images::prepared(&self.ports, &self.state.repo, &self.state.base_commit).await?;
         let name = self.state.session.to_string();
-        let spec = SandboxSpec::new(name, clone, self.folder.join("files"));
+        let spec = SandboxSpec::new(name, Root::host(vec![layer]), self.folder.join("files"));
         let sandbox = self.ports.engine.create(spec).await.map_err(|error| sandbox_refusal(&error))?;
         let live = Live { sandbox, serving: CancellationToken::new() };
         match self.furnish(&live).await {
@@ -228,7 +232,8 @@ impl Shared {
         let (reports, inbox) = mpsc::channel(BROKER_REPORTS_MAX);
         let pusher = self.follow_pusher(live.serving.clone()).await?;
         let broker = Broker::new(self.ports.forge.clone(), grant, pusher, reports);
-        let Some(listener) = live.sandbox.border() else {
+        // The other sockets go with the border: what is not served is refused at once.
+        let Some(listener) = live.sandbox.border().and_then(|mut border| border.take(BORDER_PORT)) else {
             return Err(Refusal::new(RefusalCode::Internal, "The sandbox's border is in use already.", ""));
         };
         let serving = live.serving.clone();
@@ -342,6 +347,8 @@ pub(crate) fn sandbox_refusal(error: &hangar_sandbox::Error) -> Refusal {
         | hangar_sandbox::Error::Host { .. }
         | hangar_sandbox::Error::StateDirInUse(_)
         | hangar_sandbox::Error::BadName(_)
+        | hangar_sandbox::Error::Outside { .. }
+        | hangar_sandbox::Error::Unsupported { .. }
         | hangar_sandbox::Error::Gone
         | hangar_sandbox::Error::Guest(_)
         | hangar_sandbox::Error::Protocol => RefusalCode::Unavailable,
@@ -349,6 +356,7 @@ pub(crate) fn sandbox_refusal(error: &hangar_sandbox::Error) -> Refusal {
     // The host's paths are for the server's log, not for a session that many people read.
     let words = match error {
         hangar_sandbox::Error::Host { source, .. } => format!("A directory of the sandbox cannot be used: {source}."),
+        hangar_sandbox::Error::Outside { .. } => "A directory of the sandbox is not below the data directory.".into(),
         other => format!("{other}."),
     };
     tracing::warn!(%error, "a sandbox did not do what it was asked");

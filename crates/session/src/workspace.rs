@@ -91,7 +91,9 @@ fn told(error: Error) -> WorkspaceError {
         | Error::Host { .. }
         | Error::StateDirInUse(_)
         | Error::TooMany(_)
-        | Error::BadName(_) => return WorkspaceError::Lost(error.to_string()),
+        | Error::BadName(_)
+        | Error::Outside { .. }
+        | Error::Unsupported { .. } => return WorkspaceError::Lost(error.to_string()),
     };
     WorkspaceError::Failed(Failure { kind, message: error.to_string() })
 }

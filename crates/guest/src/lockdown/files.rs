@@ -11,8 +11,9 @@ use landlock::{
     RulesetCreated, RulesetCreatedAttr, RulesetError, Scope,
 };
 
-use super::Account;
-use crate::setup::SetupError;
+use hangar_protocol::guest::Account;
+
+use crate::fault::SetupError;
 
 /// The newest interface whose rights were looked at. What a later kernel adds is not handled until somebody has.
 const KNOWN: ABI = ABI::V7;

@@ -9,7 +9,7 @@
 //! The search makes both ends cheap: at installation the kernel walks the program once for each of its numbers, to remember those that are
 //! always allowed and never need the program again (the others take a dozen steps, where a list one after the other would take hundreds).
 
-use super::Account;
+use hangar_protocol::guest::Account;
 use seccompiler::{BpfProgram, sock_filter};
 
 use super::calls::{ALLOWED, ALLOWED_TO_BUILDERS, REFUSED, RULED};

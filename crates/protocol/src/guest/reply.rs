@@ -6,7 +6,9 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Reply {
-    /// The set-up is done; the border's listening socket is attached.
+    /// The slot is ready; the border's sockets are attached.
+    Staged,
+    /// The slot has become a sandbox.
     Claimed,
     /// Here.
     Pong,

@@ -1,4 +1,6 @@
-//! Runs one command in a sandbox, without the rest of hangar: `sandbox-try STATE CLONE SESSION COMMAND…`
+//! Runs one command in a sandbox, without the rest of hangar: `sandbox-try DATA LAYER SESSION COMMAND…`
+//!
+//! DATA is a data directory; LAYER and SESSION are directories below it: a layer's tree (`LAYER/workspace` …), and what keeps the changes.
 //!
 //! For trying the engine on a machine, and for tests that need an engine in a process of its own.
 
@@ -7,16 +9,16 @@ use std::{
     process::ExitCode,
 };
 
-use hangar_sandbox::{Engine, EngineConfig, Error, ExecSpec, ExitStatus, SandboxSpec, Stream};
+use hangar_sandbox::{Engine, EngineConfig, Error, ExecSpec, ExitStatus, Root, SandboxSpec, Stream};
 
 #[tokio::main(flavor = "multi_thread", worker_threads = 2)]
 async fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let [state, clone, session, command @ ..] = arguments.as_slice() else {
-        let _ = writeln!(stderr(), "usage: sandbox-try STATE CLONE SESSION COMMAND…");
+    let [data, layer, session, command @ ..] = arguments.as_slice() else {
+        let _ = writeln!(stderr(), "usage: sandbox-try DATA LAYER SESSION COMMAND…");
         return ExitCode::from(2);
     };
-    match run(state, clone, session, command).await {
+    match run(data, layer, session, command).await {
         Ok(code) => code,
         Err(error) => {
             let _ = writeln!(stderr(), "{error}");
@@ -25,9 +27,9 @@ async fn main() -> ExitCode {
     }
 }
 
-async fn run(state: &str, clone: &str, session: &str, command: &[String]) -> Result<ExitCode, Error> {
-    let engine = Engine::new(EngineConfig::new(state)).await?;
-    let sandbox = engine.create(SandboxSpec::new("try", clone, session)).await?;
+async fn run(data: &str, layer: &str, session: &str, command: &[String]) -> Result<ExitCode, Error> {
+    let engine = Engine::new(EngineConfig::new(data)).await?;
+    let sandbox = engine.create(SandboxSpec::new("try", Root::host(vec![layer.into()]), session)).await?;
     let mut exec = sandbox.exec_stream(&ExecSpec::argv(command.iter().cloned())).await?;
     while let Some(chunk) = exec.next().await? {
         // A reader that has gone does not stop the command.

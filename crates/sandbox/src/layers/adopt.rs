@@ -122,7 +122,7 @@ fn give(seen: &Seen<'_>, given: Given, owners: Owners, at: impl AsFd, name: &CSt
         (Owners::Range, Given::IdById) => {
             let shifted = |who, id| match owners.inside(who, id) {
                 Some(_) => Some(id),
-                None if id < crate::slot::IdRange::IDS => Some(owners.on_disk(who, id)),
+                None if id < crate::ids::IdRange::IDS => Some(owners.on_disk(who, id)),
                 None => None,
             };
             match (shifted(Who::User, uid), shifted(Who::Group, gid)) {

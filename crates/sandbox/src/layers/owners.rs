@@ -6,7 +6,7 @@ use rustix::{
     process::{getegid, geteuid},
 };
 
-use crate::{rights::Rights, slot::IdRange};
+use crate::{ids::IdRange, namespace::rights::Rights};
 
 /// How owners on disk and inside belong together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -2,7 +2,7 @@
 
 use std::{path::PathBuf, process::Command};
 
-use hangar_sandbox::{Collected, Engine, EngineConfig, ExecSpec, Limits, Sandbox, SandboxSpec};
+use hangar_sandbox::{Collected, Engine, EngineConfig, ExecSpec, Limits, Root, Sandbox, SandboxSpec, adopt};
 use tempfile::TempDir;
 
 /// An engine with a directory of its own. Everything goes when this is dropped.
@@ -14,12 +14,12 @@ pub(crate) struct Bench {
 impl Bench {
     pub(crate) async fn new() -> Self {
         let directory = TempDir::new().unwrap();
-        let clone = directory.path().join("clone");
+        let clone = directory.path().join("layer/workspace");
         std::fs::create_dir_all(clone.join("src")).unwrap();
         std::fs::write(clone.join("README.md"), "hello\n").unwrap();
         std::fs::write(clone.join("src/lib.rs"), "pub fn one() -> u32 {\n    1\n}\n").unwrap();
         std::fs::write(clone.join(".gitignore"), "/target\nnode_modules\n").unwrap();
-        let engine = Engine::new(EngineConfig::new(directory.path().join("state"))).await.unwrap();
+        let engine = Engine::new(EngineConfig::new(directory.path())).await.unwrap();
         Self { engine, directory }
     }
 
@@ -28,7 +28,8 @@ impl Bench {
     }
 
     pub(crate) fn spec(&self, name: &str) -> SandboxSpec {
-        SandboxSpec::new(name, self.path("clone"), self.path("sessions").join(name))
+        adopt(&self.path("layer/workspace")).unwrap();
+        SandboxSpec::new(name, Root::host(vec![self.path("layer")]), self.path("sessions").join(name))
     }
 
     pub(crate) async fn sandbox(&self, name: &str) -> Sandbox {
@@ -48,7 +49,7 @@ impl Bench {
             vec!["add", "."],
             vec!["-c", "user.name=T", "-c", "user.email=t@example.org", "commit", "-q", "-m", "first"],
         ] {
-            let done = Command::new("git").args(arguments).current_dir(self.path("clone")).status().unwrap();
+            let done = Command::new("git").args(arguments).current_dir(self.path("layer/workspace")).status().unwrap();
             assert!(done.success());
         }
     }

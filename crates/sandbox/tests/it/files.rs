@@ -22,7 +22,7 @@ async fn commands_and_files_see_the_same_workspace() {
     output(&sandbox, "echo more >> README.md").await;
     assert_eq!(&sandbox.read("README.md", 0, 100).await.unwrap().bytes[..], b"hello\nmore\n");
     assert!(!sandbox.write("README.md", b"short").await.unwrap());
-    assert_eq!(std::fs::read_to_string(bench.path("clone/README.md")).unwrap(), "hello\n");
+    assert_eq!(std::fs::read_to_string(bench.path("layer/workspace/README.md")).unwrap(), "hello\n");
     sandbox.write_mode("run.sh", b"#!/bin/sh\necho ran\n", 0o755).await.unwrap();
     assert_eq!(output(&sandbox, "./run.sh").await, "ran\n");
     sandbox.write("run.sh", b"#!/bin/sh\necho again\n").await.unwrap();
@@ -76,8 +76,8 @@ async fn a_link_never_leads_to_the_host() {
     std::fs::write(bench.path("secret"), "host secret").unwrap();
     let secret = bench.path("secret").to_string_lossy().into_owned();
     // Both in the clone, as a hostile repository would have it, and made by a command.
-    std::os::unix::fs::symlink(&secret, bench.path("clone/stolen")).unwrap();
-    std::os::unix::fs::symlink("/", bench.path("clone/root")).unwrap();
+    std::os::unix::fs::symlink(&secret, bench.path("layer/workspace/stolen")).unwrap();
+    std::os::unix::fs::symlink("/", bench.path("layer/workspace/root")).unwrap();
     let sandbox = bench.sandbox("links").await;
     output(
         &sandbox,

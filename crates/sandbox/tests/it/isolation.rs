@@ -14,7 +14,7 @@ async fn the_workspace_does_not_tell_where_the_host_keeps_it() {
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_of_the_host_but_its_programs_is_there() {
     let bench = Bench::new().await;
-    std::fs::write(bench.path("state/canary"), "canary").unwrap();
+    std::fs::write(bench.path("run/sandboxes/canary"), "canary").unwrap();
     let sandbox = bench.sandbox("hidden").await;
     assert_eq!(output(&sandbox, "ls -A /").await.split_whitespace().collect::<Vec<_>>().join(" "), {
         let mut expected = vec!["dev", "etc", "home", "opt", "proc", "root", "run", "tmp", "usr", "var", "workspace"];
@@ -47,7 +47,7 @@ async fn nothing_of_the_host_but_its_programs_is_there() {
     {
         assert!(!run(&sandbox, &format!("ls {path}")).await.ended.status.success(), "{path}");
     }
-    let canary = bench.path("state/canary");
+    let canary = bench.path("run/sandboxes/canary");
     assert!(!run(&sandbox, &format!("ls {}", canary.display())).await.ended.status.success());
     assert_eq!(output(&sandbox, "hostname; id -un; id -u; cat /etc/hostname").await, "hidden\nagent\n1000\nhidden\n");
     let host = std::fs::read_to_string("/etc/machine-id").unwrap_or_default();

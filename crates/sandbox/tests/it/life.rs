@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, fs, path::PathBuf, process::Stdio};
 
-use hangar_sandbox::{Engine, EngineConfig, Error, ExecSpec, Life};
+use hangar_sandbox::{Engine, EngineConfig, Error, ExecSpec, Life, Root, SandboxSpec, adopt};
 
 use crate::bench::{Bench, guest, output, run, soon, tree, until};
 
@@ -54,14 +54,14 @@ async fn destroying_leaves_nothing_but_files() {
     let namespaces: Vec<PathBuf> = ["cgroup", "ipc", "mnt", "net", "pid", "user", "uts"]
         .map(|kind| fs::read_link(format!("/proc/{}/ns/{kind}", guest.pid)).unwrap())
         .to_vec();
-    assert!(!groups(&bench.path("state")).is_empty());
+    assert!(!groups(&bench.path("run/sandboxes")).is_empty());
 
     soon("the end", sandbox.destroy()).await;
     assert_eq!(sandbox.health().borrow().life, Life::Ended);
     for pid in members {
         assert!(!fs::exists(format!("/proc/{pid}")).unwrap(), "process {pid} is left");
     }
-    assert_eq!(groups(&bench.path("state")), Vec::<PathBuf>::new());
+    assert_eq!(groups(&bench.path("run/sandboxes")), Vec::<PathBuf>::new());
     assert_eq!(mounts(), mounts_before);
     for seen in crate::bench::processes() {
         for namespace in &namespaces {
@@ -109,16 +109,21 @@ async fn a_guest_that_dies_is_noticed() {
     let mut health = sandbox.health();
     soon("the news", health.wait_for(|health| health.life == Life::Ended)).await.unwrap();
     assert!(matches!(sandbox.exec(&ExecSpec::argv(["true"])).await, Err(Error::Gone)));
-    assert_eq!(groups(&bench.path("state")), Vec::<PathBuf>::new());
+    assert_eq!(groups(&bench.path("run/sandboxes")), Vec::<PathBuf>::new());
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_killed_host_takes_all_along_and_its_files_are_found_again() {
     let bench = Bench::new().await;
-    let (state, session) = (bench.path("other-state"), bench.path("sessions/crash"));
+    let (data, state, session) = (bench.path("other"), bench.path("other/run/sandboxes"), bench.path("other/session"));
+    std::fs::create_dir_all(bench.path("other")).unwrap();
+    let copied =
+        std::process::Command::new("cp").arg("-a").args([bench.path("layer"), bench.path("other/layer")]).status();
+    assert!(copied.unwrap().success());
+    adopt(&bench.path("other/layer/workspace")).unwrap();
     let script = "echo kept > file; echo mine > ~/notes; rm README.md; setsid sleep 1111 & echo ready; sleep 2222";
     let mut host = tokio::process::Command::new(env!("CARGO_BIN_EXE_sandbox-try"))
-        .args([state.as_os_str(), bench.path("clone").as_os_str(), session.as_os_str()])
+        .args([data.as_os_str(), bench.path("other/layer").as_os_str(), session.as_os_str()])
         .args(["bash", "-c", script])
         .stdout(Stdio::piped())
         .kill_on_drop(true)
@@ -133,13 +138,12 @@ async fn a_killed_host_takes_all_along_and_its_files_are_found_again() {
     host.kill().await.unwrap();
     until("the death of all", || members.iter().all(|pid| !fs::exists(format!("/proc/{pid}")).unwrap())).await;
 
-    let engine = Engine::new(EngineConfig::new(&state)).await.unwrap();
+    let engine = Engine::new(EngineConfig::new(&data)).await.unwrap();
     assert_eq!(groups(&state), Vec::<PathBuf>::new(), "the next engine sweeps what the killed one could not remove");
-    let mut spec = bench.spec("crash");
-    spec.session_dir = session;
+    let spec = |name, session| SandboxSpec::new(name, Root::host(vec![bench.path("other/layer")]), session);
     // Another sandbox first, so that the id range differs from the one that wrote the files.
-    let first = engine.create(bench.spec("first")).await.unwrap();
-    let again = engine.create(spec).await.unwrap();
+    let first = engine.create(spec("first", bench.path("other/first"))).await.unwrap();
+    let again = engine.create(spec("crash", session)).await.unwrap();
     let seen = output(
         &again,
         "cat file ~/notes; test -e README.md || echo removed; stat -c %U file; echo more >> file; cat file",
@@ -164,32 +168,35 @@ async fn creating_is_cancelled_without_a_trace() {
         }
     }
     until("no guest", || guest("cancelled").is_none()).await;
-    until("no group", || groups(&bench.path("state")).is_empty()).await;
+    until("no group", || groups(&bench.path("run/sandboxes")).is_empty()).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_cannot_be_is_refused_in_words() {
     let bench = Bench::new().await;
-    let second = Engine::new(EngineConfig::new(bench.path("state"))).await.err().unwrap();
+    let second = Engine::new(EngineConfig::new(bench.path(""))).await.err().unwrap();
     assert!(matches!(second, Error::StateDirInUse(_)), "{second}");
     for name in ["", "a/b", "-x", "../up", &"x".repeat(61)] {
         let refused = bench.engine.create(bench.spec(name)).await.err().unwrap();
         assert!(matches!(refused, Error::BadName(_)), "{refused}");
     }
     let mut spec = bench.spec("nowhere");
-    spec.clone = bench.path("no-such-clone");
+    spec.root = Root::host(vec![bench.path("no-such-layer")]);
     let refused = bench.engine.create(spec).await.err().unwrap();
-    assert!(refused.to_string().contains("no-such-clone"), "{refused}");
+    assert!(refused.to_string().contains("no-such-layer"), "{refused}");
     assert!(guest("nowhere").is_none());
 
-    let mut config = EngineConfig::new(bench.path("small-state"));
+    let mut config = EngineConfig::new(bench.path("small"));
     config.sandboxes_max = 1;
     let engine = Engine::new(config).await.unwrap();
-    let one = engine.create(bench.spec("only")).await.unwrap();
-    let refused = engine.create(bench.spec("too-many")).await.err().unwrap();
+    let spec = |name| SandboxSpec::new(name, Root::host(vec![]), bench.path("small/session"));
+    let refused = engine.create(bench.spec("outside")).await.err().unwrap();
+    assert!(matches!(refused, Error::Outside { .. }), "{refused}");
+    let one = engine.create(spec("only")).await.unwrap();
+    let refused = engine.create(spec("too-many")).await.err().unwrap();
     assert!(matches!(refused, Error::TooMany(1)), "{refused}");
     one.destroy().await;
-    engine.create(bench.spec("next")).await.unwrap().destroy().await;
+    engine.create(spec("next")).await.unwrap().destroy().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -206,7 +213,7 @@ async fn sandboxes_over_one_clone_do_not_see_each_others_changes() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_doctor_finds_this_machine_fit() {
     let bench = Bench::new().await;
-    let findings = hangar_sandbox::doctor::doctor(&bench.path("state"));
+    let findings = hangar_sandbox::doctor::doctor(&bench.path("run/sandboxes"));
     let names: Vec<&str> = findings.iter().map(|finding| finding.name).collect();
     for name in [
         "kernel",

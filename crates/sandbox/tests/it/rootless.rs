@@ -21,16 +21,16 @@ fn an_ordinary_user_gets_the_same_sandbox_over_the_same_files() {
     let copied = Command::new("cp").arg(env!("CARGO_BIN_EXE_sandbox-try")).arg(at("sandbox-try")).status().unwrap();
     assert!(copied.success());
     open_to_all(&at("sandbox-try"));
-    for name in ["clone", "own"] {
+    for name in ["own", "own/layer", "own/layer/workspace"] {
         fs::create_dir(at(name)).unwrap();
         std::os::unix::fs::chown(at(name), Some(NOBODY), Some(NOBODY)).unwrap();
     }
-    fs::write(at("clone/README.md"), "hello\n").unwrap();
-    std::os::unix::fs::chown(at("clone/README.md"), Some(NOBODY), Some(NOBODY)).unwrap();
+    fs::write(at("own/layer/workspace/README.md"), "hello\n").unwrap();
+    std::os::unix::fs::chown(at("own/layer/workspace/README.md"), Some(NOBODY), Some(NOBODY)).unwrap();
     let run = |script: &str| {
         let done = Command::new("setpriv")
             .args(["--reuid=65534", "--regid=65534", "--clear-groups"])
-            .args([at("sandbox-try"), at("own/state"), at("clone"), at("own/session")])
+            .args([at("sandbox-try"), at("own"), at("own/layer"), at("own/session")])
             .args(["bash", "-c", script])
             .env_clear()
             .env("PATH", "/usr/bin:/bin")
@@ -41,7 +41,7 @@ fn an_ordinary_user_gets_the_same_sandbox_over_the_same_files() {
     };
     assert_eq!(run("id -un; cat README.md; echo more >> README.md; echo mine > ~/notes"), "agent\nhello\n");
     assert_eq!(run("cat README.md ~/notes; stat -c %U README.md"), "hello\nmore\nmine\nagent\n");
-    assert_eq!(fs::read_to_string(at("clone/README.md")).unwrap(), "hello\n");
+    assert_eq!(fs::read_to_string(at("own/layer/workspace/README.md")).unwrap(), "hello\n");
     let zero = "0".repeat(16);
     let status = run("grep -E '^(CapEff|CapBnd|NoNewPrivs|Seccomp):' /proc/self/status | tr -d '\\t'");
     assert_eq!(status, format!("CapEff:{zero}\nCapBnd:{zero}\nNoNewPrivs:1\nSeccomp:2\n"));
@@ -52,7 +52,7 @@ fn an_ordinary_user_gets_the_same_sandbox_over_the_same_files() {
         "echo x > /etc/passwd",
         "cat /etc/shadow",
         &format!("ls {}", directory.path().display()),
-        "exec 3<>/dev/tcp/8.8.8.8/53",
+        "exec 3<>/dev/tcp/8.8.8.8/8053",
     ] {
         assert_eq!(run(&format!("({denied}) 2>/dev/null || echo denied")), "denied\n", "{denied}");
     }

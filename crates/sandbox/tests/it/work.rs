@@ -25,7 +25,10 @@ async fn git_commits_as_the_person_who_asked() {
     );
     assert_eq!(output(&sandbox, "git status --short; git fsck 2>&1").await, "");
     // The shared clone knows nothing of it.
-    let log = std::process::Command::new("git").args(["log", "--format=%s"]).current_dir(bench.path("clone")).output();
+    let log = std::process::Command::new("git")
+        .args(["-c", "safe.directory=*", "log", "--format=%s"])
+        .current_dir(bench.path("layer/workspace"))
+        .output();
     assert_eq!(log.unwrap().stdout, b"first\n");
     sandbox.destroy().await;
 }
@@ -34,9 +37,9 @@ async fn git_commits_as_the_person_who_asked() {
 async fn cargo_tests_a_crate_offline() {
     let bench = Bench::new().await;
     let manifest = "[package]\nname = \"tiny\"\nversion = \"0.1.0\"\nedition = \"2021\"\n";
-    std::fs::write(bench.path("clone/Cargo.toml"), manifest).unwrap();
+    std::fs::write(bench.path("layer/workspace/Cargo.toml"), manifest).unwrap();
     let code = "pub fn one() -> u32 { 1 }\n#[test]\nfn is_one() { assert_eq!(one(), 1); }\n";
-    std::fs::write(bench.path("clone/src/lib.rs"), code).unwrap();
+    std::fs::write(bench.path("layer/workspace/src/lib.rs"), code).unwrap();
     let sandbox = bench.sandbox("cargo").await;
     let done = sandbox.exec(&ExecSpec::shell("cargo test --offline 2>&1")).await.unwrap();
     let text = String::from_utf8_lossy(&done.stdout);

@@ -1,7 +1,7 @@
-//! The one thread that mounts and clones.
+//! Threads that mount and clone.
 //!
-//! It has a mount namespace of its own (as root), so that layers can be attached for a moment without the host seeing a mount;
-//! and it lives as long as the engine, because the kernel ties a slot's life to the *thread* that made it.
+//! Each has a mount namespace of its own (as root), so that layers can be attached for a moment without the host seeing a mount;
+//! and lives as long as the engine, because the kernel ties a slot's life to the *thread* that made it.
 
 use std::{
     fs,
@@ -15,7 +15,7 @@ use rustix::{
 };
 use tokio::sync::oneshot;
 
-use crate::{error::Error, rights::Rights};
+use crate::{error::Error, namespace::rights::Rights};
 
 /// Jobs that may wait. Beyond it, creating waits for room: a job takes milliseconds.
 const WAITING_MAX: usize = 64;
@@ -35,10 +35,10 @@ pub(crate) struct Launcher {
 
 impl Launcher {
     /// Starts the thread.
-    pub(crate) async fn start(stage: PathBuf, rights: Rights) -> Result<Self, Error> {
+    pub(crate) async fn start(name: &str, stage: PathBuf, rights: Rights) -> Result<Self, Error> {
         let (jobs, queue) = mpsc::sync_channel::<Job>(WAITING_MAX);
         let (ready, started) = oneshot::channel();
-        let thread = std::thread::Builder::new().name("hangar-launcher".into());
+        let thread = std::thread::Builder::new().name(name.into());
         thread
             .spawn(move || {
                 let stage = prepare(&stage, rights);

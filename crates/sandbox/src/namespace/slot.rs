@@ -3,16 +3,18 @@
 
 use std::{
     fs::{self, File},
-    io::{self, IoSlice, IoSliceMut, Read, Write},
+    io::{self, IoSlice, IoSliceMut, Write},
     mem::MaybeUninit,
     os::{
         fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd},
-        unix::net::UnixStream,
+        unix::net::UnixStream as StdStream,
     },
     time::Duration,
 };
 
-use hangar_protocol::guest::{AGENT_ID, ExchangeId, FRAME_BYTES_MAX, Reply, SOCKET_FD, Setup, decode, encode};
+use hangar_protocol::guest::{
+    AGENT_ID, Account, BORDER_PORTS, ExchangeId, FRAME_BYTES_MAX, Order, Reply, SOCKET_FD, decode, encode,
+};
 use rustix::{
     io::fcntl_dupfd_cloexec,
     net::{
@@ -20,17 +22,29 @@ use rustix::{
         SendFlags, SocketFlags, SocketType, recvmsg, sendmsg, socketpair,
     },
 };
-
-use crate::{
-    error::Error,
-    process::{Process, clone},
-    rights::Rights,
+use tokio::{
+    io::Interest,
+    net::{TcpListener, UdpSocket, UnixStream},
 };
 
-/// How long a slot may take to become a sandbox; it takes milliseconds on an idle machine.
-const CLAIM_PATIENCE: Duration = Duration::from_secs(20);
-/// Descriptors one claim may carry, as the guest expects.
+use crate::{
+    border::{Border, Opener},
+    error::Error,
+    ids::IdRange,
+    namespace::{
+        process::{Process, clone},
+        rights::Rights,
+    },
+};
+
+/// How long a slot may take to become ready, and to become a sandbox; it takes a millisecond on an idle machine.
+const PATIENCE: Duration = Duration::from_secs(20);
+/// Descriptors one order may carry, as the guest expects.
 const DESCRIPTORS_MAX: usize = 250;
+/// Sockets of the border in one answer.
+const SOCKETS_MAX: usize = 16;
+/// Largest answer to an order: a failure's words.
+const ANSWER_BYTES_MAX: usize = 64 * 1024;
 /// How unwilling the kernel should be to kill a guest for memory (-1000 never, 1000 first).
 const OOM_SCORE: &str = "-900";
 /// First descriptor number for what the child keeps, out of the way of the numbers it must fill.
@@ -43,31 +57,6 @@ const NAMESPACES: libc::c_int = libc::CLONE_NEWUSER
     | libc::CLONE_NEWNET
     | libc::CLONE_NEWIPC
     | libc::CLONE_NEWUTS;
-
-/// The ids of one sandbox on the host.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct IdRange {
-    pub first: u32,
-}
-
-impl IdRange {
-    /// Ids in a range.
-    pub(crate) const IDS: u32 = 65_536;
-    /// How ids lie on disk, whichever range wrote them. So a session's files fit every later sandbox. Ranges are far above what
-    /// distributions give out to users and containers (/etc/subuid starts at 100000, systemd's containers end at 1879048191).
-    pub(crate) const DISK: Self = Self { first: 2_000_000_000 };
-
-    /// The range of the sandbox with this number, from 0.
-    pub(crate) fn of(number: usize) -> Self {
-        let number = u32::try_from(number).unwrap_or(0);
-        Self { first: Self::DISK.first + (number + 1) * Self::IDS }
-    }
-
-    /// The id of the agent on the host.
-    pub(crate) fn agent(self) -> u32 {
-        self.first + AGENT_ID
-    }
-}
 
 /// The guest's program in a sealed memory file: nothing of the host's paths shows, and nobody can overwrite it.
 pub(crate) fn guest_program() -> Result<OwnedFd, Error> {
@@ -85,26 +74,29 @@ pub(crate) fn guest_program() -> Result<OwnedFd, Error> {
     fcntl_dupfd_cloexec(&file, HIGH_FD).map_err(Error::kernel("keep the guest's memory file"))
 }
 
-/// An unclaimed slot.
-pub(crate) struct Slot {
-    process: Process,
-    socket: UnixStream,
+/// The ids a slot's user namespace has.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Ids {
+    /// A range of its own.
+    Range(IdRange),
+    /// The one id of this user, as the account's.
+    Single(Account),
 }
 
-/// What a claimed slot consists of.
-pub(crate) struct Claimed {
+/// A process that became, or is becoming, a slot.
+#[derive(Debug)]
+pub(crate) struct Slot {
     pub process: Process,
-    pub socket: UnixStream,
-    pub border: std::net::TcpListener,
+    pub socket: StdStream,
 }
 
 impl Slot {
-    /// Makes a slot. `enrol` puts the process into its cgroup before it runs a single instruction of the guest.
+    /// Makes the process. `enrol` puts it into its cgroup before it runs a single instruction of the guest.
     ///
     /// Called on the launcher's thread: the slot dies with the thread that made it.
-    pub(crate) fn new(
+    pub(crate) fn start(
         guest: &OwnedFd,
-        ids: Option<IdRange>,
+        ids: Ids,
         rights: Rights,
         enrol: impl FnOnce(i32) -> Result<(), Error>,
     ) -> Result<Self, Error> {
@@ -132,72 +124,154 @@ impl Slot {
         // commands' own, higher score has to do.
         let _ = fs::write(format!("/proc/{}/oom_score_adj", process.pid()), OOM_SCORE);
         File::from(held).write_all(b"g").map_err(Error::kernel("start the guest"))?;
-        let socket = UnixStream::from(host);
-        Ok(Self { process, socket })
+        Ok(Self { process, socket: StdStream::from(host) })
     }
 
-    /// Turns the slot into a sandbox.
-    pub(crate) fn claim(self, setup: &Setup, mounts: &[OwnedFd]) -> Result<Claimed, Error> {
-        let what = "hand the set-up to the guest";
-        self.socket.set_read_timeout(Some(CLAIM_PATIENCE)).map_err(Error::kernel(what))?;
-        self.socket.set_write_timeout(Some(CLAIM_PATIENCE)).map_err(Error::kernel(what))?;
-        let frame = encode(ExchangeId::NONE, setup, &[]).map_err(|error| Error::Setup(error.to_string()))?;
-        let descriptors: Vec<BorrowedFd<'_>> = mounts.iter().map(AsFd::as_fd).collect();
-        if descriptors.len() > DESCRIPTORS_MAX {
-            return Err(Error::Setup(format!("{} mounts are more than {DESCRIPTORS_MAX}", descriptors.len())));
-        }
-        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(DESCRIPTORS_MAX))];
-        let mut ancillary = SendAncillaryBuffer::new(&mut space);
-        ancillary.push(SendAncillaryMessage::ScmRights(&descriptors));
-        let sent = sendmsg(&self.socket, &[IoSlice::new(&frame)], &mut ancillary, SendFlags::NOSIGNAL)
-            .map_err(Error::kernel(what))?;
-        (&self.socket).write_all(&frame[sent..]).map_err(Error::kernel(what))?;
-        let border = read_claimed(&self.socket)?;
-        self.socket.set_read_timeout(None).map_err(Error::kernel(what))?;
-        self.socket.set_write_timeout(None).map_err(Error::kernel(what))?;
-        Ok(Claimed { process: self.process, socket: self.socket, border })
+    /// Gives the guest an order, which it carries out in its own time.
+    pub(crate) fn order(&self, order: &Order, mounts: &[OwnedFd]) -> Result<(), Error> {
+        send_order(&self.socket, order, mounts)
     }
 }
 
-/// Reads the guest's first answer, and the border's socket with it.
-fn read_claimed(mut socket: &UnixStream) -> Result<std::net::TcpListener, Error> {
-    let silent = |error: io::Error| Error::Setup(format!("the guest ended or fell silent during set-up ({error})"));
-    let mut size = [0u8; 4];
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
-    let mut ancillary = RecvAncillaryBuffer::new(&mut space);
-    let got = recvmsg(socket, &mut [IoSliceMut::new(&mut size)], &mut ancillary, RecvFlags::CMSG_CLOEXEC)
-        .map_err(|error| silent(error.into()))?;
-    let mut border = None;
-    for message in ancillary.drain() {
-        if let RecvAncillaryMessage::ScmRights(mut rights) = message {
-            border = rights.next();
+/// Sends an order with descriptors on a socket whose other end is reading.
+fn send_order(socket: &StdStream, order: &Order, mounts: &[OwnedFd]) -> Result<(), Error> {
+    let what = "give the guest an order";
+    let frame = encode(ExchangeId::NONE, order, &[]).map_err(|error| Error::Setup(error.to_string()))?;
+    let descriptors: Vec<BorrowedFd<'_>> = mounts.iter().map(AsFd::as_fd).collect();
+    if descriptors.len() > DESCRIPTORS_MAX {
+        return Err(Error::Setup(format!("{} mounts are more than {DESCRIPTORS_MAX}", descriptors.len())));
+    }
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(DESCRIPTORS_MAX))];
+    let mut ancillary = SendAncillaryBuffer::new(&mut space);
+    if !descriptors.is_empty() {
+        ancillary.push(SendAncillaryMessage::ScmRights(&descriptors));
+    }
+    let sent =
+        sendmsg(socket, &[IoSlice::new(&frame)], &mut ancillary, SendFlags::NOSIGNAL).map_err(Error::kernel(what))?;
+    let mut rest = socket;
+    rest.write_all(&frame[sent..]).map_err(Error::kernel(what))
+}
+
+/// A guest's socket once it is waited for.
+#[derive(Debug)]
+pub(crate) struct Talk {
+    stream: UnixStream,
+}
+
+impl Talk {
+    pub(crate) fn new(socket: StdStream) -> Result<Self, Error> {
+        let stream = socket.set_nonblocking(true).and_then(|()| UnixStream::from_std(socket));
+        Ok(Self { stream: stream.map_err(Error::kernel("talk to a guest"))? })
+    }
+
+    /// Waits until the guest is a slot, and takes the border's sockets.
+    pub(crate) async fn staged(&self, network: OwnedFd) -> Result<Border, Error> {
+        let (reply, sockets) = self.answer().await?;
+        match reply {
+            Reply::Staged if sockets.len() == BORDER_PORTS.len() + 1 => {
+                border(sockets, network).map_err(Error::kernel("listen at the border"))
+            }
+            Reply::Failed(failure) => Err(Error::Setup(failure.message)),
+            other => Err(Error::Setup(format!("the guest answered {other:?} with {} sockets", sockets.len()))),
         }
     }
-    socket.read_exact(&mut size[got.bytes..]).map_err(silent)?;
-    let mut frame = vec![0; (u32::from_le_bytes(size) as usize).min(FRAME_BYTES_MAX)];
-    socket.read_exact(&mut frame).map_err(silent)?;
-    let (header, _) = decode::<Reply>(&frame).map_err(|error| Error::Setup(error.to_string()))?;
-    match (header.body, border) {
-        (Reply::Claimed, Some(border)) => Ok(std::net::TcpListener::from(border)),
-        (Reply::Failed(failure), _) => Err(Error::Setup(failure.message)),
-        (other, _) => Err(Error::Setup(format!("the guest answered {other:?}"))),
+
+    /// Waits until the guest is a sandbox, and gives the socket for what follows.
+    pub(crate) async fn claimed(self) -> Result<UnixStream, Error> {
+        match self.answer().await?.0 {
+            Reply::Claimed => Ok(self.stream),
+            Reply::Failed(failure) => Err(Error::Setup(failure.message)),
+            other => Err(Error::Setup(format!("the guest answered {other:?}"))),
+        }
     }
+
+    /// A copy of the socket's descriptor, for orders given from another thread.
+    pub(crate) fn orders(&self) -> Result<Orders, Error> {
+        let copy = self.stream.as_fd().try_clone_to_owned().map_err(Error::kernel("talk to a guest"))?;
+        Ok(Orders(StdStream::from(copy)))
+    }
+
+    async fn answer(&self) -> Result<(Reply, Vec<OwnedFd>), Error> {
+        let late = |_| Error::Setup("the guest fell silent during set-up".into());
+        tokio::time::timeout(PATIENCE, self.read_answer()).await.map_err(late)?
+    }
+
+    async fn read_answer(&self) -> Result<(Reply, Vec<OwnedFd>), Error> {
+        let silent = |error: io::Error| Error::Setup(format!("the guest ended during set-up ({error})"));
+        let mut frame = Vec::new();
+        let mut sockets = Vec::new();
+        loop {
+            if let Some((size, rest)) = frame.split_first_chunk::<4>() {
+                let size = (u32::from_le_bytes(*size) as usize).min(FRAME_BYTES_MAX);
+                if size > ANSWER_BYTES_MAX {
+                    return Err(Error::Setup(format!("the guest answered with {size} bytes")));
+                }
+                if rest.len() >= size {
+                    let (header, _) = decode::<Reply>(rest).map_err(|error| Error::Setup(error.to_string()))?;
+                    return Ok((header.body, sockets));
+                }
+            }
+            let read = self.stream.async_io(Interest::READABLE, || receive(&self.stream, &mut frame, &mut sockets));
+            if read.await.map_err(silent)? == 0 {
+                return Err(silent(io::ErrorKind::UnexpectedEof.into()));
+            }
+        }
+    }
+}
+
+/// Gives orders from a thread that may block.
+pub(crate) struct Orders(StdStream);
+
+impl Orders {
+    /// See [`Slot::order`]. The guest is waiting for it, so it fits into the socket's buffer.
+    pub(crate) fn give(&self, order: &Order, mounts: &[OwnedFd]) -> Result<(), Error> {
+        send_order(&self.0, order, mounts)
+    }
+}
+
+/// Reads what is there, not past the answer: the guest sends nothing more until it is asked.
+fn receive(stream: &UnixStream, frame: &mut Vec<u8>, sockets: &mut Vec<OwnedFd>) -> io::Result<usize> {
+    let mut bytes = [0u8; 4096];
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(SOCKETS_MAX))];
+    let mut ancillary = RecvAncillaryBuffer::new(&mut space);
+    let got = recvmsg(stream, &mut [IoSliceMut::new(&mut bytes)], &mut ancillary, RecvFlags::CMSG_CLOEXEC)?;
+    for message in ancillary.drain() {
+        if let RecvAncillaryMessage::ScmRights(rights) = message {
+            sockets.extend(rights);
+        }
+    }
+    frame.extend_from_slice(&bytes[..got.bytes]);
+    Ok(got.bytes)
+}
+
+fn border(mut sockets: Vec<OwnedFd>, namespace: OwnedFd) -> io::Result<Border> {
+    let dns = sockets.pop().ok_or(io::ErrorKind::InvalidData)?;
+    let tcp = sockets.into_iter().map(|socket| TcpListener::from_std(std::net::TcpListener::from(socket)));
+    Ok(Border {
+        tcp: tcp.collect::<io::Result<_>>()?,
+        dns: UdpSocket::from_std(std::net::UdpSocket::from(dns))?,
+        opener: Opener { namespace },
+    })
 }
 
 /// Gives a new user namespace its ids.
-fn map_ids(pid: i32, ids: Option<IdRange>) -> Result<(), Error> {
+fn map_ids(pid: i32, ids: Ids) -> Result<(), Error> {
     let at = |file: &str| format!("/proc/{pid}/{file}");
     let what = "map the sandbox's ids";
     let (uids, gids) = match ids {
-        Some(range) => {
+        Ids::Range(range) => {
             let map = format!("0 {} {}", range.first, IdRange::IDS);
             (map.clone(), map)
         }
-        None => {
+        Ids::Single(account) => {
+            let inside = match account {
+                Account::Agent => AGENT_ID,
+                Account::Builder => 0,
+            };
             // Without rights over the machine the kernel accepts a mapping of one's own id alone, and no groups.
             fs::write(at("setgroups"), "deny").map_err(Error::kernel(what))?;
             let (uid, gid) = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
-            (format!("{AGENT_ID} {uid} 1"), format!("{AGENT_ID} {gid} 1"))
+            (format!("{inside} {uid} 1"), format!("{inside} {gid} 1"))
         }
     };
     fs::write(at("uid_map"), uids).map_err(Error::kernel(what))?;

@@ -4,6 +4,7 @@
 use std::{
     io,
     os::fd::{AsFd, BorrowedFd, FromRawFd, OwnedFd, RawFd},
+    sync::atomic::{AtomicBool, Ordering},
 };
 
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, pidfd_send_signal, waitid};
@@ -13,7 +14,7 @@ use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, pidfd_send_signal, wai
 pub(crate) struct Process {
     pidfd: OwnedFd,
     pid: Pid,
-    reaped: bool,
+    reaped: AtomicBool,
 }
 
 impl Process {
@@ -32,21 +33,25 @@ impl Process {
     }
 
     /// Reaps it if it has ended.
-    pub(crate) fn try_reap(&mut self) -> bool {
+    pub(crate) fn try_reap(&self) -> bool {
         let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG;
-        self.reaped |= match waitid(WaitId::PidFd(self.pidfd.as_fd()), options) {
+        if self.reaped.load(Ordering::Acquire) {
+            return true;
+        }
+        let gone = match waitid(WaitId::PidFd(self.pidfd.as_fd()), options) {
             Ok(ended) => ended.is_some(),
             // Somebody else has: there is nothing left to wait for.
             Err(rustix::io::Errno::CHILD) => true,
             Err(_) => false,
         };
-        self.reaped
+        self.reaped.fetch_or(gone, Ordering::AcqRel);
+        gone
     }
 }
 
 impl Drop for Process {
     fn drop(&mut self) {
-        if self.reaped {
+        if self.reaped.load(Ordering::Acquire) {
             return;
         }
         self.kill();
@@ -96,5 +101,5 @@ pub(crate) fn clone(namespaces: libc::c_int, child: impl FnOnce() -> std::conver
     let pid = pid.ok_or_else(io::Error::last_os_error)?;
     // SAFETY: the kernel has just opened this descriptor for us.
     let pidfd = unsafe { OwnedFd::from_raw_fd(pidfd) };
-    Ok(Process { pidfd, pid, reaped: false })
+    Ok(Process { pidfd, pid, reaped: AtomicBool::new(false) })
 }

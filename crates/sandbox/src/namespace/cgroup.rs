@@ -6,16 +6,27 @@
 use std::{
     fs, io,
     path::{Path, PathBuf},
-    sync::Arc,
-    time::Duration,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, Instant},
 };
 
-use crate::{error::Error, spec::Limits};
+use crate::{
+    backend::{BackendKind, Readings},
+    error::Error,
+    spec::Limits,
+};
 
 /// Between two tries to remove a group whose last process is just dying.
 const REMOVE_PAUSE: Duration = Duration::from_millis(5);
 /// Tries to remove a group (two seconds in all).
 const REMOVE_TRIES: u32 = 400;
+/// How long a sandbox may take to stand still.
+const FREEZE_PATIENCE: Duration = Duration::from_secs(10);
+/// Between two looks whether it does.
+const FREEZE_PAUSE: Duration = Duration::from_micros(50);
 /// The kernel's usual accounting period for processor time.
 const CPU_PERIOD_US: u64 = 100_000;
 
@@ -28,7 +39,7 @@ pub(crate) struct Cgroups {
 #[derive(Debug)]
 enum Hierarchy {
     /// One hierarchy for each controller; the engine's directory in each.
-    V1 { memory: Option<PathBuf>, pids: Option<PathBuf>, cpu: Option<PathBuf> },
+    V1 { memory: Option<PathBuf>, pids: Option<PathBuf>, cpu: Option<PathBuf>, freezer: Option<PathBuf> },
     /// One hierarchy for all; the engine's directory.
     V2 { root: PathBuf },
     /// None that could be used, and why.
@@ -38,7 +49,7 @@ enum Hierarchy {
 impl Hierarchy {
     fn roots(&self) -> Vec<&PathBuf> {
         match self {
-            Self::V1 { memory, pids, cpu } => [memory, pids, cpu].into_iter().flatten().collect(),
+            Self::V1 { memory, pids, cpu, freezer } => [memory, pids, cpu, freezer].into_iter().flatten().collect(),
             Self::V2 { root } => vec![root],
             Self::None { .. } => vec![],
         }
@@ -102,7 +113,7 @@ impl Cgroups {
         };
         let (memory, pids, cpu) = (v1("memory"), v1("pids"), v1("cpu"));
         let hierarchy = if memory.is_some() || pids.is_some() {
-            Hierarchy::V1 { memory, pids, cpu }
+            Hierarchy::V1 { memory, pids, cpu, freezer: v1("freezer") }
         } else {
             match Self::detect_v2(&name) {
                 Ok(root) => Hierarchy::V2 { root },
@@ -164,13 +175,24 @@ impl Cgroups {
         self.hierarchy.remove_roots();
     }
 
-    /// Makes the group of one sandbox, with its limits.
+    /// Whether what runs in a group can be stopped and let go on.
+    pub(crate) fn can_freeze(&self) -> bool {
+        match &*self.hierarchy {
+            Hierarchy::V1 { freezer, .. } => freezer.is_some(),
+            Hierarchy::V2 { .. } => true,
+            Hierarchy::None { .. } => false,
+        }
+    }
+
+    /// Makes the group of one slot, with its limits.
     pub(crate) fn create(&self, name: &str, limits: &Limits) -> Result<Group, Error> {
         let group = Group {
+            name: name.to_owned(),
             directories: self.hierarchy.roots().into_iter().map(|root| root.join(name)).collect(),
-            oom: None,
-            refused: None,
-            _hierarchy: Arc::clone(&self.hierarchy),
+            limits: Mutex::new(None),
+            frozen: AtomicBool::new(false),
+            removed: AtomicBool::new(false),
+            hierarchy: Arc::clone(&self.hierarchy),
         };
         for directory in &group.directories {
             match fs::create_dir(directory) {
@@ -180,40 +202,7 @@ impl Cgroups {
                 Ok(()) | Err(_) => {}
             }
         }
-        self.limit(name, limits, group)
-    }
-
-    fn limit(&self, name: &str, limits: &Limits, mut group: Group) -> Result<Group, Error> {
-        let quota = u64::from(limits.cpu_percent) * CPU_PERIOD_US / 100;
-        match &*self.hierarchy {
-            Hierarchy::V1 { memory, pids, cpu } => {
-                if let Some(memory) = memory.as_ref().map(|root| root.join(name)) {
-                    set(&memory.join("memory.limit_in_bytes"), limits.memory_bytes)?;
-                    // Swap counts as memory where it is accounted at all.
-                    let _ = fs::write(memory.join("memory.memsw.limit_in_bytes"), limits.memory_bytes.to_string());
-                    group.oom = Some((memory.join("memory.oom_control"), "oom_kill"));
-                }
-                if let Some(pids) = pids.as_ref().map(|root| root.join(name)) {
-                    set(&pids.join("pids.max"), u64::from(limits.processes))?;
-                    group.refused = Some((pids.join("pids.events"), "max"));
-                }
-                if let Some(cpu) = cpu.as_ref().map(|root| root.join(name)) {
-                    set(&cpu.join("cpu.cfs_period_us"), CPU_PERIOD_US)?;
-                    set(&cpu.join("cpu.cfs_quota_us"), quota)?;
-                }
-            }
-            Hierarchy::V2 { root } => {
-                let directory = root.join(name);
-                set(&directory.join("memory.max"), limits.memory_bytes)?;
-                let _ = fs::write(directory.join("memory.swap.max"), "0");
-                set(&directory.join("pids.max"), u64::from(limits.processes))?;
-                let max = directory.join("cpu.max");
-                fs::write(&max, format!("{quota} {CPU_PERIOD_US}")).map_err(Error::host(&max))?;
-                group.oom = Some((directory.join("memory.events"), "oom_kill"));
-                group.refused = Some((directory.join("pids.events"), "max"));
-            }
-            Hierarchy::None { .. } => {}
-        }
+        group.limit(limits)?;
         Ok(group)
     }
 }
@@ -275,23 +264,69 @@ fn set(file: &Path, value: u64) -> Result<(), Error> {
 /// The control group of one sandbox. Dropping it removes it; everything in it must be dead by then.
 #[derive(Debug)]
 pub(crate) struct Group {
+    name: String,
     directories: Vec<PathBuf>,
-    oom: Option<(PathBuf, &'static str)>,
-    refused: Option<(PathBuf, &'static str)>,
+    /// What has been set.
+    limits: Mutex<Option<Limits>>,
+    frozen: AtomicBool,
+    removed: AtomicBool,
     /// Goes after the directories above, and with the last of them the engine's own.
-    _hierarchy: Arc<Hierarchy>,
-}
-
-/// How often limits were hit since the group was made.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Readings {
-    /// Processes killed because memory ran out.
-    pub oom_kills: u64,
-    /// Processes that were not made because there were too many.
-    pub processes_refused: u64,
+    hierarchy: Arc<Hierarchy>,
 }
 
 impl Group {
+    /// Sets those limits that differ from what is set.
+    pub(crate) fn limit(&self, limits: &Limits) -> Result<(), Error> {
+        let mut known = self.limits.lock().unwrap_or_else(PoisonError::into_inner);
+        let differs = |of: fn(&Limits) -> u64| known.as_ref().is_none_or(|known| of(known) != of(limits));
+        let memory_differs = differs(|limits| limits.memory_bytes);
+        let processes_differ = differs(|limits| u64::from(limits.processes));
+        let cpu_differs = differs(|limits| u64::from(limits.cpu_percent));
+        let quota = u64::from(limits.cpu_percent) * CPU_PERIOD_US / 100;
+        match &*self.hierarchy {
+            Hierarchy::V1 { memory, pids, cpu, freezer: _ } => {
+                if let Some(memory) = memory.as_ref().filter(|_| memory_differs).map(|root| root.join(&self.name)) {
+                    self.limit_memory(&memory, limits.memory_bytes)?;
+                }
+                if let Some(pids) = pids.as_ref().filter(|_| processes_differ).map(|root| root.join(&self.name)) {
+                    set(&pids.join("pids.max"), u64::from(limits.processes))?;
+                }
+                if let Some(cpu) = cpu.as_ref().filter(|_| cpu_differs).map(|root| root.join(&self.name)) {
+                    set(&cpu.join("cpu.cfs_period_us"), CPU_PERIOD_US)?;
+                    set(&cpu.join("cpu.cfs_quota_us"), quota)?;
+                }
+            }
+            Hierarchy::V2 { root } => {
+                let directory = root.join(&self.name);
+                if memory_differs {
+                    set(&directory.join("memory.max"), limits.memory_bytes)?;
+                    let _ = fs::write(directory.join("memory.swap.max"), "0");
+                }
+                if processes_differ {
+                    set(&directory.join("pids.max"), u64::from(limits.processes))?;
+                }
+                if cpu_differs {
+                    let max = directory.join("cpu.max");
+                    fs::write(&max, format!("{quota} {CPU_PERIOD_US}")).map_err(Error::host(&max))?;
+                }
+            }
+            Hierarchy::None { .. } => {}
+        }
+        *known = Some(*limits);
+        Ok(())
+    }
+
+    /// Swap counts as memory where it is accounted at all; its limit can never be below that of memory, so the order matters.
+    fn limit_memory(&self, directory: &Path, bytes: u64) -> Result<(), Error> {
+        let both = directory.join("memory.memsw.limit_in_bytes");
+        if set(&directory.join("memory.limit_in_bytes"), bytes).is_err() {
+            let _ = fs::write(&both, bytes.to_string());
+            return set(&directory.join("memory.limit_in_bytes"), bytes);
+        }
+        let _ = fs::write(&both, bytes.to_string());
+        Ok(())
+    }
+
     /// Puts a process in. On version 1 this waits for the kernel's grace periods (about 10 ms for each hierarchy).
     pub(crate) fn enrol(&self, pid: i32) -> Result<(), Error> {
         for directory in &self.directories {
@@ -303,23 +338,103 @@ impl Group {
 
     /// How often limits have been hit.
     pub(crate) fn readings(&self) -> Readings {
-        Readings { oom_kills: counter(self.oom.as_ref()), processes_refused: counter(self.refused.as_ref()) }
+        let read = |directory: PathBuf, file: &str, key: &str| counter(&directory.join(file), key);
+        match &*self.hierarchy {
+            Hierarchy::V1 { memory, pids, .. } => Readings {
+                oom_kills: memory
+                    .as_ref()
+                    .map_or(0, |root| read(root.join(&self.name), "memory.oom_control", "oom_kill")),
+                processes_refused: pids.as_ref().map_or(0, |root| read(root.join(&self.name), "pids.events", "max")),
+            },
+            Hierarchy::V2 { root } => Readings {
+                oom_kills: read(root.join(&self.name), "memory.events", "oom_kill"),
+                processes_refused: read(root.join(&self.name), "pids.events", "max"),
+            },
+            Hierarchy::None { .. } => Readings::default(),
+        }
     }
-}
 
-impl Drop for Group {
-    fn drop(&mut self) {
+    /// Stops everything in it where it is, and waits until it stands. Blocks.
+    pub(crate) fn freeze(&self) -> Result<(), Error> {
+        self.frozen.store(true, Ordering::Release);
+        self.set_frozen(true)
+    }
+
+    /// Lets everything go on.
+    pub(crate) fn thaw(&self) -> Result<(), Error> {
+        let done = self.set_frozen(false);
+        self.frozen.store(false, Ordering::Release);
+        done
+    }
+
+    /// So that what was killed while it was frozen can die.
+    pub(crate) fn thaw_for_the_end(&self) {
+        if self.frozen.load(Ordering::Acquire) {
+            // If it cannot be thawed it stays; then the group cannot be removed, which is logged.
+            let _ = self.thaw();
+        }
+    }
+
+    fn set_frozen(&self, frozen: bool) -> Result<(), Error> {
+        match &*self.hierarchy {
+            Hierarchy::V1 { freezer: Some(freezer), .. } => {
+                let state = freezer.join(&self.name).join("freezer.state");
+                let wanted = if frozen { "FROZEN" } else { "THAWED" };
+                fs::write(&state, wanted).map_err(Error::host(&state))?;
+                until(|| fs::read_to_string(&state).is_ok_and(|state| state.trim() == wanted))
+            }
+            Hierarchy::V2 { root } => {
+                let directory = root.join(&self.name);
+                let (freeze, events) = (directory.join("cgroup.freeze"), directory.join("cgroup.events"));
+                let wanted = u64::from(frozen);
+                set(&freeze, wanted)?;
+                until(|| counter(&events, "frozen") == wanted)
+            }
+            Hierarchy::V1 { freezer: None, .. } | Hierarchy::None { .. } => Err(Error::Unsupported {
+                backend: BackendKind::Namespace.name(),
+                what: "pause a sandbox",
+                why: "no control group can be frozen here; see `hangar doctor`".into(),
+            }),
+        }
+    }
+
+    /// Removes it; everything in it is dead. Blocks for as long as the kernel takes to let go of the dead.
+    pub(crate) fn remove(&self) {
+        if self.removed.swap(true, Ordering::AcqRel) {
+            return;
+        }
         for directory in &self.directories {
             if let Err(error) = remove(directory) {
                 tracing::warn!(%error, group = %directory.display(), "a control group could not be removed; the next start tries again");
             }
         }
     }
+
+    pub(crate) fn is_removed(&self) -> bool {
+        self.removed.load(Ordering::Acquire)
+    }
+}
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        self.remove();
+    }
+}
+
+/// Waits for the freezer; a process in the middle of a system call takes a moment to stand.
+fn until(mut holds: impl FnMut() -> bool) -> Result<(), Error> {
+    let deadline = Instant::now() + FREEZE_PATIENCE;
+    while !holds() {
+        if Instant::now() > deadline {
+            return Err(Error::Setup(format!("the sandbox did not come to a stand within {FREEZE_PATIENCE:?}")));
+        }
+        std::thread::sleep(FREEZE_PAUSE);
+    }
+    Ok(())
 }
 
 /// Reads `key value` from a file of counters.
-fn counter(place: Option<&(PathBuf, &'static str)>) -> u64 {
-    let Some((file, key)) = place else { return 0 };
+fn counter(file: &Path, key: &str) -> u64 {
     let text = fs::read_to_string(file).unwrap_or_default();
     let line = text.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(' '));
     line.and_then(|value| value.trim().parse().ok()).unwrap_or(0)

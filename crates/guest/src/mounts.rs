@@ -1,0 +1,192 @@
+//! Mounts in the guest's own namespace: made, attached, covered.
+
+use std::{
+    fs, io,
+    os::{
+        fd::{AsFd, OwnedFd},
+        unix::fs::PermissionsExt,
+    },
+    path::{Path, PathBuf},
+};
+
+use hangar_protocol::guest::setup::{Access, Mount, Source};
+use rustix::{
+    fs::{CWD, Mode},
+    mount::{
+        FsMountFlags, FsOpenFlags, MountAttrFlags, MoveMountFlags, OpenTreeFlags, fsconfig_create,
+        fsconfig_reconfigure, fsconfig_set_flag, fsconfig_set_string, fsmount, fsopen, fspick, move_mount, open_tree,
+    },
+};
+
+use crate::{fault::SetupError, kernel::set_mount_attributes};
+
+/// A mount that hangs nowhere yet.
+pub(crate) struct Detached {
+    fd: OwnedFd,
+    directory: bool,
+}
+
+/// Picks a mount up, or makes it.
+pub(crate) fn detached(mount: &Mount, sent: &mut [Option<OwnedFd>]) -> Result<Detached, SetupError> {
+    let what = || format!("prepare {}", mount.target);
+    match &mount.source {
+        Source::Fd { index, directory } => {
+            let fd = sent.get_mut(*index).and_then(Option::take);
+            let fd =
+                fd.ok_or_else(|| SetupError::new(format!("cannot {}: descriptor {index} was not sent", what())))?;
+            Ok(Detached { fd, directory: *directory })
+        }
+        Source::Bind { path, access } => {
+            let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC | OpenTreeFlags::AT_RECURSIVE;
+            let fd = open_tree(CWD, path.as_str(), flags).map_err(SetupError::at(format!("pick up {path}")))?;
+            set_mount_attributes(&fd, access_attributes(*access), true).map_err(SetupError::at(what()))?;
+            Ok(Detached { fd, directory: Path::new(path).is_dir() })
+        }
+        Source::Tmpfs { bytes, inodes, mode, owner } => {
+            let fs = fsopen("tmpfs", FsOpenFlags::FSOPEN_CLOEXEC).map_err(SetupError::at(what()))?;
+            let options = [
+                ("size", bytes.to_string()),
+                ("nr_inodes", inodes.to_string()),
+                ("mode", format!("{mode:o}")),
+                ("uid", owner.to_string()),
+                ("gid", owner.to_string()),
+            ];
+            for (key, value) in &options {
+                fsconfig_set_string(&fs, *key, value.as_str()).map_err(SetupError::at(what()))?;
+            }
+            Ok(Detached { fd: created(&fs, plain(), &what)?, directory: true })
+        }
+        Source::Proc => {
+            let fs = fsopen("proc", FsOpenFlags::FSOPEN_CLOEXEC).map_err(SetupError::at(what()))?;
+            Ok(Detached { fd: created(&fs, plain(), &what)?, directory: true })
+        }
+        Source::Devpts => {
+            let fs = fsopen("devpts", FsOpenFlags::FSOPEN_CLOEXEC).map_err(SetupError::at(what()))?;
+            for (key, value) in [("mode", "0620"), ("ptmxmode", "0666")] {
+                fsconfig_set_string(&fs, key, value).map_err(SetupError::at(what()))?;
+            }
+            // Its terminals are device files, so this one mount cannot be NODEV. Nothing else can be made in it.
+            Ok(Detached { fd: created(&fs, MountAttrFlags::MOUNT_ATTR_NOSUID, &what)?, directory: true })
+        }
+    }
+}
+
+/// An overlay of directories this process can reach (rootless).
+pub(crate) fn overlay(lower: &[String], upper: &str, work: &str) -> Result<OwnedFd, SetupError> {
+    let what = || "mount the root's overlay".to_owned();
+    let fs = fsopen("overlay", FsOpenFlags::FSOPEN_CLOEXEC).map_err(SetupError::at(what()))?;
+    let each = lower.iter().try_for_each(|path| fsconfig_set_string(&fs, "lowerdir+", path.as_str()));
+    if each.is_err() {
+        // Before Linux 6.7 there is one option for all, at most 256 characters long.
+        let all: Vec<String> = lower.iter().map(|path| path.replace('\\', "\\\\").replace(':', "\\:")).collect();
+        fsconfig_set_string(&fs, "lowerdir", all.join(":")).map_err(SetupError::at(what()))?;
+    }
+    for (key, value) in [("upperdir", upper), ("workdir", work)] {
+        fsconfig_set_string(&fs, key, value).map_err(SetupError::at(what()))?;
+    }
+    // Without rights over the whole machine the overlay keeps its notes in user.* attributes.
+    fsconfig_set_flag(&fs, "userxattr").map_err(SetupError::at(what()))?;
+    created(&fs, plain(), &what)
+}
+
+fn plain() -> MountAttrFlags {
+    MountAttrFlags::MOUNT_ATTR_NOSUID | MountAttrFlags::MOUNT_ATTR_NODEV
+}
+
+fn created(fs: &OwnedFd, attributes: MountAttrFlags, what: &dyn Fn() -> String) -> Result<OwnedFd, SetupError> {
+    fsconfig_create(fs).map_err(SetupError::at(what()))?;
+    fsmount(fs, FsMountFlags::FSMOUNT_CLOEXEC, attributes).map_err(SetupError::at(what()))
+}
+
+fn access_attributes(access: Access) -> u64 {
+    match access {
+        Access::ReadOnly => libc::MOUNT_ATTR_RDONLY | libc::MOUNT_ATTR_NOSUID | libc::MOUNT_ATTR_NODEV,
+        Access::ReadWrite => libc::MOUNT_ATTR_NOSUID | libc::MOUNT_ATTR_NODEV,
+        Access::Device => libc::MOUNT_ATTR_NOSUID | libc::MOUNT_ATTR_NOEXEC,
+    }
+}
+
+/// Hangs a mount up, making its mount point.
+pub(crate) fn attach(target: &str, source: &Detached) -> Result<(), SetupError> {
+    let path = inside(target);
+    make_parent(&path)?;
+    if source.directory {
+        fs::create_dir_all(&path).map_err(SetupError::at(format!("make {target}")))?;
+    } else if !path.exists() {
+        fs::write(&path, b"").map_err(SetupError::at(format!("make {target}")))?;
+    }
+    move_onto(&source.fd, &path).map_err(SetupError::at(format!("attach {target}")))
+}
+
+fn move_onto(fd: impl AsFd, target: &Path) -> io::Result<()> {
+    Ok(move_mount(fd.as_fd(), "", CWD, target, MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH)?)
+}
+
+/// Makes a file a mount of its own, so that a claim can move it.
+pub(crate) fn make_movable(path: &str) -> Result<(), SetupError> {
+    let target = inside(path);
+    let clone = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
+    let fd = open_tree(CWD, &target, clone).map_err(SetupError::at(format!("pick up {path}")))?;
+    let attributes = libc::MOUNT_ATTR_NOSUID | libc::MOUNT_ATTR_NODEV | libc::MOUNT_ATTR_NOEXEC;
+    set_mount_attributes(&fd, attributes, false).map_err(SetupError::at(format!("prepare {path}")))?;
+    move_onto(fd, &target).map_err(SetupError::at(format!("attach {path}")))
+}
+
+/// Hides a path: /dev/null over a file, an empty read-only directory over a directory. What does not exist needs no hiding.
+pub(crate) fn mask(path: &str) -> Result<(), SetupError> {
+    let target = inside(path);
+    let what = || format!("hide {path}");
+    let Ok(meta) = fs::symlink_metadata(&target) else { return Ok(()) };
+    let clone = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
+    let cover = if meta.is_dir() {
+        let fs = fsopen("tmpfs", FsOpenFlags::FSOPEN_CLOEXEC).map_err(SetupError::at(what()))?;
+        fsconfig_set_string(&fs, "nr_inodes", "2").map_err(SetupError::at(what()))?;
+        created(&fs, plain() | MountAttrFlags::MOUNT_ATTR_RDONLY, &what)?
+    } else {
+        open_tree(CWD, "dev/null", clone).map_err(SetupError::at(what()))?
+    };
+    move_onto(cover, &target).map_err(SetupError::at(what()))
+}
+
+/// Covers a directory by itself, read only; a mount it is already is made read only.
+pub(crate) fn write_protect(path: &str) -> Result<(), SetupError> {
+    let target = inside(path);
+    let what = || format!("protect {path}");
+    if !target.exists() {
+        return Ok(());
+    }
+    let clone = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC | OpenTreeFlags::AT_RECURSIVE;
+    let cover = open_tree(CWD, &target, clone).map_err(SetupError::at(what()))?;
+    set_mount_attributes(&cover, libc::MOUNT_ATTR_RDONLY, true).map_err(SetupError::at(what()))?;
+    move_onto(cover, &target).map_err(SetupError::at(what()))
+}
+
+/// Makes one mount read only, not those below it.
+pub(crate) fn close(path: &str) -> Result<(), SetupError> {
+    let flags = rustix::fs::OFlags::PATH | rustix::fs::OFlags::CLOEXEC;
+    let fd = rustix::fs::open(inside(path), flags, Mode::empty()).map_err(SetupError::at(format!("open {path}")))?;
+    set_mount_attributes(fd, libc::MOUNT_ATTR_RDONLY, false).map_err(SetupError::at(format!("protect {path}")))
+}
+
+/// Gives a memory file system another size.
+pub(crate) fn resize(path: &str, bytes: u64) -> Result<(), SetupError> {
+    let what = || format!("resize {path}");
+    let fs = fspick(CWD, path, rustix::mount::FsPickFlags::FSPICK_CLOEXEC).map_err(SetupError::at(what()))?;
+    fsconfig_set_string(&fs, "size", bytes.to_string()).map_err(SetupError::at(what()))?;
+    fsconfig_reconfigure(&fs).map_err(SetupError::at(what()))
+}
+
+/// A path of the slot while its root is still the working directory.
+pub(crate) fn inside(path: &str) -> PathBuf {
+    PathBuf::from(path.trim_start_matches('/'))
+}
+
+pub(crate) fn make_parent(path: &Path) -> Result<(), SetupError> {
+    let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) else { return Ok(()) };
+    if parent.is_dir() {
+        return Ok(());
+    }
+    fs::create_dir_all(parent).map_err(SetupError::at(format!("make {}", parent.display())))?;
+    fs::set_permissions(parent, fs::Permissions::from_mode(0o755))
+        .map_err(SetupError::at(format!("make {}", parent.display())))
+}

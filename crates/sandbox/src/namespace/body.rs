@@ -1,0 +1,149 @@
+//! A sandbox of namespaces, seen from the host: its first process, its control group, its id range.
+
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use futures::future::BoxFuture;
+use tokio::io::unix::AsyncFd;
+
+use crate::{
+    backend::{BackendKind, Body, Readings},
+    error::Error,
+    frozen::Frozen,
+    namespace::{Number, cgroup::Group, mounts::View, process::Process},
+    spec::Limits,
+};
+
+/// Between two looks whether a process that has ended can be reaped.
+const REAP_PAUSE: Duration = Duration::from_millis(1);
+
+/// See the module's documentation.
+pub(crate) struct NamespaceBody {
+    /// `None` once it is being dropped.
+    parts: Option<Arc<Parts>>,
+    view: Option<View>,
+    changes: Option<PathBuf>,
+}
+
+/// Dropped from top to bottom: the process first, then what it used.
+struct Parts {
+    process: Process,
+    group: Group,
+    _number: Number,
+}
+
+impl NamespaceBody {
+    pub(crate) fn new(process: Process, group: Group, number: Number, view: Option<View>) -> Self {
+        Self { parts: Some(Arc::new(Parts { process, group, _number: number })), view, changes: None }
+    }
+
+    /// The data directory as this sandbox's ids see it; `None` without root.
+    pub(crate) fn view(&self) -> Option<&View> {
+        self.view.as_ref()
+    }
+
+    /// Gives the slot the limits it was claimed with, where they differ from a slot's.
+    pub(crate) fn limit(&self, limits: &Limits) -> Result<(), Error> {
+        self.parts().map_or(Ok(()), |parts| parts.group.limit(limits))
+    }
+
+    /// Remembers where its changes go.
+    pub(crate) fn settle(&mut self, changes: PathBuf) {
+        self.changes = Some(changes);
+    }
+
+    fn parts(&self) -> Option<&Arc<Parts>> {
+        self.parts.as_ref()
+    }
+
+    /// Runs on a thread that may block.
+    async fn on_group(&self, work: impl FnOnce(&Group) -> Result<(), Error> + Send + 'static) -> Result<(), Error> {
+        let parts = Arc::clone(self.parts().ok_or(Error::Gone)?);
+        let done = tokio::task::spawn_blocking(move || work(&parts.group));
+        done.await.map_err(|error| Error::Setup(error.to_string()))?
+    }
+}
+
+impl Body for NamespaceBody {
+    fn readings(&self) -> Readings {
+        self.parts().map(|parts| parts.group.readings()).unwrap_or_default()
+    }
+
+    fn changes(&self) -> Option<&Path> {
+        self.changes.as_deref()
+    }
+
+    fn kill(&self) {
+        if let Some(parts) = self.parts() {
+            parts.process.kill();
+            // What is frozen does not die either.
+            parts.group.thaw_for_the_end();
+        }
+    }
+
+    fn ended(&self) -> BoxFuture<'_, ()> {
+        Box::pin(async {
+            if let Some(parts) = self.parts() {
+                ended(&parts.process).await;
+            }
+        })
+    }
+
+    fn clear(&self) -> BoxFuture<'_, ()> {
+        Box::pin(async {
+            let Some(parts) = self.parts() else { return };
+            while !parts.process.try_reap() {
+                tokio::time::sleep(REAP_PAUSE).await;
+            }
+            // What could not be removed was logged, and is swept at the next start.
+            let _ = self
+                .on_group(|group| {
+                    group.remove();
+                    Ok(())
+                })
+                .await;
+        })
+    }
+
+    fn pause(&self) -> BoxFuture<'_, Result<(), Error>> {
+        Box::pin(self.on_group(Group::freeze))
+    }
+
+    fn resume(&self) -> BoxFuture<'_, Result<(), Error>> {
+        Box::pin(self.on_group(Group::thaw))
+    }
+
+    fn snapshot(&self, _busy: bool) -> BoxFuture<'_, Result<Frozen, Error>> {
+        let refused = Error::Unsupported {
+            backend: BackendKind::Namespace.name(),
+            what: "take a snapshot",
+            why: "this version does not have it yet".into(),
+        };
+        Box::pin(async { Err(refused) })
+    }
+}
+
+impl Drop for NamespaceBody {
+    fn drop(&mut self) {
+        self.kill();
+        let Some(parts) = self.parts.take() else { return };
+        if parts.process.try_reap() && parts.group.is_removed() {
+            return;
+        }
+        // Waiting for the kernel is not for whoever drops this. Where there is no thread to be had, a failed start drops it here after all.
+        drop(std::thread::Builder::new().name("hangar-ending".into()).spawn(move || drop(parts)));
+    }
+}
+
+/// Becomes ready when the process has ended.
+#[allow(unsafe_code, reason = "registering a descriptor asks for a promise about its life")]
+async fn ended(process: &Process) {
+    let Ok(copy) = process.pidfd().try_clone_to_owned() else { return };
+    // SAFETY: `copy` owns its descriptor and moves into the registration, which closes it last.
+    let Ok(pidfd) = (unsafe { AsyncFd::register(copy) }) else { return };
+    // A descriptor of a process is readable once it has ended.
+    let _ = pidfd.readable().await;
+}

@@ -1,0 +1,387 @@
+//! The backend `namespace`: Linux namespaces over the host's kernel.
+//!
+//! A sandbox is made in two steps, so that the first is taken ahead of need: a **slot** (`slot.rs`) is a process in
+//! all its namespaces in which everything is prepared that does not depend on what it will be used for; a **claim** mounts the layers of one image
+//! as one overlay, sends it, upon which the guest moves in and locks itself down.
+
+mod base;
+mod body;
+pub(crate) mod cgroup;
+mod launcher;
+mod mounts;
+pub(crate) mod process;
+pub(crate) mod rights;
+mod skeleton;
+mod slot;
+
+use std::{
+    collections::{BTreeSet, HashMap},
+    fs::{self, File},
+    io,
+    os::{
+        fd::OwnedFd,
+        unix::fs::{PermissionsExt, chown},
+    },
+    path::{Path, PathBuf},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use futures::future::BoxFuture;
+use hangar_protocol::guest::{
+    Account, Order,
+    setup::{DATA, RootSource},
+};
+use rustix::fs::{FlockOperation, flock};
+
+use self::{
+    base::Base,
+    body::NamespaceBody,
+    cgroup::Cgroups,
+    launcher::{Launcher, Stage},
+    mounts::{IdMap, View},
+    rights::Rights,
+    skeleton::Skeleton,
+    slot::{Ids, Slot, Talk},
+};
+use crate::{
+    backend::{Backend, BackendKind, Capabilities, Made, SlotCounts},
+    border::Border,
+    error::Error,
+    ids::IdRange,
+    random,
+    spec::{Base as BaseKind, EngineConfig, Limits, SandboxSpec},
+};
+
+/// See the module's documentation.
+pub(crate) struct Namespace {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    rights: Rights,
+    data_dir: PathBuf,
+    launcher: Launcher,
+    /// Mounts roots while the launcher is busy with slots.
+    mounter: Launcher,
+    guest: OwnedFd,
+    base: Base,
+    skeleton: Skeleton,
+    cgroups: Cgroups,
+    numbers: Numbers,
+    maps: Mutex<HashMap<usize, Arc<IdMap>>>,
+    made: AtomicU64,
+    misses: AtomicU64,
+    /// Held as long as the backend lives.
+    _lock: File,
+}
+
+impl Namespace {
+    /// Opens the state directory and removes what a killed engine left behind.
+    pub(crate) async fn open(config: &EngineConfig) -> Result<Self, Error> {
+        let rights = Rights::detect();
+        let config = config.clone();
+        let prepared = tokio::task::spawn_blocking(move || Prepared::new(&config, rights));
+        let prepared = prepared.await.map_err(|error| Error::Setup(error.to_string()))??;
+        let launcher = Launcher::start("hangar-launcher", prepared.state.join("stage"), rights).await?;
+        let mounter = Launcher::start("hangar-mounter", prepared.state.join("stage"), rights).await?;
+        if let Some(reason) = prepared.cgroups.missing() {
+            tracing::warn!(%reason, "sandboxes run without limits on memory, processor and processes; see `hangar doctor`");
+        }
+        let inner = Inner {
+            rights,
+            data_dir: prepared.data_dir,
+            launcher,
+            mounter,
+            guest: prepared.guest,
+            base: prepared.base,
+            skeleton: prepared.skeleton,
+            cgroups: prepared.cgroups,
+            numbers: Numbers::default(),
+            maps: Mutex::default(),
+            made: AtomicU64::new(0),
+            misses: AtomicU64::new(0),
+            _lock: prepared.lock,
+        };
+        Ok(Self { inner: Arc::new(inner) })
+    }
+}
+
+impl Backend for Namespace {
+    fn capabilities(&self) -> Capabilities {
+        let limits = self.inner.cgroups.missing().is_none();
+        Capabilities {
+            kind: BackendKind::Namespace,
+            rootless: matches!(self.inner.rights, Rights::Rootless),
+            pause: self.inner.cgroups.can_freeze(),
+            snapshot: false,
+            fork: true,
+            late_bound: true,
+            border: true,
+            layers: true,
+            limits,
+        }
+    }
+
+    fn slots(&self) -> SlotCounts {
+        SlotCounts {
+            ready: 0,
+            made: self.inner.made.load(Ordering::Relaxed),
+            hits: 0,
+            misses: self.inner.misses.load(Ordering::Relaxed),
+        }
+    }
+
+    fn make<'a>(&'a self, spec: &'a SandboxSpec) -> BoxFuture<'a, Result<Made, Error>> {
+        Box::pin(async {
+            self.inner.misses.fetch_add(1, Ordering::Relaxed);
+            let slot = self.inner.slot(spec.account).await?;
+            self.inner.claim(slot, spec.clone()).await
+        })
+    }
+
+    fn close(&self) {
+        self.inner.cgroups.remove_roots();
+    }
+}
+
+/// A slot that is ready. When it is dropped, the process goes first.
+struct Ready {
+    talk: Talk,
+    border: Border,
+    body: NamespaceBody,
+}
+
+impl Inner {
+    /// Makes a slot and waits until it is ready.
+    async fn slot(self: &Arc<Self>, account: Account) -> Result<Ready, Error> {
+        let inner = Arc::clone(self);
+        let started = self.launcher.run(move |_| inner.start(account)).await?;
+        let Started { socket, network, body } = started;
+        let talk = Talk::new(socket)?;
+        let border = talk.staged(network).await?;
+        self.made.fetch_add(1, Ordering::Relaxed);
+        Ok(Ready { talk, border, body })
+    }
+
+    /// Starts a slot. On the launcher's thread.
+    fn start(&self, account: Account) -> Result<Started, Error> {
+        let number = self.numbers.take();
+        let group = self.cgroups.create(&format!("{}", number.value), &Limits::default())?;
+        let ids = match self.rights {
+            Rights::Root => Ids::Range(IdRange::of(number.value)),
+            Rights::Rootless => Ids::Single(account),
+        };
+        let (stage, mounts) = self.base.stage(account)?;
+        let Slot { process, socket } = {
+            let slot = Slot::start(&self.guest, ids, self.rights, |pid| group.enrol(pid))?;
+            slot.order(&Order::Stage(stage), &mounts)?;
+            slot
+        };
+        let network = format!("/proc/{}/ns/net", process.pid());
+        let network = OwnedFd::from(File::open(&network).map_err(Error::host(network))?);
+        let view = match self.rights {
+            Rights::Root => Some(View::new(&self.data_dir, &*self.map(number.value)?)?),
+            Rights::Rootless => None,
+        };
+        Ok(Started { socket, network, body: NamespaceBody::new(process, group, number, view) })
+    }
+
+    /// The id mapping of this number's range.
+    fn map(&self, number: usize) -> Result<Arc<IdMap>, Error> {
+        let mut maps = self.maps.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(map) = maps.get(&number) {
+            return Ok(Arc::clone(map));
+        }
+        let map = Arc::new(IdMap::from_disk(IdRange::of(number))?);
+        maps.insert(number, Arc::clone(&map));
+        Ok(map)
+    }
+
+    /// Makes a slot this sandbox.
+    async fn claim(self: &Arc<Self>, slot: Ready, spec: SandboxSpec) -> Result<Made, Error> {
+        let Ready { talk, border, mut body } = slot;
+        let orders = talk.orders()?;
+        let inner = Arc::clone(self);
+        let body = self.mounter.run(move |stage| {
+            body.limit(&spec.limits)?;
+            let changes = inner.session(&spec)?;
+            let (root, mounts) = inner.root(&spec, &body, stage)?;
+            orders.give(&Order::Claim(inner.base.claim(&spec, root)), &mounts)?;
+            body.settle(changes);
+            Ok(body)
+        });
+        let body = body.await?;
+        let (reader, writer) = talk.claimed().await?.into_split();
+        Ok(Made { reader: Box::new(reader), writer: Box::new(writer), body: Box::new(body), border: Some(border) })
+    }
+
+    /// The root: mounted here as root, described for the guest to mount otherwise.
+    fn root(
+        &self,
+        spec: &SandboxSpec,
+        body: &NamespaceBody,
+        stage: &Stage,
+    ) -> Result<(RootSource, Vec<OwnedFd>), Error> {
+        let skeleton = match spec.root.base {
+            BaseKind::Host => &self.skeleton.host,
+            BaseKind::Tree => &self.skeleton.tree,
+        };
+        let lower = spec.root.layers.iter().chain([skeleton]);
+        let lower = lower.map(|layer| self.below(layer)).collect::<Result<Vec<PathBuf>, Error>>()?;
+        let session = self.below(&spec.session_dir)?;
+        match body.view() {
+            Some(view) => Ok((RootSource::Sent, vec![view.overlay(&lower, &session, &stage.directory)?])),
+            None => {
+                for layer in spec.root.layers.iter() {
+                    fs::metadata(layer).map_err(Error::host(layer))?;
+                }
+                let inside = |path: &Path| Path::new(DATA).join(path).to_string_lossy().into_owned();
+                let source = RootSource::Overlay {
+                    lower: lower.iter().map(|layer| inside(layer)).collect(),
+                    upper: inside(&session.join("upper")),
+                    work: inside(&session.join("work")),
+                };
+                Ok((source, vec![]))
+            }
+        }
+    }
+
+    /// A path from the data directory on.
+    fn below(&self, path: &Path) -> Result<PathBuf, Error> {
+        if let Ok(rest) = path.strip_prefix(&self.data_dir) {
+            return Ok(rest.to_owned());
+        }
+        // The same place by another name, perhaps.
+        let real = fs::canonicalize(path).map_err(Error::host(path))?;
+        let outside = |_| Error::Outside { path: path.to_owned(), data_dir: self.data_dir.clone() };
+        real.strip_prefix(&self.data_dir).map(Path::to_owned).map_err(outside)
+    }
+
+    /// Makes what is missing of a session's directory. Returns the directory of its changes.
+    fn session(&self, spec: &SandboxSpec) -> Result<PathBuf, Error> {
+        let directory = &spec.session_dir;
+        if !directory.is_dir() {
+            fs::create_dir_all(directory).map_err(Error::host(directory))?;
+            // What is below belongs to ids that own nothing; still nobody else on the host needs to read it.
+            fs::set_permissions(directory, fs::Permissions::from_mode(0o700)).map_err(Error::host(directory))?;
+        }
+        let upper = directory.join("upper");
+        for directory in [&upper, &directory.join("work")] {
+            if directory.is_dir() {
+                continue;
+            }
+            fs::create_dir(directory).map_err(Error::host(directory))?;
+            fs::set_permissions(directory, fs::Permissions::from_mode(0o755)).map_err(Error::host(directory))?;
+            match self.rights {
+                Rights::Root => {
+                    let root = IdRange::DISK.first;
+                    chown(directory, Some(root), Some(root)).map_err(Error::host(directory))?;
+                }
+                Rights::Rootless => {}
+            }
+        }
+        // An overlay that was not taken down in order leaves a mark by which the next one refuses to be mounted; what is in the files is
+        // whatever the kernel had, as it would be without the mark.
+        let mark = directory.join("work/work/incompat");
+        if mark.exists() {
+            fs::remove_dir_all(&mark).map_err(Error::host(mark))?;
+        }
+        Ok(upper)
+    }
+}
+
+/// What the launcher hands over.
+struct Started {
+    socket: std::os::unix::net::UnixStream,
+    network: OwnedFd,
+    body: NamespaceBody,
+}
+
+/// What is found and made before the launcher starts.
+struct Prepared {
+    lock: File,
+    data_dir: PathBuf,
+    state: PathBuf,
+    cgroups: Cgroups,
+    base: Base,
+    skeleton: Skeleton,
+    guest: OwnedFd,
+}
+
+impl Prepared {
+    fn new(config: &EngineConfig, rights: Rights) -> Result<Self, Error> {
+        let state = config.state_dir();
+        fs::create_dir_all(&state).map_err(Error::host(&state))?;
+        let data_dir = fs::canonicalize(&config.data_dir).map_err(Error::host(&config.data_dir))?;
+        let state = fs::canonicalize(&state).map_err(Error::host(&state))?;
+        let lock_path = state.join("engine.lock");
+        let lock = File::create(&lock_path).map_err(Error::host(&lock_path))?;
+        match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
+            Err(rustix::io::Errno::WOULDBLOCK) => return Err(Error::StateDirInUse(state)),
+            other => other.map_err(Error::host(&lock_path))?,
+        }
+        let id = engine_id(&state)?;
+        let cgroups = Cgroups::detect(&id);
+        cgroups.sweep(&id);
+        let stage = state.join("stage");
+        match rights {
+            Rights::Root => fs::create_dir_all(&stage).map_err(Error::host(&stage))?,
+            Rights::Rootless => {}
+        }
+        Ok(Self {
+            lock,
+            skeleton: Skeleton::write(&state.join("skeleton"), rights, &config.toolchains)?,
+            base: Base::host(rights, &data_dir, &config.toolchains),
+            data_dir,
+            state,
+            cgroups,
+            guest: slot::guest_program()?,
+        })
+    }
+}
+
+/// Names the engine of this state directory, also after a restart.
+fn engine_id(state: &Path) -> Result<String, Error> {
+    let path = state.join("engine-id");
+    match fs::read_to_string(&path) {
+        Ok(id) if id.len() == 12 && id.bytes().all(|byte| byte.is_ascii_hexdigit()) => return Ok(id),
+        Ok(_) => {}
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) => return Err(Error::host(path)(error)),
+    }
+    let id: String = random::hex().chars().take(12).collect();
+    fs::write(&path, &id).map_err(Error::host(&path))?;
+    Ok(id)
+}
+
+/// Numbers of slots, each with its id range. Given out lowest first and taken back.
+#[derive(Clone, Debug, Default)]
+struct Numbers {
+    taken: Arc<Mutex<BTreeSet<usize>>>,
+}
+
+/// A number that is given back when dropped.
+#[derive(Debug)]
+struct Number {
+    value: usize,
+    numbers: Numbers,
+}
+
+impl Numbers {
+    fn take(&self) -> Number {
+        let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
+        // There are never more sandboxes than places, so this ends.
+        let value = (0..).find(|number| !taken.contains(number)).unwrap_or(0);
+        taken.insert(value);
+        Number { value, numbers: self.clone() }
+    }
+}
+
+impl Drop for Number {
+    fn drop(&mut self) {
+        self.numbers.taken.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.value);
+    }
+}

@@ -1,0 +1,178 @@
+//! Detached mounts: trees that hang nowhere, made by the host and handed to a slot as descriptors.
+#![allow(unsafe_code, reason = "mount_setattr and a raw clone for id mapping have no safe wrapper")]
+
+use std::{
+    fs, io,
+    os::fd::{AsFd, AsRawFd, OwnedFd},
+    path::{Path, PathBuf},
+    sync::atomic::{AtomicBool, Ordering},
+};
+
+use rustix::{
+    fs::{CWD, Mode, OFlags, ResolveFlags, open, openat2},
+    mount::{
+        FsMountFlags, FsOpenFlags, MountAttrFlags, MoveMountFlags, OpenTreeFlags, UnmountFlags, fsconfig_create,
+        fsconfig_set_flag, fsconfig_set_string, fsmount, fsopen, move_mount, open_tree, unmount,
+    },
+};
+
+use crate::{error::Error, ids::IdRange, namespace::process::Parked};
+
+/// What a mount allows.
+#[derive(Clone, Copy)]
+pub(crate) enum Allow {
+    /// Reading programs and data.
+    Read,
+    /// Reading and writing.
+    Write,
+    /// A device file.
+    Device,
+}
+
+impl Allow {
+    fn attributes(self) -> u64 {
+        match self {
+            Self::Read => libc::MOUNT_ATTR_RDONLY | libc::MOUNT_ATTR_NOSUID | libc::MOUNT_ATTR_NODEV,
+            Self::Write => libc::MOUNT_ATTR_NOSUID | libc::MOUNT_ATTR_NODEV,
+            Self::Device => libc::MOUNT_ATTR_NOSUID | libc::MOUNT_ATTR_NOEXEC,
+        }
+    }
+}
+
+/// A copy of the host's tree at `path`, detached.
+pub(crate) fn copy(path: &Path, allow: Allow) -> Result<OwnedFd, Error> {
+    let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC | OpenTreeFlags::AT_RECURSIVE;
+    let fd = open_tree(CWD, path, flags).map_err(Error::host(path))?;
+    set_attributes(&fd, allow.attributes(), None, true).map_err(Error::kernel(format!("mount {}", path.display())))?;
+    Ok(fd)
+}
+
+/// The data directory with ids as one sandbox has them, detached. Layers are opened below it.
+#[derive(Debug)]
+pub(crate) struct View {
+    mount: OwnedFd,
+}
+
+impl View {
+    /// The data directory as the sandbox of this mapping sees it.
+    pub(crate) fn new(data_dir: &Path, ids: &IdMap) -> Result<Self, Error> {
+        let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
+        let mount = open_tree(CWD, data_dir, flags).map_err(Error::host(data_dir))?;
+        let what = || format!("map the ids of {} (its file system must support idmapped mounts)", data_dir.display());
+        set_attributes(&mount, Allow::Write.attributes(), Some(&ids.0), false).map_err(Error::kernel(what()))?;
+        Ok(Self { mount })
+    }
+
+    /// An overlay of these directories below the data directory, detached. `lower` has the topmost first.
+    ///
+    /// `stage` is an empty directory of a private mount namespace: kernels before 6.15 accept only layers that are attached somewhere.
+    pub(crate) fn overlay(&self, lower: &[PathBuf], changes: &Path, stage: &Path) -> Result<OwnedFd, Error> {
+        static ATTACH: AtomicBool = AtomicBool::new(false);
+        let what = || Error::kernel("mount the root's overlay");
+        if !ATTACH.load(Ordering::Relaxed) {
+            match self.overlay_of(&self.mount, lower, changes) {
+                Err(Error::Kernel { source, .. }) if source.raw_os_error() == Some(libc::EINVAL) => {}
+                other => return other,
+            }
+        }
+        let copy = rustix::io::fcntl_dupfd_cloexec(&self.mount, 3).map_err(what())?;
+        let attached = Attached::new(copy, stage)?;
+        let root = open(stage, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty()).map_err(what())?;
+        let overlay = self.overlay_of(&root, lower, changes)?;
+        drop(attached);
+        ATTACH.store(true, Ordering::Relaxed);
+        Ok(overlay)
+    }
+
+    fn overlay_of(&self, root: &OwnedFd, lower: &[PathBuf], changes: &Path) -> Result<OwnedFd, Error> {
+        let what = || Error::kernel("mount the root's overlay");
+        let fs = fsopen("overlay", FsOpenFlags::FSOPEN_CLOEXEC).map_err(what())?;
+        let lower: Vec<OwnedFd> = lower.iter().map(|path| below(root, path)).collect::<Result<_, _>>()?;
+        let each = lower.iter().try_for_each(|layer| fsconfig_set_string(&fs, "lowerdir+", by_number(layer)));
+        if each.is_err() {
+            // Before Linux 6.7 there is one option for all, at most 256 characters long.
+            let all: Vec<String> = lower.iter().map(by_number).collect();
+            fsconfig_set_string(&fs, "lowerdir", all.join(":")).map_err(what())?;
+        }
+        let (upper, work) = (below(root, &changes.join("upper"))?, below(root, &changes.join("work"))?);
+        fsconfig_set_string(&fs, "upperdir", by_number(&upper)).map_err(what())?;
+        fsconfig_set_string(&fs, "workdir", by_number(&work)).map_err(what())?;
+        // A directory of a layer can be renamed, as anywhere else.
+        fsconfig_set_string(&fs, "redirect_dir", "on").map_err(what())?;
+        // Nothing is forced to disk behind a sandbox's back; whoever promises that changes are durable syncs them.
+        fsconfig_set_flag(&fs, "volatile").map_err(what())?;
+        fsconfig_create(&fs).map_err(what())?;
+        let attributes = MountAttrFlags::MOUNT_ATTR_NOSUID | MountAttrFlags::MOUNT_ATTR_NODEV;
+        fsmount(&fs, FsMountFlags::FSMOUNT_CLOEXEC, attributes).map_err(what())
+    }
+}
+
+/// /proc/mounts shows these words inside the sandbox: the numbers of descriptors say nothing of the host's paths.
+fn by_number(fd: &OwnedFd) -> String {
+    format!("/proc/self/fd/{}", fd.as_raw_fd())
+}
+
+/// Opens a directory below `root`, through no link.
+fn below(root: &OwnedFd, path: &Path) -> Result<OwnedFd, Error> {
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
+    openat2(root, path, flags, Mode::empty(), resolve).map_err(Error::host(path))
+}
+
+/// A mount that is attached until this is dropped.
+struct Attached<'a>(&'a Path);
+
+impl<'a> Attached<'a> {
+    fn new(mount: OwnedFd, at: &'a Path) -> Result<Self, Error> {
+        fs::create_dir_all(at).map_err(Error::host(at))?;
+        move_mount(&mount, "", CWD, at, MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH)
+            .map_err(Error::kernel("attach a layer"))?;
+        Ok(Self(at))
+    }
+}
+
+impl Drop for Attached<'_> {
+    fn drop(&mut self) {
+        if let Err(error) = unmount(self.0, UnmountFlags::DETACH) {
+            tracing::warn!(%error, path = %self.0.display(), "a layer stays attached in the launcher's mount namespace");
+        }
+    }
+}
+
+fn set_attributes(fd: impl AsFd, attributes: u64, ids: Option<&OwnedFd>, recursive: bool) -> io::Result<()> {
+    let mut attr = libc::mount_attr { attr_set: attributes, attr_clr: 0, propagation: 0, userns_fd: 0 };
+    if let Some(ids) = ids {
+        attr.attr_set |= libc::MOUNT_ATTR_IDMAP;
+        attr.userns_fd = u64::from(ids.as_raw_fd().unsigned_abs());
+    }
+    let flags = libc::AT_EMPTY_PATH | if recursive { libc::AT_RECURSIVE } else { 0 };
+    // SAFETY: the path is a C string and attr a struct of the given size; both outlive the call.
+    let done = unsafe {
+        libc::syscall(
+            libc::SYS_mount_setattr,
+            fd.as_fd().as_raw_fd(),
+            c"".as_ptr(),
+            flags,
+            std::ptr::from_ref(&attr),
+            size_of::<libc::mount_attr>(),
+        )
+    };
+    if done == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+/// Shows ids as they lie on disk as one sandbox's ids. Made once for each range, as it costs a process.
+#[derive(Debug)]
+pub(crate) struct IdMap(OwnedFd);
+
+impl IdMap {
+    pub(crate) fn from_disk(range: IdRange) -> Result<Self, Error> {
+        // The overlay itself works as root and needs a place for root's own directory beside the upper one.
+        let map = format!("0 0 1\n{} {} {}", IdRange::DISK.first, range.first, IdRange::IDS);
+        let parked = Parked::in_user_namespace().map_err(Error::kernel("make a user namespace for id mapping"))?;
+        let at = |file: &str| format!("/proc/{}/{file}", parked.pid());
+        fs::write(at("uid_map"), &map).map_err(Error::kernel("write a user id mapping"))?;
+        fs::write(at("gid_map"), &map).map_err(Error::kernel("write a group id mapping"))?;
+        let namespace = fs::File::open(at("ns/user")).map_err(Error::kernel("open a user namespace"))?;
+        Ok(Self(OwnedFd::from(namespace)))
+    }
+}
