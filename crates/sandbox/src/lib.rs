@@ -50,6 +50,7 @@ pub use hangar_protocol::guest::{
 };
 pub use ids::IdRange;
 pub use keeper::{Disk, Health, Life};
+pub use namespace::rights::Rights;
 pub use sandbox::{COLLECTED_BYTES_MAX, FileContent, Sandbox};
 pub use spec::{
     Base, EngineConfig, ExecSpec, Limits, Root, SANDBOXES_DEFAULT, SANDBOXES_MAX, SLOTS_DEFAULT, SandboxSpec,
@@ -58,4 +59,4 @@ pub use watch::{Changes, Watch};
 
 /// The id on disk of a sandbox's root, when hangar runs as root: what lies below the data directory belongs to this id and the 65535 that follow. No
 /// distribution gives them to anybody.
-pub const DISK_IDS_FIRST: u32 = slot::IdRange::DISK.first;
+pub const DISK_IDS_FIRST: u32 = IdRange::DISK.first;
