@@ -45,7 +45,8 @@ pub(crate) fn vet(head: &Parts, target: &Target, port: u16, default_port: u16) -
         return Err(DenialReason::Ambiguous);
     }
     let path = head.uri.path();
-    if !path.starts_with('/') && !(path == "*" && head.method == Method::OPTIONS) {
+    let of_the_server = path == "*" && head.method == Method::OPTIONS;
+    if !(path.starts_with('/') || of_the_server) {
         return Err(DenialReason::Ambiguous);
     }
     let said = head.headers.get(HOST).map(|host| host.to_str().unwrap_or_default());
