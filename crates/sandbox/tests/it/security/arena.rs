@@ -6,7 +6,7 @@ use std::{
     sync::{LazyLock, Mutex, PoisonError},
 };
 
-use hangar_sandbox::{Collected, ExecSpec, ExitStatus, Limits, Sandbox};
+use hangar_sandbox::{Account, Collected, ExecSpec, ExitStatus, Limits, Sandbox};
 use tempfile::TempDir;
 
 use super::{
@@ -14,12 +14,6 @@ use super::{
     case::{Case, Group, How, Who},
 };
 use crate::bench::{Bench, soon};
-
-/// Who the sandbox's commands are.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Account {
-    Agent,
-}
 
 /// Where the helper lies inside.
 const ATTEMPT: &str = "/tmp/attempt";
@@ -57,18 +51,13 @@ impl Arena {
         let bench = Bench::new().await;
         let canaries = Canaries::place();
         let name = format!("{group:?}-{account:?}").to_lowercase();
-        let mut arena = Self { sandbox: bench.sandbox(&name).await, bench, account, canaries };
-        arena.sandbox = arena.another(&name, |_| {}).await;
-        arena
+        let sandbox = make(&bench, account, &name, |_| {}).await;
+        Self { bench, sandbox, account, canaries }
     }
 
     /// A further sandbox of the same account, with the helper inside.
     pub(crate) async fn another(&self, name: &str, change: impl FnOnce(&mut Limits)) -> Sandbox {
-        let mut spec = self.bench.spec(&format!("{name}-2"));
-        change(&mut spec.limits);
-        let sandbox = self.bench.engine.create(spec).await.unwrap();
-        carry_in(&sandbox).await;
-        sandbox
+        make(&self.bench, self.account, name, change).await
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {
@@ -133,8 +122,13 @@ impl Arena {
     }
 }
 
-pub(crate) async fn carry_in(sandbox: &Sandbox) {
+async fn make(bench: &Bench, account: Account, name: &str, change: impl FnOnce(&mut Limits)) -> Sandbox {
+    let mut spec = bench.spec(name);
+    spec.account = account;
+    change(&mut spec.limits);
+    let sandbox = bench.engine.create(spec).await.unwrap();
     sandbox.write_mode(ATTEMPT, &HELPER, 0o755).await.unwrap();
+    sandbox
 }
 
 pub(crate) async fn said(sandbox: &Sandbox, script: &str) -> String {

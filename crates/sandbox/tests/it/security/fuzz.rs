@@ -7,10 +7,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{
-    arena::{Account, Arena},
-    case::Group,
-};
+use hangar_sandbox::Account;
+
+use super::{arena::Arena, case::Group};
 
 /// Calls in one round.
 const CALLS: u32 = 4_000;
@@ -50,4 +49,9 @@ async fn fuzz(account: Account) {
 #[tokio::test(flavor = "multi_thread")]
 async fn random_calls_of_an_agent_change_nothing() {
     fuzz(Account::Agent).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn random_calls_of_a_builder_change_nothing() {
+    fuzz(Account::Builder).await;
 }

@@ -16,8 +16,9 @@ mod network;
 mod resources;
 mod table;
 
-use arena::{Account, Arena, record};
+use arena::{Arena, record};
 use case::Group;
+use hangar_sandbox::Account;
 
 async fn all_hold(group: Group, account: Account) {
     let mut arena = Arena::new(group, account).await;
@@ -41,6 +42,16 @@ macro_rules! groups {
                 #[tokio::test(flavor = "multi_thread")]
                 async fn $name() {
                     all_hold($group, Account::Agent).await;
+                }
+            )*
+        }
+
+        mod as_builder {
+            use super::*;
+            $(
+                #[tokio::test(flavor = "multi_thread")]
+                async fn $name() {
+                    all_hold($group, Account::Builder).await;
                 }
             )*
         }
