@@ -39,7 +39,8 @@ const WANTED: &[&str] = &[
     "Rakefile",
 ];
 /// Directories, by path, whose every file is read although their name is hidden.
-const HIDDEN: &[&str] = &[".hangar", ".devcontainer", ".cursor", ".config", ".github", ".github/workflows"];
+const HIDDEN: &[&str] =
+    &[".hangar", ".hangar/environments", ".devcontainer", ".cursor", ".config", ".github", ".github/workflows"];
 /// Files of hidden places, and of the root, that are recipes themselves.
 const RECIPES: &[&str] = &[
     "environment.toml",
@@ -232,7 +233,7 @@ fn wanted(path: &str) -> bool {
     let (folder, name) = path.rsplit_once('/').unwrap_or(("", path));
     let hidden = folder.starts_with('.');
     if hidden || folder.is_empty() && RECIPES.contains(&name) {
-        return RECIPES.contains(&name) || folder == ".hangar";
+        return RECIPES.contains(&name) || folder == ".hangar/environments" && name.ends_with(".toml");
     }
     WANTED.contains(&name)
 }

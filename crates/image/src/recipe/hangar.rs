@@ -24,16 +24,18 @@ const STEP_SECONDS_MAX: u32 = 6 * 60 * 60;
 const READY_SECONDS_DEFAULT: u32 = 60;
 
 pub(super) fn read(files: &Files) -> Result<Option<Recipe>, RecipeError> {
-    let Some(text) = files.deciding(PATH)? else { return Ok(None) };
+    read_file(files, PATH)
+}
+
+/// Reads any file of this format.
+pub(super) fn read_file(files: &Files, path: &str) -> Result<Option<Recipe>, RecipeError> {
+    let refused = |line, message: &str| RecipeError { file: path.to_owned(), line, message: message.trim().to_owned() };
+    let Some(text) = files.deciding(path)? else { return Ok(None) };
     let written: Written = toml::from_str(text).map_err(|error| {
         let line = error.span().map(|span| text[..span.start.min(text.len())].matches('\n').count() + 1);
         refused(line, error.message())
     })?;
-    written.understood().map(Some).map_err(|message| refused(None, &message))
-}
-
-fn refused(line: Option<usize>, message: &str) -> RecipeError {
-    RecipeError { file: PATH.to_owned(), line, message: message.trim().to_owned() }
+    written.understood(path).map(Some).map_err(|message| refused(None, &message))
 }
 
 /// The file as it is written.
@@ -175,8 +177,8 @@ struct BesideTable {
 }
 
 impl Written {
-    fn understood(self) -> Result<Recipe, String> {
-        let mut recipe = Recipe::empty(PATH);
+    fn understood(self, path: &str) -> Result<Recipe, String> {
+        let mut recipe = Recipe::empty(path);
         recipe.base = base(self.base)?;
         recipe.env = self.env;
         recipe.setup = steps("setup", self.setup)?;

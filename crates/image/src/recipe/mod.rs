@@ -32,7 +32,7 @@ pub use files::{FILE_BYTES_MAX, Files};
 pub use step::{Account, Health, Restart, STEP_SECONDS_DEFAULT, Service, Shell, Step};
 
 /// Changed when the same files come to mean something else, so that images are built anew.
-const RECIPE_VERSION: u32 = 1;
+pub const RECIPE_VERSION: u32 = 1;
 /// Steps of one kind at most.
 pub const STEPS_MAX: usize = 64;
 /// Services at most.
@@ -153,18 +153,38 @@ pub struct RecipeError {
 }
 
 impl Recipe {
-    /// Reads the recipe of a commit.
+    /// Reads the usual recipe of a commit.
     ///
     /// # Errors
     /// When the file that decides cannot be understood.
     pub fn read(files: &Files) -> Result<Self, RecipeError> {
+        Ok(Self::completed(Self::written(files)?, files))
+    }
+
+    /// Reads the recipe of a named environment, `.hangar/environments/<name>.toml`; an empty name is the usual one.
+    ///
+    /// # Errors
+    /// When the file that decides cannot be understood, or there is no environment of this name.
+    pub fn read_named(files: &Files, environment: &str) -> Result<Self, RecipeError> {
+        if environment.is_empty() {
+            return Self::read(files);
+        }
+        let file = format!(".hangar/environments/{environment}.toml");
+        let Some(written) = hangar::read_file(files, &file)? else {
+            let message = "there is no such environment; commit this file, or choose another one".into();
+            return Err(RecipeError { file, line: None, message });
+        };
+        Ok(Self::completed(Some(written), files))
+    }
+
+    fn completed(written: Option<Self>, files: &Files) -> Self {
         let found = detect::detect(files);
-        let mut recipe = match Self::written(files)? {
+        let mut recipe = match written {
             Some(written) => written.filled_from(found),
             None => found,
         };
         tools::add(files, &mut recipe);
-        Ok(recipe)
+        recipe
     }
 
     fn written(files: &Files) -> Result<Option<Self>, RecipeError> {

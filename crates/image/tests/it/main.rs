@@ -2,6 +2,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on says so by panicking")]
 
 mod bases;
+mod builds;
 mod oci;
 mod recipes;
 mod recipes_written;
+mod world;

@@ -55,10 +55,9 @@ pub(crate) fn with_app<F: Future<Output = ()>>(app: Router, rules: &[&str], test
     in_own_network(|| async { test(Border::new(app, rules)).await });
 }
 
-/// A policy of rules, and one more by which the sandbox is told to trust its authority.
+/// A policy of rules.
 pub(crate) fn policy(rules: &[&str]) -> Policy {
-    let rules = rules.iter().chain(&["inspect inspected.test"]);
-    Policy { rules: rules.map(|rule| rule.parse().unwrap()).collect(), ..Policy::closed(Phase::Agent) }
+    Policy { rules: rules.iter().map(|rule| rule.parse().unwrap()).collect(), ..Policy::closed(Phase::Agent) }
 }
 
 impl Border {
@@ -69,8 +68,8 @@ impl Border {
         let (tcp, dns) = sandbox.on(|| {
             ip("route add local 0.0.0.0/0 dev lo");
             ip("-6 route add local ::/0 dev lo");
-            let tcp: Vec<_> = [22, 53, 80, 443, 5432, 8443].map(listener).into();
-            let dns = vec![datagrams(53)];
+            let tcp: Vec<_> = [22, 53, 80, 443, 5432, 8443].into_iter().flat_map(listeners).collect();
+            let dns: Vec<_> = [SocketAddr::from(([0; 4], 53)), SocketAddr::from(([0u16; 8], 53))].map(datagrams).into();
             (tcp, dns)
         });
         let sockets = Sockets {
@@ -230,23 +229,28 @@ pub(crate) fn ask(name: &str, kind: RecordType, server: SocketAddr) -> Message {
     Message::from_vec(&buffer[..count]).unwrap()
 }
 
-/// One socket for both families, as the sandbox engine makes them.
-fn listener(port: u16) -> std::net::TcpListener {
-    let socket = both_families(port, socket2::Type::STREAM);
-    socket.listen(1024).unwrap();
-    socket.into()
+fn listeners(port: u16) -> [std::net::TcpListener; 2] {
+    ["0.0.0.0", "[::]"].map(|any| {
+        let address: SocketAddr = format!("{any}:{port}").parse().unwrap();
+        let socket = socket2::Socket::new(socket2::Domain::for_address(address), socket2::Type::STREAM, None).unwrap();
+        if address.is_ipv6() {
+            socket.set_only_v6(true).unwrap();
+        }
+        socket.bind(&address.into()).unwrap();
+        socket.listen(1024).unwrap();
+        socket.set_nonblocking(true).unwrap();
+        socket.into()
+    })
 }
 
-fn datagrams(port: u16) -> UdpSocket {
-    both_families(port, socket2::Type::DGRAM).into()
-}
-
-fn both_families(port: u16, kind: socket2::Type) -> socket2::Socket {
-    let socket = socket2::Socket::new(socket2::Domain::IPV6, kind, None).unwrap();
-    socket.set_only_v6(false).unwrap();
-    socket.bind(&SocketAddr::from(([0u16; 8], port)).into()).unwrap();
+fn datagrams(address: SocketAddr) -> UdpSocket {
+    let socket = socket2::Socket::new(socket2::Domain::for_address(address), socket2::Type::DGRAM, None).unwrap();
+    if address.is_ipv6() {
+        socket.set_only_v6(true).unwrap();
+    }
+    socket.bind(&address.into()).unwrap();
     socket.set_nonblocking(true).unwrap();
-    socket
+    socket.into()
 }
 
 /// Services of the machine hangar runs on. Nobody may come.
@@ -254,7 +258,7 @@ pub(crate) struct Canary(Vec<std::net::TcpListener>);
 
 impl Canary {
     fn new() -> Self {
-        Self([80, 443].map(listener).into())
+        Self([80, 443].into_iter().flat_map(listeners).collect())
     }
 
     /// Whether somebody came.

@@ -11,9 +11,7 @@ mod world;
 
 mod addresses;
 mod around;
-mod borders;
 mod credentials;
-mod git;
 mod hellos;
 mod limits;
 mod names;

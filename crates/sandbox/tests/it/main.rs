@@ -12,6 +12,5 @@ mod life;
 mod limits;
 mod network;
 mod rootless;
-mod security;
 mod watches;
 mod work;

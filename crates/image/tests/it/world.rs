@@ -1,0 +1,220 @@
+//! A world for builds: repositories with commits, an engine, a store, and images over them, all in a directory of its own.
+
+use std::{
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+    sync::Arc,
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use hangar_image::{
+    Branch, Build, BuildEnd, Closed, Head, HostOnly, Image, Images, ImagesConfig, Means, Source, SourceError, Target,
+    Way,
+};
+use hangar_protocol::RepoPath;
+use hangar_sandbox::{Engine, EngineConfig, ExecSpec, Sandbox, SandboxSpec, layers::LayerStore};
+use tempfile::TempDir;
+
+/// Everything a build needs, on the real engine.
+pub(crate) struct World {
+    pub(crate) engine: Engine,
+    pub(crate) store: Arc<LayerStore>,
+    pub(crate) images: Images,
+    pub(crate) repos: Arc<Repos>,
+    pub(crate) directory: TempDir,
+}
+
+impl World {
+    pub(crate) async fn new() -> Self {
+        Self::with(|_| {}).await
+    }
+
+    pub(crate) async fn with(change: impl FnOnce(&mut ImagesConfig)) -> Self {
+        let directory = TempDir::new().unwrap();
+        let repos = Arc::new(Repos { folder: directory.path().join("forge") });
+        let (engine, store, images) = open(&directory.path().join("data"), &repos, change).await;
+        Self { engine, store, images, repos, directory }
+    }
+
+    pub(crate) fn data(&self) -> PathBuf {
+        self.directory.path().join("data")
+    }
+
+    /// Builds and returns the image.
+    pub(crate) async fn built(&self, target: &Target) -> Arc<Image> {
+        let build = self.build(target).await;
+        match ended(&build).await {
+            BuildEnd::Built(id) => self.images.image(&id).unwrap(),
+            other => panic!("{other:?}\n{}", build.log.read(0, 1 << 20).0),
+        }
+    }
+
+    /// Builds what must fail, and says why.
+    pub(crate) async fn fails(&self, target: &Target) -> hangar_image::BuildFailure {
+        let build = self.build(target).await;
+        match ended(&build).await {
+            BuildEnd::Failed(failure) => *failure,
+            other => panic!("{other:?}\n{}", build.log.read(0, 1 << 20).0),
+        }
+    }
+
+    pub(crate) async fn build(&self, target: &Target) -> Build {
+        self.images.build(target.clone(), Way::Usual).await.unwrap()
+    }
+
+    /// A sandbox over an image, as a session would make it.
+    pub(crate) async fn sandbox(&self, image: &Image, name: &str) -> Sandbox {
+        let mut spec = SandboxSpec::new(name, image.root(&self.store), self.data().join("sessions").join(name));
+        spec.env = image.env.clone();
+        self.engine.create(spec).await.unwrap()
+    }
+
+    /// Nothing of any build may be left: no sandbox, no directory.
+    pub(crate) async fn tidy(&self) {
+        let builds = self.data().join("images/builds");
+        until("builds leave nothing", || std::fs::read_dir(&builds).unwrap().next().is_none()).await;
+    }
+
+    pub(crate) async fn end(self) {
+        self.images.close().await;
+        self.engine.close();
+    }
+}
+
+/// Opens images over a data directory, as a start of hangar does.
+pub(crate) async fn open(
+    data: &Path,
+    repos: &Arc<Repos>,
+    change: impl FnOnce(&mut ImagesConfig),
+) -> (Engine, Arc<LayerStore>, Images) {
+    let engine_config = EngineConfig::new(data);
+    let bases = Arc::new(HostOnly::new(&engine_config.toolchains));
+    let engine = Engine::new(engine_config).await.unwrap();
+    let store = Arc::new(LayerStore::open(data).unwrap());
+    let mut config = ImagesConfig::new(data);
+    config.build_max = Duration::from_secs(300);
+    change(&mut config);
+    let source = Arc::clone(repos) as Arc<dyn Source>;
+    let means = Means { engine: engine.clone(), store: Arc::clone(&store), source, outside: Arc::new(Closed), bases };
+    let images = Images::open(config, means).unwrap();
+    (engine, store, images)
+}
+
+pub(crate) async fn ended(build: &Build) -> BuildEnd {
+    soon("the end of the build", build.ended()).await
+}
+
+pub(crate) async fn output(sandbox: &Sandbox, script: &str) -> String {
+    let done = sandbox.exec(&ExecSpec::shell(script)).await.unwrap();
+    let text = String::from_utf8_lossy(&done.stdout).into_owned();
+    assert!(done.ended.status.success(), "{script}\n{text}\n{}", String::from_utf8_lossy(&done.stderr));
+    text
+}
+
+pub(crate) async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
+    let patience = Duration::from_secs(240);
+    tokio::time::timeout(patience, future).await.unwrap_or_else(|_| panic!("{what} did not happen within {patience:?}"))
+}
+
+pub(crate) async fn until(what: &str, mut holds: impl FnMut() -> bool) {
+    soon(what, async {
+        while !holds() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    })
+    .await;
+}
+
+/// Repositories of this machine, served by git itself.
+pub(crate) struct Repos {
+    folder: PathBuf,
+}
+
+impl Repos {
+    fn path(&self, repo: &RepoPath) -> PathBuf {
+        self.folder.join(repo.to_string())
+    }
+
+    /// Commits these files (an empty text removes one) and returns the commit.
+    pub(crate) fn commit(&self, repo: &str, files: &[(&str, &str)]) -> String {
+        let path = self.path(&repo.parse().unwrap());
+        if !path.exists() {
+            std::fs::create_dir_all(&path).unwrap();
+            git(&path, &["init", "-q", "-b", "main"]);
+        }
+        for (name, text) in files {
+            let file = path.join(name);
+            if text.is_empty() {
+                std::fs::remove_file(file).unwrap();
+                continue;
+            }
+            std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+            std::fs::write(file, text).unwrap();
+        }
+        git(&path, &["add", "--all"]);
+        git(
+            &path,
+            &["-c", "user.name=T", "-c", "user.email=t@example.org", "commit", "-q", "--allow-empty", "-m", "change"],
+        );
+        git(&path, &["rev-parse", "HEAD"]).trim().to_owned()
+    }
+}
+
+fn git(directory: &Path, arguments: &[&str]) -> String {
+    let done = Command::new("git").args(arguments).current_dir(directory).output().unwrap();
+    assert!(done.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&done.stderr));
+    String::from_utf8(done.stdout).unwrap()
+}
+
+pub(crate) fn target(repo: &str) -> Target {
+    Target::of(repo.parse().unwrap())
+}
+
+#[async_trait]
+impl Source for Repos {
+    async fn head(&self, repo: &RepoPath, branch: &Branch) -> Result<Head, SourceError> {
+        let path = self.path(repo);
+        if !path.exists() {
+            return Err(SourceError::Gone(format!("there is no repository {repo}")));
+        }
+        let branch = match branch {
+            Branch::Default => "main".to_owned(),
+            Branch::Named(name) => name.clone(),
+        };
+        let commit = git(&path, &["rev-parse", &branch]).trim().to_owned();
+        Ok(Head { branch, commit })
+    }
+
+    async fn clone_to(&self, repo: &RepoPath, commit: &str, dir: &Path) -> Result<(), SourceError> {
+        let source = self.path(repo);
+        git(
+            &source,
+            &["clone", "-q", "--no-hardlinks", "--no-checkout", source.to_str().unwrap(), dir.to_str().unwrap()],
+        );
+        git(dir, &["checkout", "-q", "--detach", commit]);
+        git(dir, &["remote", "set-url", "origin", "http://hangar.internal/x.git"]);
+        Ok(())
+    }
+
+    async fn delta(&self, repo: &RepoPath, have: &str, want: &str, file: &Path) -> Result<(), SourceError> {
+        let known = Command::new("git").args(["cat-file", "-e", have]).current_dir(self.path(repo)).status().unwrap();
+        if !known.success() {
+            return Err(SourceError::Gone(format!("{have} is not known any more")));
+        }
+        let mut packing = Command::new("git")
+            .args(["pack-objects", "--quiet", "--thin", "--revs", "--stdout"])
+            .current_dir(self.path(repo))
+            .stdin(Stdio::piped())
+            .stdout(std::fs::File::create(file).unwrap())
+            .spawn()
+            .unwrap();
+        std::io::Write::write_all(&mut packing.stdin.take().unwrap(), format!("{want}\n^{have}\n").as_bytes()).unwrap();
+        assert!(packing.wait().unwrap().success());
+        Ok(())
+    }
+
+    async fn may_lie_beside(&self, _: &RepoPath, other: &RepoPath) -> Result<bool, SourceError> {
+        Ok(other.owner() != "private")
+    }
+}
