@@ -109,6 +109,9 @@ struct Ready {
     stdin: bool,
     stdout: bool,
     stderr: bool,
+    /// Output was looked at for as long as patience lasts, and there was none. A look that was cut short, or that left the output out
+    /// because there was no credit for it, means nothing.
+    silence: bool,
 }
 
 impl Running<'_> {
@@ -126,11 +129,15 @@ impl Running<'_> {
             if ready.stdin {
                 self.feed();
             }
-            let moved = (ready.stdout && self.forward(Stream::Stdout)) | (ready.stderr && self.forward(Stream::Stderr));
-            let silent = self.ends.stdout.is_none() && self.ends.stderr.is_none();
-            // Without credit the output was not looked at, so its silence means nothing.
-            let left_alone = !moved && !ready.notice && self.keeps_leftovers() && self.context.inbox.lock().credits > 0;
-            if let Some(status) = self.ended.filter(|_| silent || left_alone) {
+            if ready.stdout {
+                self.forward(Stream::Stdout);
+            }
+            if ready.stderr {
+                self.forward(Stream::Stderr);
+            }
+            let over = self.ends.stdout.is_none() && self.ends.stderr.is_none();
+            let left_alone = ready.silence && self.keeps_leftovers();
+            if let Some(status) = self.ended.filter(|_| over || left_alone) {
                 return self.finish(status);
             }
         }
@@ -169,12 +176,14 @@ impl Running<'_> {
             self.deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()))
         };
         let patience = patience.and_then(|patience| rustix::event::Timespec::try_from(patience).ok());
-        match poll(&mut polled, patience.as_ref()) {
-            Ok(_) | Err(rustix::io::Errno::INTR) => {}
+        let happened = match poll(&mut polled, patience.as_ref()) {
+            Ok(happened) => Some(happened),
+            Err(rustix::io::Errno::INTR) => None,
             Err(error) => return Err(error.into()),
-        }
+        };
+        let silence = happened == Some(0) && output && self.ended.is_some();
         let fired = |place: Option<usize>| place.is_some_and(|place| !polled[place].revents().is_empty());
-        Ok(Ready { notice: fired(notice), stdin: fired(stdin), stdout: fired(stdout), stderr: fired(stderr) })
+        Ok(Ready { notice: fired(notice), stdin: fired(stdin), stdout: fired(stdout), stderr: fired(stderr), silence })
     }
 
     /// Does what was asked. Returns whether the exchange was cancelled.
@@ -266,32 +275,28 @@ impl Running<'_> {
         }
     }
 
-    /// Moves one chunk of output to the host. Returns whether there was one.
-    fn forward(&mut self, stream: Stream) -> bool {
+    /// Moves one chunk of output to the host.
+    fn forward(&mut self, stream: Stream) {
         let end = match stream {
             Stream::Stdout => &mut self.ends.stdout,
             Stream::Stderr => &mut self.ends.stderr,
         };
-        let Some(file) = end else { return false };
+        let Some(file) = end else { return };
         {
             let wishes = self.context.inbox.lock();
             if wishes.credits == 0 {
-                return false;
+                return;
             }
         }
         let mut chunk = [0u8; OUTPUT_CHUNK_BYTES_MAX];
         match file.read(&mut chunk) {
-            Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => false,
+            Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {}
             // A terminal whose last user has gone answers EIO.
-            Ok(0) | Err(_) => {
-                *end = None;
-                false
-            }
+            Ok(0) | Err(_) => *end = None,
             Ok(size) => {
                 self.context.inbox.lock().credits -= 1;
                 // As above: the reader of the socket ends the process.
                 let _ = self.context.writer.send(self.context.id, &Reply::Output { stream }, &chunk[..size]);
-                true
             }
         }
     }

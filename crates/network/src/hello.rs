@@ -190,3 +190,71 @@ impl<'a> Bytes<'a> {
         self.take(usize::from(length)).map(Self)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A hello with these extensions, in one record.
+    fn hello_with(extensions: &[(u16, &[u8])]) -> Vec<u8> {
+        let list: Vec<u8> =
+            extensions.iter().flat_map(|(kind, data)| [&kind.to_be_bytes(), &with_length(data)[..]].concat()).collect();
+        let body = [&[3, 3], &[7; 32][..], &[0], &[0, 2, 0x13, 1], &[1, 0], &with_length(&list)].concat();
+        let message = [&[CLIENT_HELLO, 0], &with_length(&body)[..]].concat();
+        [&[RECORD_HANDSHAKE, 3, 1], &with_length(&message)[..]].concat()
+    }
+
+    fn with_length(bytes: &[u8]) -> Vec<u8> {
+        [&u16::try_from(bytes.len()).unwrap().to_be_bytes(), bytes].concat()
+    }
+
+    fn names(names: &[&str]) -> Vec<u8> {
+        with_length(
+            &names
+                .iter()
+                .flat_map(|name| [&[NAME_TYPE_HOST], &with_length(name.as_bytes())[..]].concat())
+                .collect::<Vec<u8>>(),
+        )
+    }
+
+    fn refused(bytes: &[u8]) -> bool {
+        matches!(read(bytes), Reading::Not(_))
+    }
+
+    #[test]
+    fn one_name_is_a_name() {
+        let Reading::Hello(hello) = read(&hello_with(&[(0, &names(&["Example.org"])), (16, &[0, 3, 2, b'h', b'2'])]))
+        else {
+            panic!("not read");
+        };
+        assert_eq!(hello.name, HostName::parse("example.org").ok());
+        assert_eq!((hello.encrypted, hello.protocols), (false, vec![b"h2".to_vec()]));
+    }
+
+    #[test]
+    fn what_two_readers_could_read_differently_is_refused() {
+        let name = names(&["example.org"]);
+        assert!(refused(&hello_with(&[(0, &name), (0, &names(&["other.org"]))])), "an extension twice");
+        assert!(refused(&hello_with(&[(0, &names(&["example.org", "other.org"]))])), "two names");
+        assert!(refused(&hello_with(&[(0, &names(&["example.org."]))])), "a final dot");
+        assert!(refused(&hello_with(&[(0, &names(&["93.184.216.34"]))])), "an address");
+        assert!(refused(&hello_with(&[(0, &names(&["example.org\0"]))])), "a zero byte");
+        assert!(refused(&hello_with(&[(0, &[&name[..], &[0]].concat())])), "a byte left over in the extension");
+        let mut longer = hello_with(&[(0, &name)]);
+        longer.extend([RECORD_HANDSHAKE, 3, 1, 0, 1, 0]);
+        assert!(matches!(read(&longer), Reading::Hello(_)), "a second record is the server's to judge");
+        let mut same_record = hello_with(&[(0, &name)]);
+        same_record.push(0);
+        let length = u16::try_from(same_record.len() - 5).unwrap().to_be_bytes();
+        same_record[3..5].copy_from_slice(&length);
+        assert!(refused(&same_record), "a byte left over in the record");
+    }
+
+    #[test]
+    fn a_hidden_hello_is_seen() {
+        let Reading::Hello(hello) = read(&hello_with(&[(0, &names(&["example.org"])), (0xfe0d, &[0; 40])])) else {
+            panic!("not read");
+        };
+        assert!(hello.encrypted);
+    }
+}

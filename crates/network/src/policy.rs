@@ -144,6 +144,12 @@ impl Policy {
         Verdict::Allowed(if inspect { Treatment::Inspect } else { Treatment::PassThrough })
     }
 
+    /// Whether TLS to any host is ended at the border: then the sandbox must trust its [`Authority`](crate::Authority).
+    #[must_use]
+    pub fn inspects(&self) -> bool {
+        !self.injections.is_empty() || self.rules.iter().any(|rule| rule.treatment == Treatment::Inspect)
+    }
+
     /// Whether the operator allows this otherwise refused address for this target.
     pub(crate) fn trusts(&self, target: &Target, address: IpAddr) -> bool {
         let Target::Name(name) = target else { return false };

@@ -44,6 +44,11 @@ pub(crate) fn vet(head: &Parts, target: &Target, port: u16, default_port: u16) -
     if head.headers.contains_key(CONTENT_LENGTH) && head.headers.contains_key(TRANSFER_ENCODING) {
         return Err(DenialReason::Ambiguous);
     }
+    let path = head.uri.path();
+    let of_the_server = path == "*" && head.method == Method::OPTIONS;
+    if !(path.starts_with('/') || of_the_server) {
+        return Err(DenialReason::Ambiguous);
+    }
     let said = head.headers.get(HOST).map(|host| host.to_str().unwrap_or_default());
     let named = head.uri.authority().map(Authority::as_str);
     let fits = |text: &str| is_host(text, target, port, default_port);
@@ -183,7 +188,7 @@ mod tests {
             ("/", "EXAMPLE.org"),
             ("/", "example.org:443"),
             ("/", "example.org."),
-            ("*", "example.org"),
+            ("/", "example.org"),
         ];
         for (uri, host) in good {
             assert_eq!(check("GET", uri, &[("host", host)]), Ok(()), "{host}");
@@ -213,6 +218,9 @@ mod tests {
         assert_eq!(check("POST", "/", &lengths), Err(Ambiguous));
         assert_eq!(check("CONNECT", "example.org:443", &[]), Err(Method));
         assert_eq!(check("TRACE", "/", &[("host", "example.org")]), Err(Method));
+        assert_eq!(check("OPTIONS", "*", &[("host", "example.org")]), Ok(()));
+        assert_eq!(check("GET", "*", &[("host", "example.org")]), Err(Ambiguous));
+        assert_eq!(check("GET", "example.org:443", &[("host", "example.org")]), Err(Ambiguous));
         let literal = |host| vet(&head("GET", "/", &[("host", host)]), &target("2606:4700::1"), 80, 80);
         assert_eq!(literal("[2606:4700::1]"), Ok(()));
         assert_eq!(literal("[2606:4700::2]"), Err(OtherHost));

@@ -189,8 +189,12 @@ impl Client {
         }
     }
 
-    /// Answers every request with the words, because a bare TLS alert tells an agent nothing.
+    /// Answers every request with the words, because a bare TLS alert tells an agent little. A sandbox that was not given the
+    /// authority to trust gets the alert: a complaint about a certificate would lead it astray.
     async fn explain(self, crossing: &Crossing, words: &Words) {
+        if !crossing.policy().inspects() {
+            return alert(self.stream, Alert::AccessDenied).await;
+        }
         let wire = self.wire();
         let Some(stream) = self.accept(crossing, wire).await else { return };
         let words = Arc::new(words.clone());

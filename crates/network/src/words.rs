@@ -1,5 +1,7 @@
 //! What a program in the sandbox is told when hangar does not let a request through. An agent reads it, so it says what to do.
 
+use std::fmt;
+
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::{
@@ -77,6 +79,12 @@ fn status(reason: DenialReason) -> StatusCode {
         | DenialReason::PlaceholderElsewhere
         | DenialReason::PlaceholderPlace
         | DenialReason::PlaceholderWithoutTls => StatusCode::FORBIDDEN,
+    }
+}
+
+impl fmt::Display for DenialReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(sentence(*self))
     }
 }
 

@@ -55,9 +55,10 @@ pub(crate) fn with_app<F: Future<Output = ()>>(app: Router, rules: &[&str], test
     in_own_network(|| async { test(Border::new(app, rules)).await });
 }
 
-/// A policy of rules.
+/// A policy of rules, and one more by which the sandbox is told to trust its authority.
 pub(crate) fn policy(rules: &[&str]) -> Policy {
-    Policy { rules: rules.iter().map(|rule| rule.parse().unwrap()).collect(), ..Policy::closed(Phase::Agent) }
+    let rules = rules.iter().chain(&["inspect inspected.test"]);
+    Policy { rules: rules.map(|rule| rule.parse().unwrap()).collect(), ..Policy::closed(Phase::Agent) }
 }
 
 impl Border {
@@ -68,8 +69,8 @@ impl Border {
         let (tcp, dns) = sandbox.on(|| {
             ip("route add local 0.0.0.0/0 dev lo");
             ip("-6 route add local ::/0 dev lo");
-            let tcp: Vec<_> = [22, 53, 80, 443, 5432, 8443].into_iter().flat_map(listeners).collect();
-            let dns: Vec<_> = [SocketAddr::from(([0; 4], 53)), SocketAddr::from(([0u16; 8], 53))].map(datagrams).into();
+            let tcp: Vec<_> = [22, 53, 80, 443, 5432, 8443].map(listener).into();
+            let dns = vec![datagrams(53)];
             (tcp, dns)
         });
         let sockets = Sockets {
@@ -229,28 +230,23 @@ pub(crate) fn ask(name: &str, kind: RecordType, server: SocketAddr) -> Message {
     Message::from_vec(&buffer[..count]).unwrap()
 }
 
-fn listeners(port: u16) -> [std::net::TcpListener; 2] {
-    ["0.0.0.0", "[::]"].map(|any| {
-        let address: SocketAddr = format!("{any}:{port}").parse().unwrap();
-        let socket = socket2::Socket::new(socket2::Domain::for_address(address), socket2::Type::STREAM, None).unwrap();
-        if address.is_ipv6() {
-            socket.set_only_v6(true).unwrap();
-        }
-        socket.bind(&address.into()).unwrap();
-        socket.listen(1024).unwrap();
-        socket.set_nonblocking(true).unwrap();
-        socket.into()
-    })
+/// One socket for both families, as the sandbox engine makes them.
+fn listener(port: u16) -> std::net::TcpListener {
+    let socket = both_families(port, socket2::Type::STREAM);
+    socket.listen(1024).unwrap();
+    socket.into()
 }
 
-fn datagrams(address: SocketAddr) -> UdpSocket {
-    let socket = socket2::Socket::new(socket2::Domain::for_address(address), socket2::Type::DGRAM, None).unwrap();
-    if address.is_ipv6() {
-        socket.set_only_v6(true).unwrap();
-    }
-    socket.bind(&address.into()).unwrap();
+fn datagrams(port: u16) -> UdpSocket {
+    both_families(port, socket2::Type::DGRAM).into()
+}
+
+fn both_families(port: u16, kind: socket2::Type) -> socket2::Socket {
+    let socket = socket2::Socket::new(socket2::Domain::IPV6, kind, None).unwrap();
+    socket.set_only_v6(false).unwrap();
+    socket.bind(&SocketAddr::from(([0u16; 8], port)).into()).unwrap();
     socket.set_nonblocking(true).unwrap();
-    socket.into()
+    socket
 }
 
 /// Services of the machine hangar runs on. Nobody may come.
@@ -258,7 +254,7 @@ pub(crate) struct Canary(Vec<std::net::TcpListener>);
 
 impl Canary {
     fn new() -> Self {
-        Self([80, 443].into_iter().flat_map(listeners).collect())
+        Self([80, 443].map(listener).into())
     }
 
     /// Whether somebody came.

@@ -111,7 +111,7 @@ fn what_is_not_tls_is_refused() {
     with_border(&["example.org"], |mut border| async move {
         border.world.name("example.org", PUBLIC);
         let at = SocketAddr::from((border.look_up("example.org").await, 443));
-        let huge = [&[22, 3, 1, 0x40, 0, 1, 0, 0x3f, 0xfc][..], &[0; 0x3ff0]].concat();
+        let huge = [&[22, 3, 1, 0x40, 0, 1, 0, 0x3f, 0xfc][..], &[0; 0x3ffc]].concat();
         let not: [&[u8]; 4] =
             [b"SSH-2.0-OpenSSH_9\r\n", b"GET / HTTP/1.1\r\n\r\n", &[22, 3, 1, 0, 4, 2, 0, 0, 0], &huge];
         for bytes in not {

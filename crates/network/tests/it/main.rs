@@ -11,7 +11,9 @@ mod world;
 
 mod addresses;
 mod around;
+mod borders;
 mod credentials;
+mod git;
 mod hellos;
 mod limits;
 mod names;

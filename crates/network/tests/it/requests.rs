@@ -62,8 +62,10 @@ fn no_tunnel_is_opened_and_nothing_is_repeated() {
     with_border(&["example.org", "other.test"], |mut border| async move {
         border.world.name("example.org", PUBLIC);
         border.world.name("other.test", PUBLIC);
-        plain(&border, "CONNECT other.test:443 HTTP/1.1\r\nHost: other.test:443\r\n\r\n", "405").await;
-        plain(&border, "CONNECT example.org:80 HTTP/1.1\r\nHost: example.org:80\r\n\r\n", "405").await;
+        plain(&border, "CONNECT other.test:443 HTTP/1.1\r\nHost: other.test:443\r\nConnection: close\r\n\r\n", "405")
+            .await;
+        plain(&border, "CONNECT example.org:80 HTTP/1.1\r\nHost: example.org:80\r\nConnection: close\r\n\r\n", "405")
+            .await;
         plain(&border, "TRACE / HTTP/1.1\r\nHost: example.org\r\nConnection: close\r\n\r\n", "405").await;
         assert_eq!(border.denial().await.reason, DenialReason::Method);
         // A proxy variable changes nothing: there is no proxy here.

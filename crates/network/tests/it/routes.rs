@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use axum::{
     Router,
-    body::{Body, Bytes},
+    body::{Body, Bytes, to_bytes},
     extract::{Path, Request, WebSocketUpgrade, ws::Message},
     http::{HeaderMap, StatusCode, header},
     response::{IntoResponse, Redirect, Response},
@@ -39,6 +39,9 @@ async fn echo(request: Request) -> String {
     lines.extend(
         request.headers().iter().map(|(name, value)| format!("{name}: {}", String::from_utf8_lossy(value.as_bytes()))),
     );
+    // Read to its end: a server that closes before a body has come may cut off its own answer.
+    let body = to_bytes(request.into_body(), 1024 * 1024).await.unwrap_or_default();
+    lines.push(format!("body: {} bytes", body.len()));
     lines.join("\n")
 }
 

@@ -29,6 +29,18 @@ fn what_no_rule_names_is_refused_with_words_and_nothing_leaves() {
 }
 
 #[test]
+fn a_sandbox_that_was_not_told_to_trust_hangar_gets_a_plain_refusal() {
+    with_border(&[], |mut border| async move {
+        border.change(|policy| policy.rules.clear());
+        border.world.name("other.test", PUBLIC);
+        let said = border.curl("https://other.test/").await;
+        assert!(said.contains("alert access denied"), "{said}");
+        assert_eq!(border.denial().await.reason, DenialReason::NotAllowed);
+        assert!(border.world.seen.names().is_empty());
+    });
+}
+
+#[test]
 fn an_approval_holds_at_once_and_its_end_cuts_what_runs() {
     with_border(&[], |border| async move {
         border.world.name("other.test", PUBLIC);

@@ -147,6 +147,22 @@ async fn leftovers_are_kept_or_killed_as_asked() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_slow_reader_gets_all_of_what_a_command_wrote_before_it_ended() {
+    let bench = Bench::new().await;
+    let sandbox = bench.sandbox("slow-reader").await;
+    // Each line is a frame of its own, many more than may be on the way, and all fit into the pipe: the command does not wait for its reader.
+    let script = "for i in $(seq 100); do echo $i; sleep 0.002; done; touch /tmp/written";
+    let mut exec = sandbox.exec_stream(&ExecSpec::shell(script)).await.unwrap();
+    soon("the command's last step", async { while sandbox.stat("/tmp/written").await.is_err() {} }).await;
+    let mut text = Vec::new();
+    while let Some(chunk) = soon("output", exec.next()).await.unwrap() {
+        text.extend_from_slice(&chunk.bytes);
+    }
+    assert_eq!(String::from_utf8(text).unwrap().lines().count(), 100);
+    sandbox.destroy().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_terminal_is_one() {
     let bench = Bench::new().await;
     let sandbox = bench.sandbox("pty").await;

@@ -12,5 +12,6 @@ mod life;
 mod limits;
 mod network;
 mod rootless;
+mod security;
 mod watches;
 mod work;

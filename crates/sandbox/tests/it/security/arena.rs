@@ -1,0 +1,163 @@
+//! Where the cases are tried: an engine, a sandbox with the helper inside, and canaries on the host.
+
+use std::{
+    path::PathBuf,
+    process::Command,
+    sync::{LazyLock, Mutex, PoisonError},
+};
+
+use hangar_sandbox::{Account, Collected, ExecSpec, ExitStatus, Limits, Sandbox};
+use tempfile::TempDir;
+
+use super::{
+    canaries::Canaries,
+    case::{Case, Group, How, Who},
+};
+use crate::bench::{Bench, soon};
+
+/// Where the helper lies inside.
+const ATTEMPT: &str = "/tmp/attempt";
+
+/// The helper, compiled once for all tests.
+static HELPER: LazyLock<Vec<u8>> = LazyLock::new(|| {
+    let directory = TempDir::new().unwrap();
+    let program = directory.path().join("attempt");
+    let source = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/security/attempt.rs");
+    let compiler = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
+    let done = Command::new(compiler)
+        .args(["--edition", "2024", "-O", "-C", "target-feature=+crt-static", "-C", "strip=symbols", "-o"])
+        .args([program.as_os_str(), source.as_ref()])
+        .output()
+        .unwrap();
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    std::fs::read(program).unwrap()
+});
+
+pub(crate) struct Arena {
+    pub bench: Bench,
+    pub sandbox: Sandbox,
+    pub account: Account,
+    pub canaries: Canaries,
+}
+
+/// How a case went: `Err` says what was seen instead.
+pub(crate) struct Outcome {
+    pub id: &'static str,
+    pub result: Result<(), String>,
+}
+
+impl Arena {
+    pub(crate) async fn new(group: Group, account: Account) -> Self {
+        let bench = Bench::new().await;
+        let canaries = Canaries::place();
+        let name = format!("{group:?}-{account:?}").to_lowercase();
+        let sandbox = make(&bench, account, &name, |_| {}).await;
+        Self { bench, sandbox, account, canaries }
+    }
+
+    /// A further sandbox of the same account, with the helper inside.
+    pub(crate) async fn another(&self, name: &str, change: impl FnOnce(&mut Limits)) -> Sandbox {
+        make(&self.bench, self.account, name, change).await
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.bench.path(name)
+    }
+
+    /// Runs all cases of a group that this account is in.
+    pub(crate) async fn run(&self, group: Group) -> Vec<Outcome> {
+        let cases = || {
+            group.cases().iter().filter(|case| match case.who {
+                Who::Both => true,
+                Who::Agent => self.account == Account::Agent,
+            })
+        };
+        let mut outcomes = self.run_calls(cases()).await;
+        for case in cases() {
+            let result = match case.how {
+                How::Call(..) => continue,
+                How::Script(script, says) => {
+                    let said = self.script(script).await;
+                    if said == says { Ok(()) } else { Err(format!("said {said:?}, not {says:?}")) }
+                }
+                How::Scene(scene) => soon(case.id, scene(self)).await,
+            };
+            outcomes.push(Outcome { id: case.id, result });
+        }
+        outcomes
+    }
+
+    /// All single system calls in one go: the helper gives each a process of its own.
+    async fn run_calls(&self, cases: impl Iterator<Item = &'static Case>) -> Vec<Outcome> {
+        let calls: Vec<(&'static str, &str, i32)> = cases
+            .filter_map(|case| match case.how {
+                How::Call(line, error) => Some((case.id, line, error)),
+                How::Script(..) | How::Scene(_) => None,
+            })
+            .collect();
+        let lines: String = calls.iter().map(|(id, line, _)| format!("{id}\t{}\n", line.replace(' ', "\t"))).collect();
+        self.sandbox.write("/tmp/lines", lines.as_bytes()).await.unwrap();
+        let said = self.script(&format!("{ATTEMPT} /tmp/lines")).await;
+        let answers: Vec<(&str, &str)> = said.lines().filter_map(|line| line.split_once(' ')).collect();
+        calls
+            .iter()
+            .map(|(id, _, error)| {
+                let told = || if said.ends_with(')') { said.as_str() } else { "nothing" };
+                let answer = answers.iter().find(|(name, _)| name == id).map_or_else(told, |(_, answer)| *answer);
+                let expected = format!("errno {error}");
+                let result = if answer == expected { Ok(()) } else { Err(format!("{answer}, not {expected}")) };
+                Outcome { id, result }
+            })
+            .collect()
+    }
+
+    /// What a script prints, its last line end taken off; for scripts that may fail.
+    pub(crate) async fn script(&self, script: &str) -> String {
+        said(&self.sandbox, script).await
+    }
+
+    /// What the helper says.
+    pub(crate) async fn attempt(&self, arguments: &str) -> String {
+        self.script(&format!("{ATTEMPT} {arguments}")).await
+    }
+}
+
+async fn make(bench: &Bench, account: Account, name: &str, change: impl FnOnce(&mut Limits)) -> Sandbox {
+    let mut spec = bench.spec(name);
+    spec.account = account;
+    change(&mut spec.limits);
+    let sandbox = bench.engine.create(spec).await.unwrap();
+    sandbox.write_mode(ATTEMPT, &HELPER, 0o755).await.unwrap();
+    sandbox
+}
+
+pub(crate) async fn said(sandbox: &Sandbox, script: &str) -> String {
+    let Collected { stdout, stderr, ended, .. } =
+        sandbox.exec(&ExecSpec::shell(script).timeout_ms(60_000)).await.unwrap();
+    let said = String::from_utf8_lossy(&stdout).trim_end().to_owned();
+    // A script that was killed has not said everything.
+    match ended.status {
+        ExitStatus::Code(code) if code < 100 => said,
+        ExitStatus::Code(_) | ExitStatus::Signal(_) => {
+            format!("{said} ({ended:?}, {})", String::from_utf8_lossy(&stderr))
+        }
+    }
+}
+
+/// Fails with what is not as it should be.
+pub(crate) fn check(holds: bool, otherwise: impl FnOnce() -> String) -> Result<(), String> {
+    if holds { Ok(()) } else { Err(otherwise()) }
+}
+
+/// Results of every case, when somebody asked for them (`HANGAR_SECURITY_RESULTS`, a file that is appended to).
+pub(crate) fn record(account: Account, outcomes: &[Outcome]) {
+    static FILE: Mutex<()> = Mutex::new(());
+    let Some(path) = std::env::var_os("HANGAR_SECURITY_RESULTS") else { return };
+    let _one_at_a_time = FILE.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut text = std::fs::read_to_string(&path).unwrap_or_default();
+    for outcome in outcomes {
+        let result = outcome.result.as_ref().map_or_else(|seen| format!("FAILED {seen:?}"), |()| "held".into());
+        text.push_str(&format!("{}\t{account:?}\t{result}\n", outcome.id));
+    }
+    std::fs::write(path, text).unwrap();
+}
