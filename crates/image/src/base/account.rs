@@ -2,19 +2,17 @@
 //!
 //! Commands of a session run as user 1000, whatever the base calls it. Where the base calls nobody so, programs that look up their own name would fail.
 
-use std::{
-    fs, io,
-    io::Read,
-    os::{fd::OwnedFd, unix::fs::PermissionsExt},
-    path::{Path, PathBuf},
-};
+use std::{fs, io, io::Read, os::unix::fs::PermissionsExt, path::Path};
 
 use hangar_sandbox::layers::{About, Kind, LayerId, LayerStore};
-use rustix::fs::{CWD, FileType, Mode, OFlags, fstat, openat};
+use rustix::fs::{FileType, OFlags, fstat};
 
 use crate::{
     base::BaseError,
-    oci::{Owners, beneath},
+    oci::{
+        Owners, beneath,
+        layer::merged::{Lies, Merged},
+    },
 };
 
 /// The id of a session's user and group. The same number as in the engine, which tells the guest.
@@ -25,8 +23,9 @@ const FILE_BYTES_MAX: u64 = 1024 * 1024;
 /// Makes the layer that goes on top of `layers` (topmost first), if one is needed.
 pub(super) fn on_top(store: &LayerStore, layers: &[LayerId], work: &Path) -> Result<Option<LayerId>, BaseError> {
     let trees: Vec<_> = layers.iter().map(|layer| store.tree(layer)).collect();
-    let passwd = read(&trees, Path::new("etc/passwd")).unwrap_or_else(|| "root:x:0:0:root:/root:/bin/sh\n".into());
-    let group = read(&trees, Path::new("etc/group")).unwrap_or_else(|| "root:x:0:\n".into());
+    let trees = Merged::open(&trees, Owners::detect()).map_err(BaseError::host("layers"))?;
+    let passwd = read(&trees, "etc/passwd").unwrap_or_else(|| "root:x:0:0:root:/root:/bin/sh\n".into());
+    let group = read(&trees, "etc/group").unwrap_or_else(|| "root:x:0:\n".into());
     let shell = if has(&trees, "bin/bash") || has(&trees, "usr/bin/bash") { "/bin/bash" } else { "/bin/sh" };
     let user = line(&passwd, 2).then(|| format!("agent:x:{AGENT}:{AGENT}:agent:/home/agent:{shell}\n"));
     let own_group = line(&group, 2).then(|| format!("agent:x:{AGENT}:\n"));
@@ -73,31 +72,23 @@ fn give(path: &Path) -> io::Result<()> {
     }
 }
 
-/// What lies at a path in layers, the topmost that has something there.
-fn find(trees: &[PathBuf], path: &Path) -> Option<OwnedFd> {
-    trees.iter().find_map(|tree| {
-        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let root = openat(CWD, tree, flags, Mode::empty()).ok()?;
-        beneath(&root, path, OFlags::PATH).ok()
-    })
-}
-
-fn has(trees: &[PathBuf], path: &str) -> bool {
-    find(trees, Path::new(path)).is_some()
-}
-
-/// Reads a text of the layers, without following any link.
-pub(super) fn read(trees: &[PathBuf], path: &Path) -> Option<String> {
-    for tree in trees {
-        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let root = openat(CWD, tree, flags, Mode::empty()).ok()?;
-        let Ok(file) = beneath(&root, path, OFlags::RDONLY | OFlags::NONBLOCK) else { continue };
-        if FileType::from_raw_mode(fstat(&file).ok()?.st_mode) != FileType::RegularFile {
-            return None;
-        }
-        let mut text = String::new();
-        fs::File::from(file).take(FILE_BYTES_MAX).read_to_string(&mut text).ok()?;
-        return Some(text);
+/// Reads a text of the layers; links are followed inside of them.
+pub(super) fn read(layers: &Merged, path: &str) -> Option<String> {
+    let Some(Lies::Other { parent, .. }) =
+        layers.follow(Path::new(path)).ok()?.lies.filter(|lies| !lies.is_directory())
+    else {
+        return None;
+    };
+    let name = layers.follow(Path::new(path)).ok()?.path.file_name()?.to_owned();
+    let file = beneath(&parent, Path::new(&name), OFlags::RDONLY | OFlags::NONBLOCK).ok()?;
+    if FileType::from_raw_mode(fstat(&file).ok()?.st_mode) != FileType::RegularFile {
+        return None;
     }
-    None
+    let mut text = String::new();
+    fs::File::from(file).take(FILE_BYTES_MAX).read_to_string(&mut text).ok()?;
+    Some(text)
+}
+
+fn has(layers: &Merged, path: &str) -> bool {
+    layers.follow(Path::new(path)).is_ok_and(|led| led.lies.is_some())
 }

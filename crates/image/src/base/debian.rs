@@ -9,7 +9,7 @@ use hangar_sandbox::layers::{About, Kind};
 
 use crate::{
     base::{BaseError, BaseMaker, Made, Note, Notes, Record, account, blocking, mmdebstrap::Running, record},
-    oci::{self, Digest, Owners, RunConfig},
+    oci::{self, Digest, Owners, RunConfig, layer::merged::Merged},
 };
 
 /// The suite when none is asked for.
@@ -118,6 +118,11 @@ impl BaseMaker {
     /// # Errors
     /// When mmdebstrap is missing or fails: no such package, no way to the mirror, no user namespaces.
     pub async fn debian(&self, debian: &Debian, notes: &Notes) -> Result<Made, BaseError> {
+        let bare = self.debian_bare(debian, notes).await?;
+        self.with_account(bare).await
+    }
+
+    async fn debian_bare(&self, debian: &Debian, notes: &Notes) -> Result<Made, BaseError> {
         debian.check()?;
         let inputs = debian.inputs();
         if let Some(record) = self.fresh(inputs)? {
@@ -149,7 +154,9 @@ impl BaseMaker {
             (Err(error), false) => return Err(failed(format!("{said}\n{error}"))),
         };
         let maker = self.clone();
+        let keep = work;
         blocking(move || {
+            let _keep = keep;
             let packages = packages(&tree);
             if packages.is_empty() {
                 return Err(BaseError::Failed {
@@ -158,10 +165,7 @@ impl BaseMaker {
                 });
             }
             let layer = store.seal(&tree, About::new(Kind::Base, name.as_str()))?;
-            let mut layers = vec![layer];
-            if let Some(account) = account::on_top(&store, &layers, work.path())? {
-                layers.insert(0, account);
-            }
+            let layers = vec![layer];
             let config = RunConfig { env: [("LANG".to_owned(), "C.UTF-8".to_owned())].into(), ..RunConfig::default() };
             let made = Made { name, digest: record::content(&layers, &config), layers, config };
             maker.record(&Record { inputs, made: made.clone(), packages, made_at_ms: record::now_ms() })?;
@@ -173,7 +177,8 @@ impl BaseMaker {
 
 /// What dpkg has installed, as `name=version`.
 fn packages(tree: &Path) -> Vec<String> {
-    let status = account::read(&[tree.to_owned()], Path::new("var/lib/dpkg/status")).unwrap_or_default();
+    let layers = Merged::open(&[tree.to_owned()], Owners::detect()).ok();
+    let status = layers.and_then(|layers| account::read(&layers, "var/lib/dpkg/status")).unwrap_or_default();
     let field = |paragraph: &str, name: &str| {
         paragraph.lines().find_map(|line| Some(line.strip_prefix(name)?.strip_prefix(": ")?.trim().to_owned()))
     };

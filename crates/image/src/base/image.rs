@@ -22,6 +22,12 @@ impl BaseMaker {
     /// # Errors
     /// When it cannot be pulled or taken in.
     pub async fn pull(&self, image: &str, notes: &Notes) -> Result<Made, BaseError> {
+        let bare = self.pull_bare(image, notes).await?;
+        self.with_account(bare).await
+    }
+
+    /// The same without the agent's account.
+    pub(super) async fn pull_bare(&self, image: &str, notes: &Notes) -> Result<Made, BaseError> {
         let registry = Registry::new(image, &self.settings.registries)?;
         let resolved = registry.resolve().await?;
         let inputs = pulled(&resolved);
@@ -36,7 +42,7 @@ impl BaseMaker {
         let (maker, name, notes) = (self.clone(), image.to_owned(), Arc::clone(notes));
         blocking(move || {
             let imported = maker.import(&layout, "", work.path(), &notes)?;
-            maker.complete(inputs, Digest::clone(&inputs), name, imported, work.path())
+            maker.complete(inputs, name, imported)
         })
         .await
     }
@@ -47,6 +53,11 @@ impl BaseMaker {
     /// # Errors
     /// When it is no image for this machine or has something harmful in it.
     pub async fn archive(&self, file: File, name: &str, wanted: &str, notes: &Notes) -> Result<Made, BaseError> {
+        let bare = self.archive_bare(file, name, wanted, notes).await?;
+        self.with_account(bare).await
+    }
+
+    async fn archive_bare(&self, file: File, name: &str, wanted: &str, notes: &Notes) -> Result<Made, BaseError> {
         let (maker, name, wanted, notes) = (self.clone(), name.to_owned(), wanted.to_owned(), Arc::clone(notes));
         blocking(move || {
             notes(Note::Step(format!("read {name}")));
@@ -61,7 +72,7 @@ impl BaseMaker {
             let limits = maker.settings.limits;
             let total = &mut |layer, of| notes(Note::Step(format!("unpack layer {layer} of {of}")));
             let imported = oci::import_file(file, Path::new(&name), &wanted, &maker.store, &parts, limits, total)?;
-            maker.complete(inputs, inputs, name, imported, work.path())
+            maker.complete(inputs, name, imported)
         })
         .await
     }
@@ -73,21 +84,24 @@ impl BaseMaker {
         Ok(oci::import(at, wanted, &self.store, &parts, self.settings.limits, on_layer)?)
     }
 
-    fn complete(
-        &self,
-        inputs: Digest,
-        digest: Digest,
-        name: String,
-        imported: Imported,
-        work: &Path,
-    ) -> Result<Made, BaseError> {
-        let Imported { mut layers, config, .. } = imported;
-        if let Some(account) = account::on_top(&self.store, &layers, work)? {
-            layers.insert(0, account);
-        }
-        let made = Made { name, digest, layers, config };
+    fn complete(&self, inputs: Digest, name: String, imported: Imported) -> Result<Made, BaseError> {
+        let Imported { layers, config, .. } = imported;
+        let made = Made { name, digest: inputs, layers, config };
         self.record(&Record { inputs, made: made.clone(), packages: vec![], made_at_ms: record::now_ms() })?;
         Ok(made)
+    }
+
+    /// Puts the agent's account on top, where it is missing.
+    pub(super) async fn with_account(&self, bare: Made) -> Result<Made, BaseError> {
+        let (maker, mut made) = (self.clone(), bare);
+        blocking(move || {
+            let work = maker.work()?;
+            if let Some(account) = account::on_top(&maker.store, &made.layers, work.path())? {
+                made.layers.insert(0, account);
+            }
+            Ok(made)
+        })
+        .await
     }
 }
 

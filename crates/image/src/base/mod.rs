@@ -12,6 +12,7 @@
 
 mod account;
 mod debian;
+pub mod dockerfile;
 mod error;
 mod image;
 mod mirrors;

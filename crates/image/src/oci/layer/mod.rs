@@ -1,5 +1,6 @@
 //! One layer: a tar stream on the one side, a tree as overlayfs wants it on the other.
 
+pub(crate) mod merged;
 mod owners;
 mod pack;
 mod path;

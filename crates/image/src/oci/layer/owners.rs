@@ -72,6 +72,14 @@ impl Owners {
         }
     }
 
+    /// How overlayfs notes where a renamed directory was.
+    pub(crate) fn redirect(self) -> &'static str {
+        match self {
+            Self::Range { .. } => "trusted.overlay.redirect",
+            Self::Everything => "user.overlay.redirect",
+        }
+    }
+
     /// An attribute as it is stored, if a layer may have it: those of users, and access control lists.
     pub(crate) fn xattr<'a>(self, name: &str, value: &'a [u8]) -> Option<Cow<'a, [u8]>> {
         match self {

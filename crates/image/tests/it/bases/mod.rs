@@ -1,4 +1,5 @@
 //! Bases, made for real.
 
 mod debian;
+mod dockerfile;
 mod images;
