@@ -9,6 +9,7 @@ use sha2::{Digest, Sha256};
 use crate::{
     image::{BaseKind, BaseUsed},
     log::BuildLog,
+    outside::SetupNetwork,
     recipe::{BaseChoice, hex},
 };
 
@@ -23,11 +24,17 @@ pub trait Bases: Send + Sync + 'static {
     async fn digest(&self, choice: &BaseChoice) -> Result<Option<String>, BaseError>;
 
     /// Makes the base, or finds that it is there. `checkout` is the repository's work tree on this machine: somebody else's files, in
-    /// which no link may be followed out.
+    /// which no link may be followed out. `network` is what commands may reach that run while it is made.
     ///
     /// # Errors
     /// When it cannot be made; the words say what to do.
-    async fn prepare(&self, choice: &BaseChoice, checkout: &Path, log: &BuildLog) -> Result<BaseUsed, BaseError>;
+    async fn prepare(
+        &self,
+        choice: &BaseChoice,
+        checkout: &Path,
+        network: SetupNetwork,
+        log: &BuildLog,
+    ) -> Result<BaseUsed, BaseError>;
 }
 
 /// Why there is no base, in words for whoever wrote the recipe.
@@ -72,7 +79,13 @@ impl Bases for HostOnly {
         Ok((*choice == BaseChoice::Host).then(|| self.used.digest.clone()))
     }
 
-    async fn prepare(&self, choice: &BaseChoice, _: &Path, _: &BuildLog) -> Result<BaseUsed, BaseError> {
+    async fn prepare(
+        &self,
+        choice: &BaseChoice,
+        _: &Path,
+        _: SetupNetwork,
+        _: &BuildLog,
+    ) -> Result<BaseUsed, BaseError> {
         match choice {
             BaseChoice::Host => Ok(self.used.clone()),
             BaseChoice::Debian { .. }

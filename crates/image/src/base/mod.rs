@@ -14,6 +14,7 @@ mod account;
 mod debian;
 pub mod dockerfile;
 mod error;
+mod every;
 mod image;
 mod mirrors;
 mod mmdebstrap;
@@ -31,6 +32,7 @@ use crate::oci::{Digest, Limits, Registries, RunConfig};
 
 pub use debian::{Debian, SUITE_DEFAULT, Variant};
 pub use error::BaseError;
+pub use every::EveryBase;
 pub use record::Record;
 
 /// Where bases come from and go to. A cheap handle.

@@ -37,8 +37,9 @@ impl Builder {
         recipe.notes.iter().for_each(|note| job.log.say(note));
         job.doing("preparing the base");
         let basing = Instant::now();
+        let network = Self::network(job, &recipe.network.setup);
         let base = tokio::select! {
-            base = self.bases.prepare(&recipe.base, &workspace, &job.log) => base,
+            base = self.bases.prepare(&recipe.base, &workspace, network, &job.log) => base,
             () = job.cancel.cancelled() => return Err(BuildFailure::passing("the base", "it was cancelled")),
         };
         let base = base.map_err(|error| {

@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use futures::{StreamExt, TryStreamExt, stream};
+use futures::{FutureExt, StreamExt, TryStreamExt, stream};
 use oci_client::{
     Client, Reference,
     client::{Certificate, CertificateEncoding, ClientConfig, ClientProtocol},
@@ -172,11 +172,8 @@ impl Registry {
         for part in manifest.layers.iter().chain([&manifest.config]) {
             parts.insert(part.digest.parse()?, part);
         }
-        stream::iter(parts)
-            .map(|(digest, part)| self.blob(digest, part, layout))
-            .buffer_unordered(FETCHED_AT_ONCE)
-            .try_collect::<()>()
-            .await?;
+        let fetches: Vec<_> = parts.into_iter().map(|(digest, part)| self.blob(digest, part, layout).boxed()).collect();
+        stream::iter(fetches).buffer_unordered(FETCHED_AT_ONCE).try_collect::<()>().await?;
         let at = layout.join(blob_name(resolved.digest));
         fs::write(&at, &resolved.bytes).map_err(Error::host(&at))?;
         let index =

@@ -30,6 +30,8 @@ const RUN_PATIENCE: Duration = Duration::from_secs(3600);
 const SAID_BYTES: usize = 4096;
 /// What shells a `RUN` uses when no `SHELL` says otherwise.
 const SHELL: [&str; 2] = ["/bin/sh", "-c"];
+/// Where programs are looked up when the image does not say.
+const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 /// Stages that may depend on each other in a row.
 const STAGES_DEEP_MAX: usize = 50;
 
@@ -152,7 +154,9 @@ impl<'a> Build<'a> {
         if name.is_empty() {
             return Err(refused_but(stage.line, "`FROM` has no image", "give the `ARG` in it a value"));
         }
-        let Made { digest, layers, config, .. } = self.maker.pull_bare(&name, self.notes).await?;
+        let Made { digest, layers, mut config, .. } = self.maker.pull_bare(&name, self.notes).await?;
+        // Docker's own, so that `ENV PATH=/opt/bin:$PATH` means something in every image.
+        config.env.entry("PATH".into()).or_insert_with(|| PATH.into());
         Ok(So { layers, config, key: digest })
     }
 

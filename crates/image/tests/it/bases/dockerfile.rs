@@ -12,13 +12,14 @@ use std::{
 use async_trait::async_trait;
 use hangar_image::{
     base::{
-        BaseError, BaseMaker, BaseSettings, Debian, Made, Note, Notes,
+        BaseError, BaseMaker, BaseSettings, Made, Note, Notes,
         dockerfile::{Dockerfile, Room, Rooms},
     },
     oci::{Annotations, Export, ExportLayer, Squeeze, export},
 };
 use hangar_sandbox::{Engine, EngineConfig, ExecSpec, Root, SandboxSpec, layers::LayerStore};
 
+use super::debian::made_once_and_neutral;
 use crate::oci::{
     judges::text,
     made::Bench,
@@ -73,7 +74,7 @@ impl Yard {
             Note::Output(_) | Note::Warning(_) => {}
         });
         let yard = Self { bench, data, registry, maker, store, rooms, steps, notes };
-        let debian = yard.maker.debian(&Debian::default(), &yard.notes).await.unwrap();
+        let debian = made_once_and_neutral(&yard.data, &yard.maker, &yard.store).await;
         let image = Export {
             // Without the account: Dockerfiles make users of their own.
             layers: debian.layers[1..]
@@ -83,7 +84,7 @@ impl Yard {
             config: debian.config,
             annotations: Annotations::default(),
             name: "debian:1".into(),
-            squeeze: Squeeze::Not,
+            squeeze: Squeeze::Zstd,
         };
         let file = yard.bench.fresh().join("debian.tar");
         export(&image, &file, yard.bench.directory.path()).unwrap();
