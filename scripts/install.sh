@@ -10,6 +10,9 @@ need curl curl
 need make make
 need python3 python3
 if [ "$want" = test ]; then
+  need ip iproute2
+  need openssl openssl
+  need unshare util-linux
   need chromium chromium
   need tmux tmux
   # Judges of images that are not hangar's, a real registry, and what makes Debian bases.

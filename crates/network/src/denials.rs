@@ -111,7 +111,8 @@ impl Denials {
     }
 
     fn add(&self, host: String, port: u16, reason: DenialReason) {
-        tracing::info!(host, port, ?reason, "a sandbox was refused");
+        // No louder: a sandbox decides how often this happens. What is told is logged by whoever listens.
+        tracing::debug!(host, port, ?reason, "a sandbox was refused");
         let mut counts = self.shared.counts.lock().unwrap_or_else(PoisonError::into_inner);
         let key = (host, port, reason);
         let key = if counts.contains_key(&key) || counts.len() < DENIALS_KEPT_MAX {

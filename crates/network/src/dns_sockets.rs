@@ -6,7 +6,7 @@ use std::{
     time::Instant,
 };
 
-use quinn_udp::{BATCH_SIZE, RecvMeta, Transmit, UdpSocketState};
+use quinn_udp::{RecvMeta, Transmit, UdpSocketState};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt, Interest},
     net::{TcpStream, UdpSocket},
@@ -24,6 +24,10 @@ use crate::{
 
 /// The port of DNS.
 pub(crate) const DNS_PORT: u16 = 53;
+/// Questions that are taken from the kernel at once. Every sandbox has this buffer, so it is small.
+const DATAGRAMS_AT_ONCE: usize = 4;
+/// More than a question may have, so that one which is too large is seen to be.
+const DATAGRAM_BYTES: usize = 2 * QUESTION_BYTES_MAX;
 
 /// How many questions may still be answered: a bucket that fills with time.
 #[derive(Debug)]
@@ -70,8 +74,8 @@ pub(crate) async fn datagrams(
     shared: Arc<Shared>,
     allowance: Arc<Allowance>,
 ) {
-    let mut buffers = vec![[0u8; 64 * 1024]; BATCH_SIZE];
-    let mut about = [RecvMeta::default(); BATCH_SIZE];
+    let mut buffers = [[0u8; DATAGRAM_BYTES]; DATAGRAMS_AT_ONCE];
+    let mut about = [RecvMeta::default(); DATAGRAMS_AT_ONCE];
     loop {
         let mut slices: Vec<IoSliceMut<'_>> = buffers.iter_mut().map(|buffer| IoSliceMut::new(buffer)).collect();
         let receiving = socket.async_io(Interest::READABLE, || state.recv((&socket).into(), &mut slices, &mut about));

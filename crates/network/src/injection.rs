@@ -272,9 +272,18 @@ fn plain(secret: &str) -> String {
 
 /// Everything but letters, digits and `-._~` as `%XX`.
 pub(crate) fn percent_encoded(secret: &str) -> String {
+    percent(secret, |byte| format!("%{byte:02X}"))
+}
+
+/// The same with `%xx`, as some write it.
+pub(crate) fn percent_encoded_lower(secret: &str) -> String {
+    percent(secret, |byte| format!("%{byte:02x}"))
+}
+
+fn percent(secret: &str, escaped: impl Fn(u8) -> String) -> String {
     let byte = |byte: u8| match byte {
         b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => char::from(byte).to_string(),
-        _ => format!("%{byte:02X}"),
+        _ => escaped(byte),
     };
     secret.bytes().map(byte).collect()
 }

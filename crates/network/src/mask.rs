@@ -5,7 +5,7 @@ use base64::{Engine, engine::general_purpose::STANDARD, engine::general_purpose:
 use hyper::header::HeaderValue;
 
 use crate::{
-    injection::{How, Injection, percent_encoded},
+    injection::{How, Injection, percent_encoded, percent_encoded_lower},
     secret::Secret,
 };
 
@@ -80,10 +80,10 @@ impl Masks {
 fn forms(secret: &Secret) -> Vec<Vec<u8>> {
     let text = secret.reveal();
     let mut forms = vec![text.as_bytes().to_vec()];
-    let percent = percent_encoded(text);
-    if percent != text {
-        forms.push(percent.to_ascii_lowercase().into_bytes());
-        forms.push(percent.into_bytes());
+    for percent in [percent_encoded(text), percent_encoded_lower(text)] {
+        if percent != text {
+            forms.push(percent.into_bytes());
+        }
     }
     for offset in 0..3 {
         // The characters that are the same whatever stands before and after: three bytes are four characters, and those at the
@@ -195,6 +195,16 @@ mod tests {
                     assert!(out.windows(HIDDEN.len()).any(|window| window == HIDDEN), "{plain}");
                 }
             }
+        }
+    }
+
+    #[test]
+    fn it_is_found_percent_encoded() {
+        let secret = Secret::new("Ghp/0123+AB=".to_owned()).unwrap();
+        let injection = Injection::new("t", HostName::parse("a.test").unwrap(), secret, How::bearer());
+        let masks = Masks::of(std::iter::once(&injection)).unwrap();
+        for encoded in ["?k=Ghp%2F0123%2BAB%3D&", "?k=Ghp%2f0123%2bAB%3d&", "?k=Ghp/0123+AB=&"] {
+            assert_eq!(run(&masks, &[encoded.as_bytes()]), [b"?k=", HIDDEN, b"&"].concat(), "{encoded}");
         }
     }
 

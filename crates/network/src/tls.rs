@@ -182,7 +182,7 @@ impl Client {
                 (said.as_ref() == Some(&self.name)).then_some(stream)
             }
             Ok(Err(error)) => {
-                tracing::info!(%error, name = %self.name, "a sandbox's TLS client does not accept hangar's certificate");
+                tracing::debug!(%error, name = %self.name, "a sandbox's TLS client does not accept hangar's certificate");
                 None
             }
             Err(_) => None,

@@ -79,9 +79,11 @@ refuses! {
 fn a_name_does_not_lead_to_the_machine_by_its_outer_address() {
     with_border(&["example.org"], |mut border| async move {
         // The address itself is a public one; it is the machine's.
-        crate::namespaces::ip("addr add 1.2.3.4/32 dev out");
+        crate::namespaces::ip("addr add 1.2.3.4/24 dev out");
+        // The second address of a network: what is sent there comes from the first.
+        crate::namespaces::ip("addr add 1.2.3.5/24 dev out");
         crate::namespaces::ip("route add local 1.2.4.0/24 dev lo");
-        for own in ["1.2.3.4", "1.2.4.77", "2606:1::2"] {
+        for own in ["1.2.3.4", "1.2.3.5", "1.2.4.77", "2606:1::2"] {
             border.world.name("example.org", address(own));
             let said = border.curl("http://example.org/").await;
             assert!(said.contains("the machine that hangar runs on"), "{own}: {said}");

@@ -52,7 +52,7 @@ fn ports_without_a_rule_are_closed() {
             .await;
         assert_eq!(said, "refused\n".repeat(5));
         // A port that is listened at for another host.
-        let said = border.shell("exec 3<>/dev/tcp/example.org/22; cat <&3").await;
+        let said = border.shell("exec 3<>/dev/tcp/example.org/22; timeout 5 cat <&3").await;
         assert!(said.contains("reset by peer"), "{said}");
         let denial = border.denial().await;
         assert_eq!((denial.host.as_str(), denial.port, denial.reason), ("example.org", 22, DenialReason::NotAllowed));

@@ -183,7 +183,7 @@ fn shell(command: &str, trusted: &Path, folder: &Path) -> std::process::Output {
     file("command.sh", command);
     let mounts = "for file in resolv.conf nsswitch.conf hosts; do mount --bind $file /etc/$file; done";
     let mut shell = Command::new("unshare");
-    shell.args(["-m", "--", "bash", "-c", &format!("set -e; {mounts}; exec bash command.sh")]);
+    shell.args(["-m", "--", "bash", "-c", &format!("set -e; {mounts}; exec timeout 60 bash command.sh")]);
     shell.current_dir(folder).env_clear();
     shell.env("PATH", std::env::var_os("PATH").unwrap()).env("HOME", folder);
     for variable in TRUST_VARIABLES {

@@ -285,3 +285,39 @@ fn a_websocket_gets_the_credential_and_does_not_give_it_back() {
         assert!(HostName::parse("api.test").is_ok());
     });
 }
+
+/// Everything that is logged in this thread, at every level.
+#[derive(Clone, Default)]
+struct Logs(Arc<std::sync::Mutex<Vec<u8>>>);
+
+impl std::io::Write for Logs {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[test]
+fn no_credential_is_logged_at_any_level() {
+    with_credential(|border, placeholder| async move {
+        let logs = Logs::default();
+        let own = logs.clone();
+        let listener = tracing_subscriber::fmt().with_max_level(tracing::Level::TRACE).with_writer(move || own.clone());
+        let listening = tracing::subscriber::set_default(listener.finish());
+        for version in ["--http1.1", "--http2"] {
+            border.curl(&format!("{version} -u 'me:{placeholder}' https://api.test/leak/3")).await;
+            border.curl(&format!("{version} -H 'X-Api-Key: {placeholder}' https://api.test/echo")).await;
+        }
+        drop(listening);
+        let logged = String::from_utf8_lossy(&logs.0.lock().unwrap()).into_owned();
+        assert!(logged.contains("api.test"), "something was logged");
+        let encoded = STANDARD.encode(format!("me:{SECRET}"));
+        for line in logged.lines() {
+            assert!(!line.contains(SECRET) && !line.contains(&encoded), "{line}");
+        }
+    });
+}

@@ -6,7 +6,7 @@ use std::{
     sync::Arc,
 };
 
-use hangar_network::{DenialReason, HostName};
+use hangar_network::DenialReason;
 use rustls::{
     ClientConfig, ClientConnection,
     client::{EchGreaseConfig, EchMode},
@@ -19,7 +19,7 @@ use rustls::{
 
 use crate::{
     border::{Border, with_border},
-    world::PUBLIC,
+    world::{MISNAMED, PUBLIC, UNTRUSTED},
 };
 
 async fn openssl(border: &Border, name: &str, arguments: &str) -> String {
@@ -150,14 +150,18 @@ fn a_hello_in_small_pieces_is_understood() {
 
 #[test]
 fn a_server_without_a_good_certificate_gets_no_credential() {
-    with_border(&["example.org:5432,443"], |border| async move {
+    with_border(&["untrusted.test", "misnamed.test", "example.org:5432"], |border| async move {
+        for name in [UNTRUSTED, MISNAMED, "example.org"] {
+            border.world.name(name, PUBLIC);
+            border.credential(name, "s3cret-token-value");
+        }
         // The server behind this port does not speak TLS at all.
-        border.world.name("example.org", PUBLIC);
-        border.credential("example.org", "s3cret-token-value");
-        border.change(|policy| policy.injections[0].port = 5432);
-        let said = border.curl("https://example.org:5432/").await;
-        assert!(said.contains("TLS with it failed") && said.ends_with("502"), "{said}");
-        assert!(HostName::parse("example.org").is_ok());
+        border.change(|policy| policy.injections[2].port = 5432);
+        for url in ["https://untrusted.test/", "https://misnamed.test/", "https://example.org:5432/"] {
+            let said = border.curl(url).await;
+            assert!(said.contains("TLS with it failed") && said.ends_with("502"), "{said}");
+        }
+        assert!(border.world.seen.nothing());
     });
 }
 

@@ -86,7 +86,8 @@ fn when_the_network_closes_every_connection_ends() {
             })
             .await;
         assert_eq!(border.connections(), 1);
-        border.network.take().unwrap().close().await;
+        let network = border.network.take().unwrap();
+        tokio::time::timeout(Duration::from_secs(10), network.close()).await.expect("everything ends");
         let left = border.sandbox.run(move || {
             let mut rest = Vec::new();
             // Ended or reset: nothing more comes.

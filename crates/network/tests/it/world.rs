@@ -43,6 +43,11 @@ pub(crate) const HOME: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 2);
 /// A public address.
 pub(crate) const PUBLIC: IpAddr = IpAddr::V4(Ipv4Addr::new(93, 184, 216, 34));
 
+/// A host whose certificate nobody vouches for.
+pub(crate) const UNTRUSTED: &str = "untrusted.test";
+/// A host whose certificate is another's.
+pub(crate) const MISNAMED: &str = "misnamed.test";
+
 /// Everything that is local in the world.
 const REGIONS: [&str; 9] = [
     "93.184.216.0/24",
@@ -222,7 +227,11 @@ where
     let ended: Result<(), hyper::Error> = if two {
         hyper::server::conn::http2::Builder::new(TokioExecutor::new()).serve_connection(io, service).await
     } else {
-        hyper::server::conn::http1::Builder::new().serve_connection(io, service).with_upgrades().await
+        hyper::server::conn::http1::Builder::new()
+            .max_headers(1_000)
+            .serve_connection(io, service)
+            .with_upgrades()
+            .await
     };
     drop(ended);
 }
@@ -319,7 +328,12 @@ impl ResolvesServerCert for Certificates {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
         let name = hello.server_name().unwrap_or("nameless.test").to_owned();
         let key = KeyPair::generate().unwrap();
-        let leaf = CertificateParams::new(vec![name]).unwrap().signed_by(&key, &self.issuer).unwrap();
+        let params = |name: &str| CertificateParams::new(vec![name.to_owned()]).unwrap();
+        let leaf = match name.as_str() {
+            UNTRUSTED => params(UNTRUSTED).self_signed(&key).unwrap(),
+            MISNAMED => params("elsewhere.test").signed_by(&key, &self.issuer).unwrap(),
+            name => params(name).signed_by(&key, &self.issuer).unwrap(),
+        };
         let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der()));
         let key = aws_lc_rs::default_provider().key_provider.load_private_key(key).unwrap();
         Some(Arc::new(CertifiedKey::new(vec![leaf.der().clone()], key)))
