@@ -108,9 +108,9 @@ fn become_sandbox(socket: &File) -> Result<serve::Surroundings, SetupError> {
     kernel::set_name(c"hangar-guest");
     let out_of_turn = || SetupError::new("an order came out of turn".into());
     let (Order::Stage(stage), mounts) = wire::read_order(socket)? else { return Err(out_of_turn()) };
-    let border = stage::apply(&stage, mounts)?;
+    let stage::Border { sockets, network_us } = stage::apply(&stage, mounts)?;
     lockdown::prepare();
-    wire::answer(socket, &Reply::Staged, border)?;
+    wire::answer(socket, &Reply::Staged { network_us }, sockets)?;
     let (Order::Claim(claim), mut root) = wire::read_order(socket)? else { return Err(out_of_turn()) };
     claim::apply(&claim, root.pop().flatten())?;
     lockdown::apply(claim.ids, claim.account)?;

@@ -7,6 +7,7 @@
 use std::{
     fs,
     os::{fd::OwnedFd, unix::fs::symlink},
+    time::Instant,
 };
 
 use hangar_protocol::guest::Stage;
@@ -29,13 +30,22 @@ const ROOT_OPTIONS: &std::ffi::CStr = c"mode=0755,size=1m,nr_inodes=1024";
 /// Mounts that hold nothing but mount points and links once they are made.
 const CLOSED: &[&str] = &["/dev", "/opt/toolchains"];
 
-/// Carries out the order, and returns the border's sockets.
-pub(crate) fn apply(stage: &Stage, mut sent: Vec<Option<OwnedFd>>) -> Result<Sockets, SetupError> {
+/// The host's end of the slot's network.
+pub(crate) struct Border {
+    pub sockets: Sockets,
+    /// How long it took to make.
+    pub network_us: u32,
+}
+
+/// Carries out the order, and returns the border.
+pub(crate) fn apply(stage: &Stage, mut sent: Vec<Option<OwnedFd>>) -> Result<Border, SetupError> {
     set_parent_process_death_signal(Some(Signal::KILL)).map_err(SetupError::at("tie the life to the host's"))?;
     unshare_cgroup()?;
     mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC)
         .map_err(SetupError::at("make mounts private"))?;
+    let began = Instant::now();
     let sockets = network::prepare(&stage.ports)?;
+    let network_us = u32::try_from(began.elapsed().as_micros()).unwrap_or(u32::MAX);
 
     // Everything of the host is picked up before the stage hides a part of it.
     let mut mounts = Vec::with_capacity(stage.mounts.len());
@@ -68,7 +78,7 @@ pub(crate) fn apply(stage: &Stage, mut sent: Vec<Option<OwnedFd>>) -> Result<Soc
     rustix::process::pivot_root(".", ".").map_err(SetupError::at("change the root"))?;
     unmount(".", UnmountFlags::DETACH).map_err(SetupError::at("leave the host's root"))?;
     rustix::process::chdir("/").map_err(SetupError::at("enter the new root"))?;
-    Ok(sockets)
+    Ok(Border { sockets, network_us })
 }
 
 /// Done here and not at the clone, because the host puts the process into its cgroup in between.

@@ -4,6 +4,7 @@ use std::{
     io,
     net::{Ipv4Addr, Ipv6Addr, SocketAddr},
     os::fd::{AsFd, OwnedFd},
+    time::Duration,
 };
 
 use rustix::{
@@ -30,6 +31,8 @@ pub struct Border {
     pub dns: UdpSocket,
     /// For sockets that are opened later.
     pub opener: Opener,
+    /// How long the guest took to make every address local and to open these sockets.
+    pub made_in: Duration,
 }
 
 impl Border {

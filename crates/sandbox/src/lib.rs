@@ -19,6 +19,7 @@
 
 mod adopt;
 pub mod backend;
+pub mod bench;
 mod border;
 mod disk;
 pub mod doctor;

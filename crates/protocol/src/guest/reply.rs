@@ -7,7 +7,10 @@ use serde::{Deserialize, Serialize};
 #[serde(rename_all = "snake_case")]
 pub enum Reply {
     /// The slot is ready; the border's sockets are attached.
-    Staged,
+    Staged {
+        /// How long it took to set the network up.
+        network_us: u32,
+    },
     /// The slot has become a sandbox.
     Claimed,
     /// Here.

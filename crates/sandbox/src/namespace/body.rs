@@ -50,6 +50,17 @@ impl NamespaceBody {
         self.parts().map_or(Ok(()), |parts| parts.group.limit(limits))
     }
 
+    /// Ends it and waits until nothing of it is left. Blocks.
+    pub(crate) fn end_now(mut self) {
+        self.kill();
+        drop(self.parts.take());
+    }
+
+    /// Whether its first process is there no more.
+    pub(crate) fn has_ended(&self) -> bool {
+        self.parts().is_none_or(|parts| parts.process.try_reap())
+    }
+
     /// Remembers where its changes go.
     pub(crate) fn settle(&mut self, changes: PathBuf) {
         self.changes = Some(changes);

@@ -5,6 +5,7 @@
 
 use std::{
     fs, io,
+    os::fd::OwnedFd,
     path::{Path, PathBuf},
     sync::{
         Arc, Mutex, PoisonError,
@@ -184,6 +185,11 @@ impl Cgroups {
         }
     }
 
+    /// Whether a group that is prepared ahead saves time.
+    pub(crate) fn carries(&self) -> bool {
+        matches!(&*self.hierarchy, Hierarchy::V1 { .. })
+    }
+
     /// Makes the group of one slot, with its limits.
     pub(crate) fn create(&self, name: &str, limits: &Limits) -> Result<Group, Error> {
         let group = Group {
@@ -327,13 +333,42 @@ impl Group {
         Ok(())
     }
 
-    /// Puts a process in. On version 1 this waits for the kernel's grace periods (about 10 ms for each hierarchy).
-    pub(crate) fn enrol(&self, pid: i32) -> Result<(), Error> {
-        for directory in &self.directories {
-            let procs = directory.join("cgroup.procs");
-            fs::write(&procs, pid.to_string()).map_err(Error::host(&procs))?;
+    /// Prepares to make a process in it. On version 1 the calling thread moves in, so that what it forks is born there: moving a
+    /// process afterwards would cost a grace period of the kernel (about 10 ms) while somebody waits. On version 2 the group's directory is returned, into which a
+    /// process can be forked. Blocks.
+    pub(crate) fn carry(&self) -> Result<Option<OwnedFd>, Error> {
+        match &*self.hierarchy {
+            Hierarchy::V1 { .. } => {
+                let thread = rustix::thread::gettid().as_raw_nonzero().get();
+                for directory in &self.directories {
+                    let tasks = directory.join("tasks");
+                    fs::write(&tasks, thread.to_string()).map_err(Error::host(&tasks))?;
+                }
+                Ok(None)
+            }
+            Hierarchy::V2 { root } => {
+                let directory = root.join(&self.name);
+                let opened = fs::File::open(&directory).map_err(Error::host(directory))?;
+                Ok(Some(OwnedFd::from(opened)))
+            }
+            Hierarchy::None { .. } => Ok(None),
         }
-        Ok(())
+    }
+
+    /// The calling thread goes back to where hangar is.
+    pub(crate) fn leave(&self) {
+        match &*self.hierarchy {
+            Hierarchy::V1 { .. } => {
+                let thread = rustix::thread::gettid().as_raw_nonzero().get().to_string();
+                for directory in &self.directories {
+                    if let Some(own) = directory.parent().and_then(Path::parent) {
+                        // The group is removed once the thread has ended, then.
+                        let _ = fs::write(own.join("tasks"), &thread);
+                    }
+                }
+            }
+            Hierarchy::V2 { .. } | Hierarchy::None { .. } => {}
+        }
     }
 
     /// How often limits have been hit.

@@ -58,6 +58,11 @@ impl Launcher {
         Ok(Self { jobs })
     }
 
+    /// Runs a job on the thread some time later. A full queue drops it.
+    pub(crate) fn post(&self, job: impl FnOnce(&Stage) + Send + 'static) {
+        drop(self.jobs.try_send(Box::new(job)));
+    }
+
     /// Runs a job on the thread. Dropping the future does not stop a job that has begun; its result is dropped, and cleans up after itself.
     pub(crate) async fn run<T: Send + 'static>(
         &self,

@@ -9,6 +9,7 @@ mod body;
 pub(crate) mod cgroup;
 mod launcher;
 mod mounts;
+mod pool;
 pub(crate) mod process;
 pub(crate) mod rights;
 mod skeleton;
@@ -19,14 +20,12 @@ use std::{
     fs::{self, File},
     io,
     os::{
-        fd::OwnedFd,
+        fd::{AsFd, OwnedFd},
         unix::fs::{PermissionsExt, chown},
     },
     path::{Path, PathBuf},
-    sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
 };
 
 use futures::future::BoxFuture;
@@ -39,9 +38,10 @@ use rustix::fs::{FlockOperation, flock};
 use self::{
     base::Base,
     body::NamespaceBody,
-    cgroup::Cgroups,
+    cgroup::{Cgroups, Group},
     launcher::{Launcher, Stage},
     mounts::{IdMap, View},
+    pool::Pool,
     rights::Rights,
     skeleton::Skeleton,
     slot::{Ids, Slot, Talk},
@@ -54,6 +54,9 @@ use crate::{
     random,
     spec::{Base as BaseKind, EngineConfig, Limits, SandboxSpec},
 };
+
+/// How long ending waits for the launcher to give back its control group.
+const CLOSE_PATIENCE: Duration = Duration::from_secs(2);
 
 /// See the module's documentation.
 pub(crate) struct Namespace {
@@ -72,8 +75,9 @@ struct Inner {
     cgroups: Cgroups,
     numbers: Numbers,
     maps: Mutex<HashMap<usize, Arc<IdMap>>>,
-    made: AtomicU64,
-    misses: AtomicU64,
+    /// What the launcher's next process will be born into.
+    cradle: Mutex<Option<Cradle>>,
+    pool: Pool,
     /// Held as long as the backend lives.
     _lock: File,
 }
@@ -82,8 +86,10 @@ impl Namespace {
     /// Opens the state directory and removes what a killed engine left behind.
     pub(crate) async fn open(config: &EngineConfig) -> Result<Self, Error> {
         let rights = Rights::detect();
-        let config = config.clone();
-        let prepared = tokio::task::spawn_blocking(move || Prepared::new(&config, rights));
+        let prepared = tokio::task::spawn_blocking({
+            let config = config.clone();
+            move || Prepared::new(&config, rights)
+        });
         let prepared = prepared.await.map_err(|error| Error::Setup(error.to_string()))??;
         let launcher = Launcher::start("hangar-launcher", prepared.state.join("stage"), rights).await?;
         let mounter = Launcher::start("hangar-mounter", prepared.state.join("stage"), rights).await?;
@@ -101,11 +107,14 @@ impl Namespace {
             cgroups: prepared.cgroups,
             numbers: Numbers::default(),
             maps: Mutex::default(),
-            made: AtomicU64::new(0),
-            misses: AtomicU64::new(0),
+            cradle: Mutex::new(None),
+            pool: Pool::new(config.slots),
             _lock: prepared.lock,
         };
-        Ok(Self { inner: Arc::new(inner) })
+        let inner = Arc::new(inner);
+        inner.prepare_cradle();
+        pool::keep_filled(&inner);
+        Ok(Self { inner })
     }
 }
 
@@ -126,25 +135,45 @@ impl Backend for Namespace {
     }
 
     fn slots(&self) -> SlotCounts {
-        SlotCounts {
-            ready: 0,
-            made: self.inner.made.load(Ordering::Relaxed),
-            hits: 0,
-            misses: self.inner.misses.load(Ordering::Relaxed),
-        }
+        self.inner.pool.counts()
     }
 
     fn make<'a>(&'a self, spec: &'a SandboxSpec) -> BoxFuture<'a, Result<Made, Error>> {
         Box::pin(async {
-            self.inner.misses.fetch_add(1, Ordering::Relaxed);
-            let slot = self.inner.slot(spec.account).await?;
+            let slot = match (self.inner.rights, spec.account) {
+                // Without root the one id a slot has is the agent's.
+                (Rights::Rootless, Account::Builder) => None,
+                (Rights::Root, _) | (Rights::Rootless, Account::Agent) => self.inner.pool.take(),
+            };
+            let slot = match slot {
+                Some(slot) => slot,
+                None => self.inner.slot(spec.account).await?,
+            };
             self.inner.claim(slot, spec.clone()).await
         })
     }
 
     fn close(&self) {
+        self.inner.pool.close();
+        let (done, left) = std::sync::mpsc::channel();
+        let inner = Arc::clone(&self.inner);
+        self.inner.launcher.post(move |_| {
+            inner.leave_cradle();
+            // Whoever waited may have given up.
+            let _ = done.send(());
+        });
+        // An error means that the queue was full or the thread is gone; then the next start sweeps.
+        let _ = left.recv_timeout(CLOSE_PATIENCE);
         self.inner.cgroups.remove_roots();
     }
+}
+
+/// A control group and a number in which nobody lives yet.
+struct Cradle {
+    number: Number,
+    group: Group,
+    /// On version 2 of control groups.
+    directory: Option<OwnedFd>,
 }
 
 /// A slot that is ready. When it is dropped, the process goes first.
@@ -159,24 +188,24 @@ impl Inner {
     async fn slot(self: &Arc<Self>, account: Account) -> Result<Ready, Error> {
         let inner = Arc::clone(self);
         let started = self.launcher.run(move |_| inner.start(account)).await?;
+        self.prepare_cradle();
         let Started { socket, network, body } = started;
         let talk = Talk::new(socket)?;
         let border = talk.staged(network).await?;
-        self.made.fetch_add(1, Ordering::Relaxed);
+        self.pool.count_made();
         Ok(Ready { talk, border, body })
     }
 
     /// Starts a slot. On the launcher's thread.
     fn start(&self, account: Account) -> Result<Started, Error> {
-        let number = self.numbers.take();
-        let group = self.cgroups.create(&format!("{}", number.value), &Limits::default())?;
+        let Cradle { number, group, directory } = self.cradle()?;
         let ids = match self.rights {
             Rights::Root => Ids::Range(IdRange::of(number.value)),
             Rights::Rootless => Ids::Single(account),
         };
         let (stage, mounts) = self.base.stage(account)?;
         let Slot { process, socket } = {
-            let slot = Slot::start(&self.guest, ids, self.rights, |pid| group.enrol(pid))?;
+            let slot = Slot::start(&self.guest, ids, self.rights, directory.as_ref().map(AsFd::as_fd))?;
             slot.order(&Order::Stage(stage), &mounts)?;
             slot
         };
@@ -187,6 +216,45 @@ impl Inner {
             Rights::Rootless => None,
         };
         Ok(Started { socket, network, body: NamespaceBody::new(process, group, number, view) })
+    }
+
+    /// The launcher's thread moves on, so that the next slot finds its group ready.
+    fn prepare_cradle(self: &Arc<Self>) {
+        if !self.cgroups.carries() {
+            return;
+        }
+        let inner = Arc::downgrade(self);
+        self.launcher.post(move |_| {
+            let Some(inner) = inner.upgrade() else { return };
+            let made = inner.cradle();
+            match made {
+                Ok(cradle) => *inner.cradle.lock().unwrap_or_else(PoisonError::into_inner) = Some(cradle),
+                Err(error) => tracing::warn!(%error, "no control group could be made ahead"),
+            }
+        });
+    }
+
+    /// What was prepared, or a new one. On the launcher's thread.
+    fn cradle(&self) -> Result<Cradle, Error> {
+        if let Some(ready) = self.cradle.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            return Ok(ready);
+        }
+        let number = self.numbers.take();
+        let group = self.cgroups.create(&format!("{}", number.value), &Limits::default())?;
+        let directory = group.carry()?;
+        // Nobody needs to wait for this either.
+        if let Rights::Root = self.rights {
+            self.map(number.value)?;
+        }
+        Ok(Cradle { number, group, directory })
+    }
+
+    /// Gives back what was prepared. On the launcher's thread.
+    fn leave_cradle(&self) {
+        let cradle = self.cradle.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(cradle) = cradle {
+            cradle.group.leave();
+        }
     }
 
     /// The id mapping of this number's range.

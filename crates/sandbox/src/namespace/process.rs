@@ -3,11 +3,14 @@
 
 use std::{
     io,
-    os::fd::{AsFd, BorrowedFd, FromRawFd, OwnedFd, RawFd},
+    os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd},
     sync::atomic::{AtomicBool, Ordering},
 };
 
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, pidfd_send_signal, waitid};
+
+/// Makes the child in another control group than its parent's (clone3(2), Linux 5.7).
+const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
 
 /// A child process that is killed and reaped when this is dropped.
 #[derive(Debug)]
@@ -67,7 +70,7 @@ pub(crate) struct Parked {
 
 impl Parked {
     pub(crate) fn in_user_namespace() -> io::Result<Self> {
-        let process = clone(libc::CLONE_NEWUSER, || {
+        let process = clone(libc::CLONE_NEWUSER, None, || {
             // SAFETY: pause is async-signal-safe; the parent kills this process.
             unsafe {
                 libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL, 0, 0, 0);
@@ -84,14 +87,22 @@ impl Parked {
     }
 }
 
-/// Forks into new namespaces. The child runs `child`, which must keep to async-signal-safe calls and never return.
-pub(crate) fn clone(namespaces: libc::c_int, child: impl FnOnce() -> std::convert::Infallible) -> io::Result<Process> {
+/// Forks into new namespaces and, on version 2 of control groups, straight into a group. The child runs `child`, which must keep to async-signal-safe calls and never return.
+pub(crate) fn clone(
+    namespaces: libc::c_int,
+    group: Option<BorrowedFd<'_>>,
+    child: impl FnOnce() -> std::convert::Infallible,
+) -> io::Result<Process> {
     let mut pidfd: RawFd = -1;
     // SAFETY: all zero is a valid clone_args.
     let mut args: libc::clone_args = unsafe { std::mem::zeroed() };
     args.flags = u64::from((namespaces | libc::CLONE_PIDFD).unsigned_abs());
     args.pidfd = std::ptr::from_mut(&mut pidfd) as u64;
     args.exit_signal = u64::from(libc::SIGCHLD.unsigned_abs());
+    if let Some(group) = group {
+        args.flags |= CLONE_INTO_CGROUP;
+        args.cgroup = u64::from(group.as_raw_fd().unsigned_abs());
+    }
     // SAFETY: like fork: without CLONE_VM the child has its own copy of the memory; args is valid for the call.
     let pid = unsafe { libc::syscall(libc::SYS_clone3, std::ptr::from_ref(&args), size_of::<libc::clone_args>()) };
     if pid == 0 {

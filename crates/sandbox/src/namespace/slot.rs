@@ -91,14 +91,14 @@ pub(crate) struct Slot {
 }
 
 impl Slot {
-    /// Makes the process. `enrol` puts it into its cgroup before it runs a single instruction of the guest.
+    /// Makes the process, in `group` where there is one to be named, else in the group of this thread.
     ///
     /// Called on the launcher's thread: the slot dies with the thread that made it.
     pub(crate) fn start(
         guest: &OwnedFd,
         ids: Ids,
         rights: Rights,
-        enrol: impl FnOnce(i32) -> Result<(), Error>,
+        group: Option<BorrowedFd<'_>>,
     ) -> Result<Self, Error> {
         let what = "make a process in its own namespaces";
         let (host, inner) = socketpair(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)
@@ -116,10 +116,9 @@ impl Slot {
             null: null.as_raw_fd(),
             rights,
         };
-        let process = clone(NAMESPACES, || plan.run()).map_err(Error::kernel(what))?;
+        let process = clone(NAMESPACES, group, || plan.run()).map_err(Error::kernel(what))?;
         drop((inner, go, null));
         map_ids(process.pid(), ids)?;
-        enrol(process.pid())?;
         // Commands go first when memory runs out, the guest last. Without CAP_SYS_RESOURCE this is not granted, and the
         // commands' own, higher score has to do.
         let _ = fs::write(format!("/proc/{}/oom_score_adj", process.pid()), OOM_SCORE);
@@ -168,8 +167,8 @@ impl Talk {
     pub(crate) async fn staged(&self, network: OwnedFd) -> Result<Border, Error> {
         let (reply, sockets) = self.answer().await?;
         match reply {
-            Reply::Staged if sockets.len() == BORDER_PORTS.len() + 1 => {
-                border(sockets, network).map_err(Error::kernel("listen at the border"))
+            Reply::Staged { network_us } if sockets.len() == BORDER_PORTS.len() + 1 => {
+                border(sockets, network, network_us).map_err(Error::kernel("listen at the border"))
             }
             Reply::Failed(failure) => Err(Error::Setup(failure.message)),
             other => Err(Error::Setup(format!("the guest answered {other:?} with {} sockets", sockets.len()))),
@@ -244,13 +243,14 @@ fn receive(stream: &UnixStream, frame: &mut Vec<u8>, sockets: &mut Vec<OwnedFd>)
     Ok(got.bytes)
 }
 
-fn border(mut sockets: Vec<OwnedFd>, namespace: OwnedFd) -> io::Result<Border> {
+fn border(mut sockets: Vec<OwnedFd>, namespace: OwnedFd, network_us: u32) -> io::Result<Border> {
     let dns = sockets.pop().ok_or(io::ErrorKind::InvalidData)?;
     let tcp = sockets.into_iter().map(|socket| TcpListener::from_std(std::net::TcpListener::from(socket)));
     Ok(Border {
         tcp: tcp.collect::<io::Result<_>>()?,
         dns: UdpSocket::from_std(std::net::UdpSocket::from(dns))?,
         opener: Opener { namespace },
+        made_in: Duration::from_micros(network_us.into()),
     })
 }
 

@@ -13,5 +13,6 @@ mod limits;
 mod network;
 mod rootless;
 mod security;
+mod slots;
 mod watches;
 mod work;

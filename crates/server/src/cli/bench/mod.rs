@@ -5,6 +5,7 @@
 
 mod prompt;
 mod row;
+mod sandbox;
 mod stub_model;
 
 use clap::{Args, ValueEnum};
@@ -25,6 +26,7 @@ use super::{
 #[command(after_help = "\
 Examples:
   hangar bench prompt
+  hangar bench sandbox --rounds 100
   hangar bench prompt --json | jq '.rows[] | {name, p50, ratio, ok}'")]
 pub(super) struct Bench {
     /// What to measure.
@@ -41,6 +43,8 @@ pub(super) struct Bench {
 enum Suite {
     /// From a prompt to the model's first request, and to the first tool's result.
     Prompt,
+    /// Sandboxes: claims, commands, pauses, slots, and other programs with the same task.
+    Sandbox,
 }
 
 /// What a suite found. The shape is a contract: scripts read it.
@@ -66,6 +70,7 @@ impl Bench {
         }
         let rows = match self.suite {
             Suite::Prompt => prompt::measure(self.rounds, terminal).await?,
+            Suite::Sandbox => sandbox::measure(self.rounds, terminal).await?,
         };
         let report = Report { suite: self.suite, machine: Machine::this(), rows };
         if terminal.is_json() {

@@ -49,6 +49,19 @@ impl Row {
             ok: goal.ratio_max.is_none_or(|max| ratio.is_some_and(|ratio| ratio <= max)),
         }
     }
+
+    /// A row of one figure that is no time.
+    pub(super) fn of_figure(
+        name: &'static str,
+        unit: &'static str,
+        n: usize,
+        value: f64,
+        goal: &'static str,
+        ok: bool,
+    ) -> Self {
+        let value = value.round();
+        Self { name, unit, n, p50: value, p99: value, floor: "none", floor_p50: None, ratio: None, goal, ok }
+    }
 }
 
 /// The value below which this share of the times lies, in milliseconds (nearest rank); 0 of none.

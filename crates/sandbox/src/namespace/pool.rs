@@ -1,0 +1,148 @@
+//! Slots that wait to be claimed. One pool serves every repository and image, so a new image makes none of them useless.
+//!
+//! ```text
+//!   claim takes one ──▶ fewer than wanted ──▶ the filling task makes more, a few at a time, behind everybody who waits for one
+//! ```
+
+use std::{
+    collections::VecDeque,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use futures::future::join_all;
+use hangar_protocol::guest::Account;
+use tokio::sync::Notify;
+
+use super::{Inner, Ready};
+use crate::backend::SlotCounts;
+
+/// Slots that are made at once. More would only take processors away from sandboxes at work.
+const AT_ONCE: usize = 2;
+/// After a failure, before the next try.
+const FAILURE_PAUSE: Duration = Duration::from_secs(2);
+
+/// See the module's documentation.
+pub(super) struct Pool {
+    ready: Mutex<VecDeque<Ready>>,
+    wanted: usize,
+    wake: Arc<Notify>,
+    closed: AtomicBool,
+    made: AtomicU64,
+    hits: AtomicU64,
+    misses: AtomicU64,
+}
+
+impl Pool {
+    pub(super) fn new(wanted: usize) -> Self {
+        Self {
+            ready: Mutex::default(),
+            wanted,
+            wake: Arc::default(),
+            closed: AtomicBool::new(false),
+            made: AtomicU64::new(0),
+            hits: AtomicU64::new(0),
+            misses: AtomicU64::new(0),
+        }
+    }
+
+    /// A slot, if one is ready. Whoever takes it has it alone.
+    pub(super) fn take(&self) -> Option<Ready> {
+        let found = loop {
+            match self.ready().pop_front() {
+                // One that died while it waited is cleared away, elsewhere.
+                Some(dead) if dead.body.has_ended() => drop(dead),
+                other => break other,
+            }
+        };
+        let counter = if found.is_some() { &self.hits } else { &self.misses };
+        counter.fetch_add(1, Ordering::Relaxed);
+        self.wake.notify_one();
+        found
+    }
+
+    pub(super) fn count_made(&self) {
+        self.made.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn counts(&self) -> SlotCounts {
+        SlotCounts {
+            ready: self.ready().len(),
+            made: self.made.load(Ordering::Relaxed),
+            hits: self.hits.load(Ordering::Relaxed),
+            misses: self.misses.load(Ordering::Relaxed),
+        }
+    }
+
+    /// Ends every slot and makes no more. Blocks until they are gone.
+    pub(super) fn close(&self) {
+        self.closed.store(true, Ordering::Release);
+        self.wake.notify_one();
+        let slots = std::mem::take(&mut *self.ready());
+        for slot in slots {
+            slot.body.end_now();
+        }
+    }
+
+    fn put(&self, slot: Ready) {
+        let mut ready = self.ready();
+        if !self.closed.load(Ordering::Acquire) {
+            ready.push_back(slot);
+        }
+    }
+
+    fn missing(&self) -> usize {
+        self.wanted.saturating_sub(self.ready().len())
+    }
+
+    fn ready(&self) -> MutexGuard<'_, VecDeque<Ready>> {
+        self.ready.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        // So that the filling task notices.
+        self.pool.wake.notify_one();
+        // If this is the launcher's thread, it would keep its group alive.
+        self.leave_cradle();
+    }
+}
+
+/// Starts the task that fills the pool for as long as the backend lives.
+pub(super) fn keep_filled(inner: &Arc<Inner>) {
+    if inner.pool.wanted == 0 {
+        return;
+    }
+    let (wake, inner) = (Arc::clone(&inner.pool.wake), Arc::downgrade(inner));
+    tokio::spawn(async move {
+        loop {
+            let Some(inner) = inner.upgrade().filter(|inner| !inner.pool.closed.load(Ordering::Acquire)) else {
+                return;
+            };
+            let missing = inner.pool.missing().min(AT_ONCE);
+            let made = join_all((0..missing).map(|_| inner.slot(Account::Agent))).await;
+            let mut failed = false;
+            for slot in made {
+                match slot {
+                    Ok(slot) => inner.pool.put(slot),
+                    Err(error) => {
+                        failed = true;
+                        tracing::warn!(%error, "a slot could not be made ahead of need");
+                    }
+                }
+            }
+            let full = inner.pool.missing() == 0;
+            // While this task sleeps, the backend may go.
+            drop(inner);
+            if failed {
+                tokio::time::sleep(FAILURE_PAUSE).await;
+            } else if full {
+                wake.notified().await;
+            }
+        }
+    });
+}
