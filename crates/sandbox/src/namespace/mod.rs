@@ -156,9 +156,8 @@ impl Backend for Namespace {
     fn close(&self) {
         self.inner.pool.close();
         let (done, left) = std::sync::mpsc::channel();
-        let inner = Arc::clone(&self.inner);
+        self.inner.leave_cradle();
         self.inner.launcher.post(move |_| {
-            inner.leave_cradle();
             // Whoever waited may have given up.
             let _ = done.send(());
         });
@@ -249,11 +248,14 @@ impl Inner {
         Ok(Cradle { number, group, directory })
     }
 
-    /// Gives back what was prepared. On the launcher's thread.
+    /// Gives back what was prepared: the launcher's thread lives in it, so it must go first.
     fn leave_cradle(&self) {
         let cradle = self.cradle.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(cradle) = cradle {
-            cradle.group.leave();
+            self.launcher.post(move |_| {
+                cradle.group.leave();
+                drop(cradle);
+            });
         }
     }
 

@@ -107,7 +107,6 @@ impl Drop for Inner {
     fn drop(&mut self) {
         // So that the filling task notices.
         self.pool.wake.notify_one();
-        // If this is the launcher's thread, it would keep its group alive.
         self.leave_cradle();
     }
 }
