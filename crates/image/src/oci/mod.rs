@@ -12,6 +12,7 @@
 pub mod config;
 pub mod digest;
 mod error;
+mod exchange;
 mod export;
 mod import;
 pub mod layer;
@@ -23,6 +24,7 @@ mod source;
 pub use config::RunConfig;
 pub use digest::Digest;
 pub use error::Error;
+pub use exchange::{IMAGE_LABEL, export_image, import_image};
 pub use export::{Annotations, Export, ExportLayer, Exported, Squeeze, export};
 pub(crate) use import::unpack_plain;
 pub use import::{Imported, OnLayer, import, import_file};

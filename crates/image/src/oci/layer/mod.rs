@@ -9,6 +9,7 @@ mod records;
 mod unpack;
 
 pub use owners::Owners;
+pub(crate) use pack::RENAMED;
 pub use pack::{Packed, pack};
 pub(crate) use place::beneath;
 pub use unpack::Unpacked;

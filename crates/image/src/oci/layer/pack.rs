@@ -31,6 +31,9 @@ use crate::oci::{
 
 /// Longest name a header of its own can hold, in bytes; a longer one is said in a record ahead of it.
 const HEADER_NAME_BYTES: usize = 100;
+/// Why a directory cannot be written that overlayfs notes to have been elsewhere.
+pub(crate) const RENAMED: &str =
+    "was renamed together with what lower layers have in it, which no image can say; squash the image's layers first";
 /// Largest file a header can describe, in bytes.
 const FILE_BYTES_MAX: u64 = 8 * 1024 * 1024 * 1024 - 1;
 
@@ -257,8 +260,7 @@ fn overlay_marks(owners: Owners, file: &OwnedFd, path: &Path) -> Result<bool, Er
         match mark {
             "opaque" => opaque |= name == owners.opaque() && value(file, &name)? == b"y",
             "redirect" | "metacopy" => {
-                let reason = "was renamed together with what lower layers have in it, which no image can say; squash the image's layers first";
-                return Err(Error::NotExportable { path: path.into(), reason });
+                return Err(Error::NotExportable { path: path.into(), reason: RENAMED });
             }
             // Origin, impure, nlink, uuid: how overlayfs numbers inodes. It finds out anew.
             _ => {}
