@@ -2,4 +2,5 @@
 
 mod debian;
 mod dockerfile;
+mod every;
 mod images;
