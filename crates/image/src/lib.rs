@@ -20,6 +20,7 @@ mod images;
 mod log;
 pub mod oci;
 mod outside;
+mod pool;
 pub mod recipe;
 mod services;
 mod source;
@@ -34,5 +35,6 @@ pub use images::{
 };
 pub use log::{BuildLog, LAST_LINES, LOG_BYTES_MAX};
 pub use outside::{Closed, Outside, Serving, SetupNetwork};
+pub use pool::{At, Demand, Hit, Pool, PoolConfig, PoolCounts, PoolError, PoolLimits, Prepared, Taken, Warming, sizes};
 pub use services::{LOG_FOLDER, ServicePhase, ServiceState, Services};
 pub use source::{Branch, Head, Source, SourceError};

@@ -4,6 +4,7 @@
 mod bases;
 mod builds;
 mod oci;
+mod pools;
 mod recipes;
 mod recipes_written;
 mod world;

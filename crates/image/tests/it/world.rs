@@ -90,7 +90,16 @@ pub(crate) async fn open(
 ) -> (Engine, Arc<LayerStore>, Images) {
     let engine_config = EngineConfig::new(data);
     let bases = Arc::new(HostOnly::new(&engine_config.toolchains));
-    let engine = Engine::new(engine_config).await.unwrap();
+    // The lock of an engine that was just closed goes with the last task that had a handle to it.
+    let engine = soon("the engine's lock", async {
+        loop {
+            match Engine::new(engine_config.clone()).await {
+                Err(hangar_sandbox::Error::StateDirInUse(_)) => tokio::time::sleep(Duration::from_millis(5)).await,
+                other => return other.unwrap(),
+            }
+        }
+    })
+    .await;
     let store = Arc::new(LayerStore::open(data).unwrap());
     let mut config = ImagesConfig::new(data);
     config.build_max = Duration::from_secs(300);
@@ -132,6 +141,10 @@ pub(crate) struct Repos {
 }
 
 impl Repos {
+    pub(crate) fn at(folder: PathBuf) -> Self {
+        Self { folder }
+    }
+
     fn path(&self, repo: &RepoPath) -> PathBuf {
         self.folder.join(repo.to_string())
     }
