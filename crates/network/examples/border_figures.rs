@@ -50,7 +50,7 @@ use tokio_rustls::{TlsAcceptor, TlsConnector};
 const PASSED: &str = "passed.test";
 const INJECTED: &str = "injected.test";
 const RAW: u16 = 5432;
-const BULK_BYTES: usize = 1024 * 1024 * 1024;
+const BULK_BYTES: usize = 128 * 1024 * 1024;
 
 fn main() {
     enter_new();
@@ -233,12 +233,14 @@ async fn serve() -> String {
     tokio::spawn(async move {
         loop {
             let (stream, _) = plain.accept().await.unwrap();
+            stream.set_nodelay(true).unwrap();
             tokio::spawn(http(stream, own.clone()));
         }
     });
     tokio::spawn(async move {
         loop {
             let (stream, _) = secure.accept().await.unwrap();
+            stream.set_nodelay(true).unwrap();
             let (acceptor, app) = (acceptor.clone(), app.clone());
             tokio::spawn(async move {
                 if let Ok(stream) = acceptor.accept(stream).await {
