@@ -63,7 +63,7 @@ struct Report {
 
 impl Doctor {
     pub(super) async fn carry_out(self, terminal: &mut Terminal) -> Outcome {
-        let mut findings = vec![git()];
+        let mut findings = vec![git(), debian_bases()];
         match self.configuration() {
             Ok(config) => {
                 findings.push(found("configuration", Verdict::Ok, "every key is known and fits", ""));
@@ -164,6 +164,21 @@ fn git() -> Finding {
         Some(version) if version >= GIT_MIN => found("git", Verdict::Ok, &said, ""),
         Some(_) => found("git", Verdict::Missing, &format!("{said} is too old"), install),
         None => found("git", Verdict::Warn, &format!("{said:?} does not say its version"), install),
+    }
+}
+
+/// Only for images that ask for it, so it is no fault when it is missing.
+fn debian_bases() -> Finding {
+    match Command::new("mmdebstrap").arg("--version").output() {
+        Ok(output) if output.status.success() => {
+            found("debian bases", Verdict::Ok, String::from_utf8_lossy(&output.stdout).trim(), "")
+        }
+        Ok(_) | Err(_) => found(
+            "debian bases",
+            Verdict::Warn,
+            "the program mmdebstrap is not there: recipes with `base = \"debian\"` cannot be built",
+            "install it where you need such images (Debian: `apt install mmdebstrap`)",
+        ),
     }
 }
 
