@@ -3,6 +3,7 @@
 
 mod bases;
 mod builds;
+mod faults;
 mod oci;
 mod pools;
 mod recipes;

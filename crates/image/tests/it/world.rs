@@ -141,10 +141,6 @@ pub(crate) struct Repos {
 }
 
 impl Repos {
-    pub(crate) fn at(folder: PathBuf) -> Self {
-        Self { folder }
-    }
-
     fn path(&self, repo: &RepoPath) -> PathBuf {
         self.folder.join(repo.to_string())
     }
