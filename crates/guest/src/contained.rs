@@ -16,7 +16,7 @@ use std::{
 use hangar_protocol::guest::{Account, ExchangeId, Reply, setup::Contained};
 use rustix::{fs::Mode, process::chdir};
 
-use crate::{fault::SetupError, kernel, lockdown, serve::Surroundings, wire};
+use crate::{fault::SetupError, kernel, lockdown, serve::Surroundings, starter::Bounds, wire};
 
 /// Where this process finds its host.
 pub(crate) enum Way<'a> {
@@ -51,5 +51,5 @@ pub(crate) fn lock_down(host: &File, Contained { env, limits, ids }: Contained) 
     lockdown::apply(ids, Account::Agent)?;
     let writer = wire::Writer::new(host).map_err(SetupError::at("answer"))?;
     writer.send(ExchangeId::NONE, &Reply::Claimed, &[]).map_err(SetupError::at("answer"))?;
-    Ok(Surroundings { env, limits })
+    Ok(Surroundings { env, limits, bounds: Bounds::Of(Account::Agent) })
 }

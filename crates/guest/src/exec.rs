@@ -24,7 +24,8 @@ use crate::{
     inbox::Inbox,
     prepare::{Ends, Unready, prepare, winsize},
     serve::Surroundings,
-    spawn::{Launched, Notice, launch},
+    spawn::{Launched, Notice},
+    starter::Starter,
     tree::{self, Reaper},
     wire::Writer,
 };
@@ -44,6 +45,7 @@ pub(crate) struct Context<'a> {
     pub writer: &'a Writer,
     pub inbox: &'a Arc<Inbox>,
     pub reaper: &'a Reaper,
+    pub starter: &'a Starter,
     pub surroundings: &'a Surroundings,
     pub shrink_only: &'a AtomicBool,
     pub starting: &'a RwLock<()>,
@@ -68,9 +70,9 @@ pub(crate) fn run(request: &ExecRequest, context: &Context<'_>) -> Result<(), Fa
         Unready::Invalid(failure) => failure,
         Unready::System(error) => system(error),
     })?;
-    let launched = launch(&command).map_err(system)?;
+    let launched = context.starter.launch(command).map_err(system)?;
     context.reaper.spawned(launched.supervisor);
-    drop((command, starting));
+    drop(starting);
     for end in [&ends.stdin, &ends.stdout, &ends.stderr].into_iter().flatten() {
         rustix::io::ioctl_fionbio(end, true).map_err(|error| system(error.into()))?;
     }

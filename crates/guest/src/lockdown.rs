@@ -80,10 +80,14 @@ pub(crate) fn apply(ids: IdMapping, account: Account) -> Result<(), SetupError> 
     set_dumpable_behavior(DumpableBehavior::NotDumpable).map_err(SetupError::at("become undumpable"))?;
     kernel::ignore(libc::SIGXFSZ);
     kernel::ignore(libc::SIGPIPE);
-    files::restrict(account)?;
     seccompiler::apply_filter(program(account)).map_err(|error| {
         SetupError::new(format!("cannot install the system call filter ({error}); see `hangar doctor`"))
     })
+}
+
+/// Bounds this thread, and every command that is forked from it, to what the account may do with files.
+pub(crate) fn bind_commands(account: Account) -> Result<(), SetupError> {
+    files::restrict_commands(account)
 }
 
 fn become_agent() -> Result<(), SetupError> {

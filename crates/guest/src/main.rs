@@ -33,6 +33,7 @@ mod search;
 mod serve;
 mod spawn;
 mod stage;
+mod starter;
 mod tree;
 mod watch;
 mod wire;
@@ -41,7 +42,7 @@ use std::{fs::File, io::Write, path::Path, process::ExitCode};
 
 use hangar_protocol::guest::{ExchangeId, Failure, FailureKind, Order, Reply};
 
-use crate::{contained::Way, fault::SetupError};
+use crate::{contained::Way, fault::SetupError, starter::Bounds};
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -115,5 +116,5 @@ fn become_sandbox(socket: &File) -> Result<serve::Surroundings, SetupError> {
     claim::apply(&claim, root.pop().flatten())?;
     lockdown::apply(claim.ids, claim.account)?;
     wire::answer(socket, &Reply::Claimed, vec![])?;
-    Ok(serve::Surroundings { env: claim.env, limits: claim.limits })
+    Ok(serve::Surroundings { env: claim.env, limits: claim.limits, bounds: Bounds::Of(claim.account) })
 }

@@ -19,6 +19,7 @@ use crate::{
     inbox::Inbox,
     pool::Pool,
     search,
+    starter::{Bounds, Starter},
     tree::{self, Reaper},
     watch::{self, Ender},
     wire::{Incoming, Writer, malformed, read_frame},
@@ -35,6 +36,7 @@ const READ_BUFFER_BYTES: usize = 64 * 1024;
 pub(crate) struct Surroundings {
     pub env: BTreeMap<String, String>,
     pub limits: ProcessLimits,
+    pub bounds: Bounds,
 }
 
 /// An exchange that lasts.
@@ -55,11 +57,16 @@ struct Guest {
     shrink_only: AtomicBool,
     pool: Pool,
     reaper: Reaper,
+    starter: Starter,
 }
 
 /// Serves until the host closes the socket.
 pub(crate) fn run(socket: File, surroundings: Surroundings) {
     let (Ok(writer), Ok(pool), Ok(reaper)) = (Writer::new(&socket), Pool::start(), Reaper::start()) else { return };
+    let starter = match Starter::new(surroundings.bounds) {
+        Ok(starter) => starter,
+        Err(error) => return writer.fail(ExchangeId::NONE, files::failure("getting ready for commands", &error)),
+    };
     let guest = Arc::new(Guest {
         writer,
         open: Mutex::new(HashMap::new()),
@@ -68,6 +75,7 @@ pub(crate) fn run(socket: File, surroundings: Surroundings) {
         shrink_only: AtomicBool::new(false),
         pool,
         reaper,
+        starter,
     });
     let mut socket = BufReader::with_capacity(READ_BUFFER_BYTES, socket);
     // An error of the socket is its end: there is one host, and it is gone.
@@ -234,6 +242,7 @@ impl Guest {
                 writer: &guest.writer,
                 inbox: &inbox,
                 reaper: &guest.reaper,
+                starter: &guest.starter,
                 surroundings: &guest.surroundings,
                 shrink_only: &guest.shrink_only,
                 starting: &guest.starting,
@@ -290,7 +299,9 @@ mod tests {
         let (host, guest) = UnixStream::pair().unwrap();
         let limits = ProcessLimits { open_files: 1024, file_bytes: u64::MAX };
         let env = BTreeMap::from([("PATH".to_owned(), "/usr/bin:/bin".to_owned())]);
-        std::thread::spawn(move || run(OwnedFd::from(guest).into(), Surroundings { env, limits }));
+        std::thread::spawn(move || {
+            run(OwnedFd::from(guest).into(), Surroundings { env, limits, bounds: Bounds::OfThisProcess })
+        });
         host.set_read_timeout(Some(std::time::Duration::from_secs(30))).unwrap();
         host
     }

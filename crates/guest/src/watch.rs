@@ -64,6 +64,7 @@ pub(crate) fn run(path: &str, id: ExchangeId, writer: &Writer, ender: &Ender) ->
         rules: BTreeMap::new(),
         changes: BTreeMap::new(),
         overflow: false,
+        moved: false,
     };
     watch.enter(&root, Seen::Before);
     // When the host is gone, the reader of the socket ends the process.
@@ -90,6 +91,8 @@ struct Watch {
     rules: BTreeMap<PathBuf, Gitignore>,
     changes: BTreeMap<String, Change>,
     overflow: bool,
+    /// The file system that was watched is gone: a snapshot has put the same files on another.
+    moved: bool,
 }
 
 impl Watch {
@@ -220,11 +223,28 @@ impl Watch {
         for (number, flags, name) in events {
             self.take(number, flags, name.as_deref());
         }
+        if std::mem::take(&mut self.moved) {
+            self.begin_anew();
+        }
+    }
+
+    /// Watches the same directories where they are now.
+    fn begin_anew(&mut self) {
+        self.directories.clear();
+        self.rules.clear();
+        let root = self.root.clone();
+        self.enter(&root, Seen::Before);
+        // Something may have changed before the new watches stood.
+        self.overflow = true;
     }
 
     fn take(&mut self, number: i32, flags: ReadFlags, name: Option<&Path>) {
         if flags.contains(ReadFlags::QUEUE_OVERFLOW) {
             self.overflow = true;
+            return;
+        }
+        if flags.contains(ReadFlags::UNMOUNT) {
+            self.moved = true;
             return;
         }
         if flags.contains(ReadFlags::IGNORED) {

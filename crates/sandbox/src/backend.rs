@@ -8,7 +8,7 @@
 //!
 //! Whatever happens *inside* a sandbox goes over the guest's stream and is the same on every backend.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use futures::future::BoxFuture;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -116,6 +116,11 @@ pub trait Body: Send + Sync + 'static {
 
     /// The directory of the host that holds everything it has written, if the engine is to keep the disk limits by counting it.
     fn changes(&self) -> Option<&Path>;
+
+    /// Directories with earlier changes that count as well: snapshots that are not layers yet.
+    fn frozen(&self) -> Vec<PathBuf> {
+        Vec::new()
+    }
 
     /// Kills it. Does not wait.
     fn kill(&self);

@@ -4,6 +4,8 @@ use std::{io, path::PathBuf};
 
 use hangar_protocol::guest::{EXCHANGES_MAX, Failure};
 
+use crate::layers::LayerError;
+
 /// Why a sandbox did not do what it was asked.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -59,6 +61,9 @@ pub enum Error {
     /// The sandbox has ended; its files are still there.
     #[error("the sandbox has ended; create it again over the same directory and its files are back")]
     Gone,
+    /// A layer could not be used or made.
+    #[error(transparent)]
+    Layer(#[from] LayerError),
     /// The guest refused or failed one request.
     #[error(transparent)]
     Guest(#[from] Failure),

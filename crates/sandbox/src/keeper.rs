@@ -1,7 +1,7 @@
 //! The one task that looks after a sandbox: notices its end, hit limits and used disk, and clears up behind it.
 
 use std::{
-    path::Path,
+    path::{Path, PathBuf},
     sync::{
         Arc, Weak,
         atomic::{AtomicUsize, Ordering},
@@ -175,7 +175,7 @@ impl Keeper {
         });
         let Some(changes) = self.body.changes() else { return };
         let before = self.health.borrow().disk;
-        let Some(now) = counting.look(changes, &self.limits, before).await else { return };
+        let Some(now) = counting.look(changes, self.body.frozen(), &self.limits, before).await else { return };
         if now == before {
             return;
         }
@@ -206,15 +206,18 @@ impl Counting {
     ///
     /// Counting a large tree is dear, asking the file system for its free space and inodes is not: as long as the whole file system has
     /// not filled by what this sandbox has left, nothing is counted.
-    async fn look(&mut self, changes: &Path, limits: &Limits, before: Disk) -> Option<Disk> {
+    async fn look(&mut self, changes: &Path, frozen: Vec<PathBuf>, limits: &Limits, before: Disk) -> Option<Disk> {
         let free = disk::free(changes).ok()?;
         if free.bytes < FREE_BYTES_MIN {
             return Some(Disk::HostFull { free_bytes: free.bytes });
         }
         if self.is_due(free, limits, before) {
-            let changes = changes.to_owned();
+            let mut roots = frozen;
+            roots.push(changes.to_owned());
             let started = Instant::now();
-            let counted = tokio::task::spawn_blocking(move || disk::usage(&[&changes]));
+            let counted = tokio::task::spawn_blocking(move || {
+                disk::usage(&roots.iter().map(PathBuf::as_path).collect::<Vec<_>>())
+            });
             self.last = counted.await.ok()?;
             self.took = started.elapsed();
             self.counted_at = Some(started);

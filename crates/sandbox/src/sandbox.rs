@@ -7,7 +7,7 @@ use hangar_protocol::guest::{
     Found, GlobRequest, GrepMatch, GrepRequest, Listed, PATHS_MAX, PAYLOAD_BYTES_MAX, Reply, Request, Stat, WORKSPACE,
     WindowSize, request::ExecRequest,
 };
-use tokio::sync::{Notify, watch};
+use tokio::sync::{Notify, RwLock, watch};
 
 use crate::{
     backend::{Backend, Body},
@@ -37,6 +37,8 @@ struct Inner {
     activity: Arc<Activity>,
     kill: Arc<Notify>,
     border: Mutex<Option<Border>>,
+    /// Held for reading while a command is started or a file written, for writing during a snapshot.
+    gate: Arc<RwLock<()>>,
     /// The sandbox's life hangs on its backend's.
     _backend: Arc<dyn Backend>,
 }
@@ -70,7 +72,18 @@ impl Sandbox {
         engine: Arc<dyn Backend>,
     ) -> Self {
         let border = Mutex::new(border);
-        Self { inner: Arc::new(Inner { link, health, body, activity, kill, border, _backend: engine }) }
+        Self {
+            inner: Arc::new(Inner {
+                link,
+                health,
+                body,
+                activity,
+                kill,
+                border,
+                gate: Arc::default(),
+                _backend: engine,
+            }),
+        }
     }
 
     /// Takes the border: every connection from inside arrives there, and nothing else can be reached. `None` when it has been taken, or the
@@ -103,7 +116,17 @@ impl Sandbox {
     /// # Errors
     /// When the backend cannot do it, the disk is full, or the sandbox has ended.
     pub async fn snapshot(&self) -> Result<Frozen, Error> {
-        self.body()?.snapshot(self.inner.activity.is_busy()).await
+        let body = self.body()?;
+        let activity = Arc::clone(&self.inner.activity);
+        // What changes files waits: it would change the old or miss the new.
+        let gate = Arc::clone(&self.inner.gate).write_owned().await;
+        // Once begun it is carried through, also when nobody waits for it any more.
+        let taken = tokio::spawn(async move {
+            let frozen = body.snapshot(activity.is_busy()).await;
+            drop(gate);
+            frozen
+        });
+        taken.await.map_err(|error| Error::Setup(error.to_string()))?
     }
 
     fn body(&self) -> Result<Arc<dyn Body>, Error> {
@@ -129,6 +152,7 @@ impl Sandbox {
     /// # Errors
     /// When it cannot be started, or too many requests are open.
     pub async fn exec_stream(&self, spec: &ExecSpec) -> Result<Exec, Error> {
+        let _begins = self.inner.gate.read().await;
         let readout = Readout::start(&self.body()?, &self.inner.health, self.inner.activity.begin());
         let request = ExecRequest {
             program: spec.program.clone(),
@@ -182,6 +206,7 @@ impl Sandbox {
         if content.len() > PAYLOAD_BYTES_MAX {
             return Err(Error::TooLarge { bytes: content.len(), limit: PAYLOAD_BYTES_MAX });
         }
+        let _writes = self.inner.gate.read().await;
         match self.inner.link.ask(&Request::Write { path: path.into(), mode }, content).await? {
             (Reply::Written { created }, _) => Ok(created),
             _ => Err(Error::Protocol),

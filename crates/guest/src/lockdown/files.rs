@@ -4,6 +4,9 @@
 //! a hole in an overlay, a mount that is writable by mistake or a right gained by a set-user-id program does not reach past them. Inside a
 //! Landlock domain no mount can be changed at all, and from kernel 6.12 on no abstract socket and no process outside can be addressed.
 //!
+//! The rules for files bind commands, by the thread they are forked from (`starter.rs`). The guest itself, hangar's own program, does with files what the host asks; it is held by
+//! mounts, owners and modes. It cannot be given even a weak set of its own: below any set that does not name the root, files cannot be moved between directories.
+//!
 //! A kernel without Landlock, or with an older one, gets what it knows; `hangar doctor` says what that is.
 
 use landlock::{
@@ -23,32 +26,43 @@ const WRITABLE: &[&str] = &["/workspace", "/home/agent", "/tmp", "/run", "/dev/s
 /// Written to, but nothing is made there: devices, terminals, and what a process says about itself.
 const WRITABLE_FILES: &[&str] = &["/dev", "/proc"];
 
-/// Restricts this process and everything it will start.
-pub(super) fn restrict(account: Account) -> Result<(), SetupError> {
-    rules(account)
+/// Restricts this thread and everything it will start to what the account may do in the root that is mounted now.
+pub(super) fn restrict_commands(account: Account) -> Result<(), SetupError> {
+    restrict(rules(account))
+}
+
+fn restrict(rules: Result<RulesetCreated, RulesetError>) -> Result<(), SetupError> {
+    rules
         .and_then(RulesetCreated::restrict_self)
         .map(|_| ())
         .map_err(SetupError::at("restrict the file system (Landlock)"))
 }
 
-fn rules(account: Account) -> Result<RulesetCreated, RulesetError> {
-    let read = AccessFs::from_read(KNOWN);
-    let in_files = AccessFs::WriteFile | AccessFs::Truncate | AccessFs::IoctlDev;
-    let rules = Ruleset::default()
+fn ruleset() -> Result<RulesetCreated, RulesetError> {
+    Ruleset::default()
         .set_compatibility(CompatLevel::BestEffort)
         .handle_access(AccessFs::from_all(KNOWN))?
         .scope(Scope::from_all(KNOWN))?
-        .create()?;
+        .create()
+}
+
+fn in_files() -> BitFlags<AccessFs> {
+    AccessFs::from_read(KNOWN) | AccessFs::WriteFile | AccessFs::Truncate | AccessFs::IoctlDev
+}
+
+fn rules(account: Account) -> Result<RulesetCreated, RulesetError> {
+    let read = AccessFs::from_read(KNOWN);
+    let rules = ruleset()?;
     match account {
         Account::Agent => {
             let rules = beneath(rules, &["/"], read)?;
-            let rules = beneath(rules, WRITABLE_FILES, read | in_files)?;
+            let rules = beneath(rules, WRITABLE_FILES, in_files())?;
             beneath(rules, WRITABLE, (read | AccessFs::from_write(KNOWN)) & !devices())
         }
         // Package managers write everywhere in the tree that is being built; devices they cannot make either.
         Account::Builder => {
             let rules = beneath(rules, &["/"], (read | AccessFs::from_write(KNOWN)) & !devices())?;
-            beneath(rules, WRITABLE_FILES, read | in_files)
+            beneath(rules, WRITABLE_FILES, in_files())
         }
     }
 }

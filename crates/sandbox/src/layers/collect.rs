@@ -86,7 +86,7 @@ impl LayerStore {
         let trash = {
             let _one_at_a_time = self.publishing();
             // Held over the move, so that nobody takes hold in between.
-            let users = locked(&self.users);
+            let users = locked(self.users());
             if users.contains_key(id) {
                 return Ok(false);
             }

@@ -27,6 +27,11 @@ use super::{
 /// Bytes copied by one call.
 const STRETCH_BYTES: usize = 16 * 1024 * 1024;
 
+/// Copies a session's changes to `to`. Nothing may write to them meanwhile.
+pub(crate) fn copy_changes(from: &Path, to: &Path) -> Result<(), LayerError> {
+    copy_tree(from, to, Owners::detect())
+}
+
 /// Whether the overlay's marks of hidden and renamed directories come along.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Marks {

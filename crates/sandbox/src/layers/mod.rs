@@ -7,6 +7,7 @@
 //!
 //! * `digest.rs` says what a layer's id is made of, `content.rs` what may be in a layer and what is cleaned away, `owners.rs` whose files they are.
 //! * `seal.rs`, `verify.rs`, `adopt.rs`, `squash.rs` and `collect.rs` are the operations; `copy.rs`, `walk.rs` and `beneath.rs` how trees are touched.
+//! * `chain.rs` is where the snapshots of a session lie until and after they are layers.
 //! * `steps.rs` names the steps at which a test may kill the process.
 //!
 //! Architecture invariants:
@@ -18,6 +19,7 @@
 mod about;
 mod adopt;
 mod beneath;
+pub(crate) mod chain;
 mod collect;
 mod content;
 mod copy;
@@ -36,7 +38,9 @@ mod walk;
 
 pub use about::{About, Kind, LABEL_CHARS_MAX, Manifest};
 pub use adopt::Given;
+pub use chain::{Snapshot, begin, rewind, snapshots};
 pub use collect::{Collected, Keep};
+pub(crate) use copy::copy_changes;
 pub use error::LayerError;
 pub use id::LayerId;
 pub use seal::sealed_as;

@@ -6,7 +6,7 @@ use std::{
     io::{self, Write},
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
 };
 
 use super::{
@@ -32,15 +32,22 @@ const SCRATCH: &str = "scratch";
 /// The layers of one data directory. One process at a time may have it open (the engine's lock sees to that).
 ///
 /// All operations block; an async caller runs them on a thread for that.
-#[derive(Debug)]
+///
+/// A cheap handle: whoever opens the same directory in one process gets the same store.
+#[derive(Clone, Debug)]
 pub struct LayerStore {
+    shelf: Arc<Shelf>,
+}
+
+#[derive(Debug)]
+struct Shelf {
     root: PathBuf,
     owners: Owners,
     /// Layers that were checked since this process began.
     checked: Mutex<HashSet<LayerId>>,
     /// Held while a layer comes or goes.
     publishing: Mutex<()>,
-    pub(super) users: Users,
+    users: Users,
 }
 
 /// How often each layer is in use.
@@ -65,25 +72,34 @@ pub struct DiskUse {
 }
 
 impl LayerStore {
-    /// Opens `data_dir/layers`, making it where missing. Layers that were interrupted on their last step are checked and completed; what was half
+    /// Opens `data_dir/layers`, making it where missing; in one process, everybody gets the same store. The first time, layers that were interrupted on their last step are checked and completed; what was half
     /// written or half removed is swept.
     ///
     /// # Errors
     /// When the directory cannot be used.
     pub fn open(data_dir: &Path) -> Result<Self, LayerError> {
+        // Whoever opens it a second time must not sweep what the first is making.
+        static OPEN: Mutex<Vec<Weak<Shelf>>> = Mutex::new(Vec::new());
         let root = data_dir.join("layers");
         fs::create_dir_all(&root).map_err(LayerError::at("make", &root))?;
         // Nobody else on the host has any business in here, whatever modes the files in it have.
         fs::set_permissions(&root, fs::Permissions::from_mode(0o700)).map_err(LayerError::at("protect", &root))?;
         let root = fs::canonicalize(&root).map_err(LayerError::at("find", &root))?;
-        let store = Self {
+        let mut open = locked(&OPEN);
+        open.retain(|shelf| shelf.strong_count() > 0);
+        if let Some(shelf) = open.iter().filter_map(Weak::upgrade).find(|shelf| shelf.root == root) {
+            return Ok(Self { shelf });
+        }
+        let shelf = Arc::new(Shelf {
             root,
             owners: Owners::detect(),
             checked: Mutex::default(),
             publishing: Mutex::default(),
             users: Users::default(),
-        };
+        });
+        let store = Self { shelf };
         store.sweep()?;
+        open.push(Arc::downgrade(&store.shelf));
         Ok(store)
     }
 
@@ -147,52 +163,56 @@ impl LayerStore {
     /// Keeps a layer from being collected as long as the result lives: whoever mounts it holds one.
     #[must_use]
     pub fn hold(&self, id: &LayerId) -> InUse {
-        *locked(&self.users).entry(id.clone()).or_default() += 1;
-        InUse { id: id.clone(), users: Arc::clone(&self.users) }
+        *locked(&self.shelf.users).entry(id.clone()).or_default() += 1;
+        InUse { id: id.clone(), users: Arc::clone(&self.shelf.users) }
     }
 
     /// An empty directory in the store's file system for something that is being made. Removed at the next start if it is still there.
     pub(super) fn scratch(&self) -> Result<PathBuf, LayerError> {
         let name = super::id::hex(&random());
-        let path = self.root.join(SCRATCH).join(name);
+        let path = self.shelf.root.join(SCRATCH).join(name);
         fs::create_dir_all(&path).map_err(LayerError::at("make", &path))?;
         Ok(path)
     }
 
     pub(super) fn owners(&self) -> Owners {
-        self.owners
+        self.shelf.owners
     }
 
     pub(super) fn directory(&self, id: &LayerId) -> PathBuf {
-        self.root.join(id.as_str())
+        self.shelf.root.join(id.as_str())
     }
 
     pub(super) fn sealing(&self, id: &LayerId) -> PathBuf {
-        self.root.join(format!("{id}{SEALING}"))
+        self.shelf.root.join(format!("{id}{SEALING}"))
     }
 
     pub(super) fn damaged(&self, name: &str) -> PathBuf {
-        self.root.join(format!("{name}{DAMAGED}"))
+        self.shelf.root.join(format!("{name}{DAMAGED}"))
     }
 
     pub(super) fn publishing(&self) -> MutexGuard<'_, ()> {
-        locked(&self.publishing)
+        locked(&self.shelf.publishing)
+    }
+
+    pub(super) fn users(&self) -> &Users {
+        &self.shelf.users
     }
 
     pub(super) fn is_checked(&self, id: &LayerId) -> bool {
-        locked(&self.checked).contains(id)
+        locked(&self.shelf.checked).contains(id)
     }
 
     pub(super) fn remember_checked(&self, id: &LayerId) {
-        locked(&self.checked).insert(id.clone());
+        locked(&self.shelf.checked).insert(id.clone());
     }
 
     pub(super) fn forget(&self, id: &LayerId) {
-        locked(&self.checked).remove(id);
+        locked(&self.shelf.checked).remove(id);
     }
 
     pub(super) fn sync_directory(&self) -> Result<(), LayerError> {
-        sync_path(&self.root)
+        sync_path(&self.shelf.root)
     }
 
     /// Takes a damaged layer out of the way, so that it is never used.
@@ -207,10 +227,10 @@ impl LayerStore {
 
     /// Names of entries that end in `end`, without it.
     pub(super) fn names(&self, end: &str) -> Result<Vec<String>, LayerError> {
-        let entries = fs::read_dir(&self.root).map_err(LayerError::at("list", &self.root))?;
+        let entries = fs::read_dir(&self.shelf.root).map_err(LayerError::at("list", &self.shelf.root))?;
         let mut names = Vec::new();
         for entry in entries {
-            let entry = entry.map_err(LayerError::at("list", &self.root))?;
+            let entry = entry.map_err(LayerError::at("list", &self.shelf.root))?;
             if let Some(name) = entry.file_name().to_str().and_then(|name| name.strip_suffix(end)) {
                 names.push(name.to_owned());
             }
@@ -220,7 +240,7 @@ impl LayerStore {
 
     /// Completes or removes what an earlier process left.
     fn sweep(&self) -> Result<(), LayerError> {
-        let scratch = self.root.join(SCRATCH);
+        let scratch = self.shelf.root.join(SCRATCH);
         match fs::remove_dir_all(&scratch) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
                 return Err(LayerError::at("remove", &scratch)(error));

@@ -10,10 +10,18 @@ use futures::future::BoxFuture;
 use tokio::io::unix::AsyncFd;
 
 use crate::{
-    backend::{BackendKind, Body, Readings},
+    backend::{Body, Readings},
     error::Error,
     frozen::Frozen,
-    namespace::{Number, cgroup::Group, mounts::View, process::Process},
+    layers::chain,
+    namespace::{
+        Inner, Number,
+        cgroup::Group,
+        mounts::View,
+        process::Process,
+        rotate::Footing,
+        snapshot::{self, Standing},
+    },
     spec::Limits,
 };
 
@@ -24,20 +32,23 @@ const REAP_PAUSE: Duration = Duration::from_millis(1);
 pub(crate) struct NamespaceBody {
     /// `None` once it is being dropped.
     parts: Option<Arc<Parts>>,
+    /// Until it is claimed.
     view: Option<View>,
+    /// Once it is claimed.
+    standing: Option<Arc<Standing>>,
     changes: Option<PathBuf>,
 }
 
 /// Dropped from top to bottom: the process first, then what it used.
-struct Parts {
-    process: Process,
-    group: Group,
+pub(super) struct Parts {
+    pub process: Process,
+    pub group: Group,
     _number: Number,
 }
 
 impl NamespaceBody {
     pub(crate) fn new(process: Process, group: Group, number: Number, view: Option<View>) -> Self {
-        Self { parts: Some(Arc::new(Parts { process, group, _number: number })), view, changes: None }
+        Self { parts: Some(Arc::new(Parts { process, group, _number: number })), view, standing: None, changes: None }
     }
 
     /// The data directory as this sandbox's ids see it; `None` without root.
@@ -61,9 +72,10 @@ impl NamespaceBody {
         self.parts().is_none_or(|parts| parts.process.try_reap())
     }
 
-    /// Remembers where its changes go.
-    pub(crate) fn settle(&mut self, changes: PathBuf) {
-        self.changes = Some(changes);
+    /// Remembers what it stands on and where its changes go.
+    pub(super) fn settle(&mut self, footing: Footing, engine: Arc<Inner>) {
+        self.changes = Some(footing.session.join(chain::UPPER));
+        self.standing = Some(Arc::new(Standing { footing, engine, view: self.view.take() }));
     }
 
     fn parts(&self) -> Option<&Arc<Parts>> {
@@ -85,6 +97,11 @@ impl Body for NamespaceBody {
 
     fn changes(&self) -> Option<&Path> {
         self.changes.as_deref()
+    }
+
+    fn frozen(&self) -> Vec<PathBuf> {
+        let session = self.standing.iter().map(|standing| &standing.footing.session);
+        session.flat_map(|session| [session.join(chain::FROZEN), session.join(chain::COPIES)]).collect()
     }
 
     fn kill(&self) {
@@ -127,13 +144,12 @@ impl Body for NamespaceBody {
         Box::pin(self.on_group(Group::thaw))
     }
 
-    fn snapshot(&self, _busy: bool) -> BoxFuture<'_, Result<Frozen, Error>> {
-        let refused = Error::Unsupported {
-            backend: BackendKind::Namespace.name(),
-            what: "take a snapshot",
-            why: "this version does not have it yet".into(),
-        };
-        Box::pin(async { Err(refused) })
+    fn snapshot(&self, busy: bool) -> BoxFuture<'_, Result<Frozen, Error>> {
+        Box::pin(async move {
+            let parts = self.parts().ok_or(Error::Gone)?;
+            let standing = self.standing.clone().ok_or(Error::Gone)?;
+            snapshot::take(standing, Arc::clone(parts), busy).await
+        })
     }
 }
 

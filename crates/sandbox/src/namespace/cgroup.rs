@@ -402,6 +402,11 @@ impl Group {
         done
     }
 
+    /// Whether it was told to stand still.
+    pub(crate) fn is_frozen(&self) -> bool {
+        self.frozen.load(Ordering::Acquire)
+    }
+
     /// So that what was killed while it was frozen can die.
     pub(crate) fn thaw_for_the_end(&self) {
         if self.frozen.load(Ordering::Acquire) {

@@ -12,8 +12,10 @@ mod mounts;
 mod pool;
 pub(crate) mod process;
 pub(crate) mod rights;
+mod rotate;
 mod skeleton;
 mod slot;
+mod snapshot;
 
 use std::{
     collections::{BTreeSet, HashMap},
@@ -43,6 +45,7 @@ use self::{
     mounts::{IdMap, View},
     pool::Pool,
     rights::Rights,
+    rotate::{Footing, stacked},
     skeleton::Skeleton,
     slot::{Ids, Slot, Talk},
 };
@@ -51,6 +54,7 @@ use crate::{
     border::Border,
     error::Error,
     ids::IdRange,
+    layers::{self, LayerStore, Snapshot, chain, steps::Step},
     random,
     spec::{Base as BaseKind, EngineConfig, Limits, SandboxSpec},
 };
@@ -66,6 +70,7 @@ pub(crate) struct Namespace {
 struct Inner {
     rights: Rights,
     data_dir: PathBuf,
+    layers: LayerStore,
     launcher: Launcher,
     /// Mounts roots while the launcher is busy with slots.
     mounter: Launcher,
@@ -99,6 +104,7 @@ impl Namespace {
         let inner = Inner {
             rights,
             data_dir: prepared.data_dir,
+            layers: prepared.layers,
             launcher,
             mounter,
             guest: prepared.guest,
@@ -125,7 +131,7 @@ impl Backend for Namespace {
             kind: BackendKind::Namespace,
             rootless: matches!(self.inner.rights, Rights::Rootless),
             pause: self.inner.cgroups.can_freeze(),
-            snapshot: false,
+            snapshot: true,
             fork: true,
             late_bound: true,
             border: true,
@@ -277,10 +283,21 @@ impl Inner {
         let inner = Arc::clone(self);
         let body = self.mounter.run(move |stage| {
             body.limit(&spec.limits)?;
-            let changes = inner.session(&spec)?;
-            let (root, mounts) = inner.root(&spec, &body, stage)?;
-            orders.give(&Order::Claim(inner.base.claim(&spec, root)), &mounts)?;
-            body.settle(changes);
+            inner.session(&spec)?;
+            let lower = inner.lower(&spec)?;
+            let stack = stacked(inner.own_layers(&spec.session_dir)?, &lower);
+            Step::RestoreFound.done();
+            let (root, mounts) = inner.root(&spec, &stack, &body, stage)?;
+            let claim = inner.base.claim(&spec, root);
+            let footing = Footing {
+                session: spec.session_dir.clone(),
+                session_below: inner.below(&spec.session_dir)?,
+                lower,
+                one: Mutex::default(),
+                attach: claim.attach.clone(),
+            };
+            orders.give(&Order::Claim(claim), &mounts)?;
+            body.settle(footing, Arc::clone(&inner));
             Ok(body)
         });
         let body = body.await?;
@@ -292,18 +309,13 @@ impl Inner {
     fn root(
         &self,
         spec: &SandboxSpec,
+        lower: &[PathBuf],
         body: &NamespaceBody,
         stage: &Stage,
     ) -> Result<(RootSource, Vec<OwnedFd>), Error> {
-        let skeleton = match spec.root.base {
-            BaseKind::Host => &self.skeleton.host,
-            BaseKind::Tree => &self.skeleton.tree,
-        };
-        let lower = spec.root.layers.iter().chain([skeleton]);
-        let lower = lower.map(|layer| self.below(layer)).collect::<Result<Vec<PathBuf>, Error>>()?;
         let session = self.below(&spec.session_dir)?;
         match body.view() {
-            Some(view) => Ok((RootSource::Sent, vec![view.overlay(&lower, &session, &stage.directory)?])),
+            Some(view) => Ok((RootSource::Sent, vec![view.overlay(lower, &session, &stage.directory)?])),
             None => {
                 for layer in spec.root.layers.iter() {
                     fs::metadata(layer).map_err(Error::host(layer))?;
@@ -319,6 +331,31 @@ impl Inner {
         }
     }
 
+    /// The layers asked for from the data directory on, topmost first, and what every root needs.
+    fn lower(&self, spec: &SandboxSpec) -> Result<Vec<PathBuf>, Error> {
+        let skeleton = match spec.root.base {
+            BaseKind::Host => &self.skeleton.host,
+            BaseKind::Tree => &self.skeleton.tree,
+        };
+        spec.root.layers.iter().chain([skeleton]).map(|layer| self.below(layer)).collect()
+    }
+
+    /// A session's own snapshots from the data directory on, topmost first, as they lie on disk now.
+    fn own_layers(&self, session_dir: &Path) -> Result<Vec<PathBuf>, Error> {
+        let mut own = Vec::new();
+        for snapshot in layers::snapshots(session_dir)? {
+            let tree = match snapshot {
+                Snapshot::Tree(tree) => tree,
+                Snapshot::Layer(id) => {
+                    self.layers.verify(&id)?;
+                    self.layers.tree(&id)
+                }
+            };
+            own.push(self.below(&tree)?);
+        }
+        Ok(own)
+    }
+
     /// A path from the data directory on.
     fn below(&self, path: &Path) -> Result<PathBuf, Error> {
         if let Ok(rest) = path.strip_prefix(&self.data_dir) {
@@ -330,16 +367,16 @@ impl Inner {
         real.strip_prefix(&self.data_dir).map(Path::to_owned).map_err(outside)
     }
 
-    /// Makes what is missing of a session's directory. Returns the directory of its changes.
-    fn session(&self, spec: &SandboxSpec) -> Result<PathBuf, Error> {
+    /// Makes what is missing of a session's directory, and sweeps what an interrupted snapshot left.
+    fn session(&self, spec: &SandboxSpec) -> Result<(), Error> {
         let directory = &spec.session_dir;
         if !directory.is_dir() {
             fs::create_dir_all(directory).map_err(Error::host(directory))?;
             // What is below belongs to ids that own nothing; still nobody else on the host needs to read it.
             fs::set_permissions(directory, fs::Permissions::from_mode(0o700)).map_err(Error::host(directory))?;
         }
-        let upper = directory.join("upper");
-        for directory in [&upper, &directory.join("work")] {
+        chain::sweep(directory)?;
+        for directory in [&directory.join("upper"), &directory.join("work")] {
             if directory.is_dir() {
                 continue;
             }
@@ -359,7 +396,7 @@ impl Inner {
         if mark.exists() {
             fs::remove_dir_all(&mark).map_err(Error::host(mark))?;
         }
-        Ok(upper)
+        Ok(())
     }
 }
 
@@ -373,6 +410,7 @@ struct Started {
 /// What is found and made before the launcher starts.
 struct Prepared {
     lock: File,
+    layers: LayerStore,
     data_dir: PathBuf,
     state: PathBuf,
     cgroups: Cgroups,
@@ -403,6 +441,7 @@ impl Prepared {
         }
         Ok(Self {
             lock,
+            layers: LayerStore::open(&data_dir)?,
             skeleton: Skeleton::write(&state.join("skeleton"), rights, &config.toolchains)?,
             base: Base::host(rights, &data_dir, &config.toolchains),
             data_dir,

@@ -139,20 +139,41 @@ impl Drop for Attached<'_> {
     }
 }
 
+/// Whether a mount lets anybody write.
+#[derive(Clone, Copy)]
+pub(crate) enum Writing {
+    /// As modes and owners say.
+    Allowed,
+    /// Nobody. Fails with EBUSY while somebody has a file open for writing.
+    Refused,
+}
+
+/// Allows or refuses writing through one mount, for everybody and at once.
+pub(crate) fn set_writing(mount: impl AsFd, writing: Writing) -> io::Result<()> {
+    let (attr_set, attr_clr) = match writing {
+        Writing::Allowed => (0, libc::MOUNT_ATTR_RDONLY),
+        Writing::Refused => (libc::MOUNT_ATTR_RDONLY, 0),
+    };
+    set(mount, libc::mount_attr { attr_set, attr_clr, propagation: 0, userns_fd: 0 }, 0)
+}
+
 fn set_attributes(fd: impl AsFd, attributes: u64, ids: Option<&OwnedFd>, recursive: bool) -> io::Result<()> {
     let mut attr = libc::mount_attr { attr_set: attributes, attr_clr: 0, propagation: 0, userns_fd: 0 };
     if let Some(ids) = ids {
         attr.attr_set |= libc::MOUNT_ATTR_IDMAP;
         attr.userns_fd = u64::from(ids.as_raw_fd().unsigned_abs());
     }
-    let flags = libc::AT_EMPTY_PATH | if recursive { libc::AT_RECURSIVE } else { 0 };
+    set(fd, attr, if recursive { libc::AT_RECURSIVE } else { 0 })
+}
+
+fn set(fd: impl AsFd, attr: libc::mount_attr, flags: libc::c_int) -> io::Result<()> {
     // SAFETY: the path is a C string and attr a struct of the given size; both outlive the call.
     let done = unsafe {
         libc::syscall(
             libc::SYS_mount_setattr,
             fd.as_fd().as_raw_fd(),
             c"".as_ptr(),
-            flags,
+            libc::AT_EMPTY_PATH | flags,
             std::ptr::from_ref(&attr),
             size_of::<libc::mount_attr>(),
         )

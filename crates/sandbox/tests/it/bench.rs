@@ -137,3 +137,16 @@ pub(crate) fn tree(root: i32) -> Vec<Seen> {
     }
     found
 }
+
+/// Another engine over the same directory, as soon as the first has let go of it.
+pub(crate) async fn engine_again(directory: &std::path::Path) -> Engine {
+    let deadline = tokio::time::Instant::now() + std::time::Duration::from_secs(20);
+    loop {
+        match Engine::new(EngineConfig::new(directory)).await {
+            Err(hangar_sandbox::Error::StateDirInUse(_)) if tokio::time::Instant::now() < deadline => {
+                tokio::task::yield_now().await;
+            }
+            other => return other.unwrap(),
+        }
+    }
+}

@@ -34,6 +34,10 @@ fn tidy(directory: &Path) -> Vec<LayerId> {
     let names: HashSet<String> = names.map(|name| name.into_string().unwrap()).collect();
     let layers: Vec<LayerId> = store.list().unwrap().into_iter().map(|manifest| manifest.id).collect();
     for name in &names {
+        if name == "scratch" {
+            assert_eq!(fs::read_dir(directory.join("layers/scratch")).unwrap().count(), 0);
+            continue;
+        }
         assert!(layers.iter().any(|id| id.as_str() == name), "{name} was left behind");
     }
     layers.iter().for_each(|id| store.verify(id).unwrap());
@@ -49,7 +53,9 @@ fn a_seal_that_is_killed_loses_nothing_and_is_done_again() {
     let mut killed = Vec::new();
     for step in Step::ALL {
         let shelf = Shelf::new();
-        let (tree, directory) = (shelf.tree("tree"), shelf.directory.path());
+        let tree = shelf.tree("tree");
+        let directory = shelf.closed();
+        let directory = directory.path();
         if program(directory, &["seal", tree.to_str().unwrap()], step).is_none() {
             continue;
         }
@@ -77,7 +83,8 @@ fn squash_and_collect_that_are_killed_leave_whole_layers() {
         fs::write(upper.join("workspace/more"), "more").unwrap();
         own(&upper);
         let upper = shelf.seal(&upper).unwrap();
-        let directory = shelf.directory.path();
+        let directory = shelf.closed();
+        let directory = directory.path();
         if program(directory, &["squash", upper.as_str(), lower.as_str()], step).is_some() {
             killed.push(step);
             let layers = tidy(directory);
@@ -98,17 +105,17 @@ fn squash_and_collect_that_are_killed_leave_whole_layers() {
 fn a_layer_whose_move_was_cut_off_and_that_is_wrong_is_set_aside() {
     let shelf = Shelf::new();
     let tree = shelf.tree("tree");
-    assert!(program(shelf.directory.path(), &["seal", tree.to_str().unwrap()], Step::SealTreeMoved).is_some());
-    let sealing = fs::read_dir(shelf.at("layers")).unwrap().map(|entry| entry.unwrap().path());
+    let directory = shelf.closed();
+    let layers = directory.path().join("layers");
+    assert!(program(directory.path(), &["seal", tree.to_str().unwrap()], Step::SealTreeMoved).is_some());
+    let sealing = fs::read_dir(&layers).unwrap().map(|entry| entry.unwrap().path());
     let sealing = sealing.into_iter().find(|path| path.extension().is_some_and(|end| end == "sealing")).unwrap();
     // As after a power cut on a disk that lies about its syncs.
     fs::write(sealing.join("tree/workspace/src/main.rs"), "").unwrap();
     let id = sealed_as(&tree).unwrap().unwrap();
-    let store = LayerStore::open(shelf.directory.path()).unwrap();
+    let store = LayerStore::open(directory.path()).unwrap();
     assert!(matches!(store.verify(&id), Err(LayerError::Missing(_))));
-    assert!(
-        fs::read_dir(shelf.at("layers")).unwrap().any(|entry| entry.unwrap().path().extension().unwrap() == "damaged")
-    );
+    assert!(fs::read_dir(&layers).unwrap().any(|entry| entry.unwrap().path().extension().unwrap() == "damaged"));
 }
 
 /// A file system of its own with so much room.
@@ -133,7 +140,7 @@ fn a_full_disk_stops_the_work_and_loses_nothing() {
         let place = tempfile::TempDir::new().unwrap();
         let disk = place.path().join("disk");
         small_disk(&disk, 8 * 1024 * 1024);
-        let store = LayerStore::open(&disk).unwrap();
+        let mut store = LayerStore::open(&disk).unwrap();
         let mut refused = 0;
         // Room for nothing, for one file of the store, for two…
         for rest in [0, 4096, 2 * 4096, 3 * 4096, 64 * 4096] {
@@ -155,7 +162,10 @@ fn a_full_disk_stops_the_work_and_loses_nothing() {
                 Err(other) => panic!("{rest}: {other}"),
             }
             let _ = fs::remove_file(&filler);
+            // Another start.
+            drop(store);
             tidy(&disk);
+            store = LayerStore::open(&disk).unwrap();
         }
         assert!(refused > 0);
 

@@ -14,5 +14,6 @@ mod network;
 mod rootless;
 mod security;
 mod slots;
+mod snapshots;
 mod watches;
 mod work;
