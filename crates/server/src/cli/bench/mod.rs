@@ -6,6 +6,7 @@
 mod prompt;
 mod row;
 mod sandbox;
+mod snapshot;
 mod stub_model;
 
 use clap::{Args, ValueEnum};
@@ -27,6 +28,7 @@ use super::{
 Examples:
   hangar bench prompt
   hangar bench sandbox --rounds 100
+  hangar bench snapshot --rounds 60
   hangar bench prompt --json | jq '.rows[] | {name, p50, ratio, ok}'")]
 pub(super) struct Bench {
     /// What to measure.
@@ -45,6 +47,8 @@ enum Suite {
     Prompt,
     /// Sandboxes: claims, commands, pauses, slots, and other programs with the same task.
     Sandbox,
+    /// Snapshots, restores and forks, in workspaces of 10 MB and 1 GB.
+    Snapshot,
 }
 
 /// What a suite found. The shape is a contract: scripts read it.
@@ -71,6 +75,7 @@ impl Bench {
         let rows = match self.suite {
             Suite::Prompt => prompt::measure(self.rounds, terminal).await?,
             Suite::Sandbox => sandbox::measure(self.rounds, terminal).await?,
+            Suite::Snapshot => snapshot::measure(self.rounds, terminal).await?,
         };
         let report = Report { suite: self.suite, machine: Machine::this(), rows };
         if terminal.is_json() {
