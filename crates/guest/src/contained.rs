@@ -13,7 +13,7 @@ use std::{
     path::Path,
 };
 
-use hangar_protocol::guest::{Account, ExchangeId, Reply, setup::Contained};
+use hangar_protocol::guest::{ExchangeId, Reply, setup::Contained};
 use rustix::{fs::Mode, process::chdir};
 
 use crate::{fault::SetupError, kernel, lockdown, serve::Surroundings, starter::Bounds, wire};
@@ -45,10 +45,13 @@ pub(crate) fn become_sandbox(host: &File) -> Result<Surroundings, SetupError> {
 }
 
 /// The rest of the way, the same for containers and machines.
-pub(crate) fn lock_down(host: &File, Contained { env, limits, ids }: Contained) -> Result<Surroundings, SetupError> {
+pub(crate) fn lock_down(
+    host: &File,
+    Contained { env, limits, account, ids }: Contained,
+) -> Result<Surroundings, SetupError> {
     chdir("/").map_err(SetupError::at("enter the root"))?;
     rustix::process::umask(Mode::from_raw_mode(0o022));
-    lockdown::apply(ids, Account::Agent)?;
+    lockdown::apply(ids, account)?;
     let writer = wire::Writer::new(host).map_err(SetupError::at("answer"))?;
     writer.send(ExchangeId::NONE, &Reply::Claimed, &[]).map_err(SetupError::at("answer"))?;
     Ok(Surroundings { env, limits, bounds: Bounds::Of(Account::Agent) })

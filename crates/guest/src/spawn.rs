@@ -27,6 +27,9 @@ use rustix::process::Pid;
 
 use crate::kernel;
 
+/// The largest number a descriptor can have. gVisor's kernel takes a larger one for a negative number and closes nothing.
+const LAST_FD: libc::c_uint = libc::c_int::MAX as libc::c_uint;
+
 /// A command, ready to start: every string is already as the kernel wants it.
 pub(crate) struct Launch {
     /// Paths to try, in order.
@@ -170,7 +173,7 @@ unsafe fn supervise(prepared: &Prepared<'_>) -> ! {
         report(prepared.report, STARTED, command);
         // Only the report stays open: the supervisor must not keep pipes of this or of other commands alive.
         libc::dup2(prepared.report, 0);
-        libc::close_range(1, libc::c_uint::MAX, 0);
+        libc::close_range(1, LAST_FD, 0);
         loop {
             let mut status = 0;
             let ended = libc::waitpid(-1, &raw mut status, 0);
@@ -199,7 +202,7 @@ unsafe fn run(prepared: &Prepared<'_>, tell: RawFd) -> ! {
         if prepared.terminal {
             kernel::take_terminal(0);
         }
-        libc::close_range(3, libc::c_uint::MAX, libc::CLOSE_RANGE_CLOEXEC as libc::c_int);
+        libc::close_range(3, LAST_FD, libc::CLOSE_RANGE_CLOEXEC as libc::c_int);
         for signal in [libc::SIGPIPE, libc::SIGXFSZ] {
             libc::signal(signal, libc::SIG_DFL);
         }

@@ -30,6 +30,15 @@ pub enum BackendKind {
 }
 
 impl BackendKind {
+    /// All of them, in the order of docs/backends.md.
+    pub const ALL: [Self; 4] = [Self::Namespace, Self::Gvisor, Self::Docker, Self::Vm];
+
+    /// The one with this name.
+    #[must_use]
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.name() == name)
+    }
+
     /// Its name, as in hangar.toml.
     #[must_use]
     pub const fn name(self) -> &'static str {

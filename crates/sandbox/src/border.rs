@@ -36,6 +36,18 @@ pub struct Border {
 }
 
 impl Border {
+    /// A border of TCP listeners in their order, the socket for DNS last.
+    pub(crate) fn assemble(mut sockets: Vec<OwnedFd>, namespace: OwnedFd, made_in: Duration) -> io::Result<Self> {
+        let dns = sockets.pop().ok_or(io::ErrorKind::InvalidData)?;
+        let tcp = sockets.into_iter().map(|socket| TcpListener::from_std(std::net::TcpListener::from(socket)));
+        Ok(Self {
+            tcp: tcp.collect::<io::Result<_>>()?,
+            dns: UdpSocket::from_std(std::net::UdpSocket::from(dns))?,
+            opener: Opener { namespace },
+            made_in,
+        })
+    }
+
     /// Takes the listener of this port out.
     pub fn take(&mut self, port: u16) -> Option<TcpListener> {
         let found =

@@ -6,6 +6,7 @@ use tokio::sync::{Notify, Semaphore, watch};
 
 use crate::{
     backend::{Backend, BackendKind, Body, Capabilities, Made, SlotCounts},
+    backends::{docker::Docker, gvisor::Gvisor},
     error::Error,
     keeper::{Activity, Health, Keeper},
     link::Link,
@@ -33,11 +34,13 @@ impl Engine {
     pub async fn new(config: EngineConfig) -> Result<Self, Error> {
         let backend: Arc<dyn Backend> = match config.backend {
             BackendKind::Namespace => Arc::new(Namespace::open(&config).await?),
-            kind @ (BackendKind::Gvisor | BackendKind::Docker | BackendKind::Vm) => {
+            BackendKind::Gvisor => Arc::new(Gvisor::open(&config).await?),
+            BackendKind::Docker => Arc::new(Docker::open(&config).await?),
+            BackendKind::Vm => {
                 return Err(Error::Unsupported {
-                    backend: kind.name(),
+                    backend: BackendKind::Vm.name(),
                     what: "make sandboxes",
-                    why: "this hangar was built without it; choose `namespace`".into(),
+                    why: "this version does not have it yet; choose `gvisor`".into(),
                 });
             }
         };

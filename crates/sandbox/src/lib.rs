@@ -19,6 +19,7 @@
 
 mod adopt;
 pub mod backend;
+mod backends;
 pub mod bench;
 mod border;
 mod disk;
@@ -54,7 +55,8 @@ pub use keeper::{Disk, Health, Life};
 pub use namespace::rights::Rights;
 pub use sandbox::{COLLECTED_BYTES_MAX, FileContent, Sandbox};
 pub use spec::{
-    Base, EngineConfig, ExecSpec, Limits, Root, SANDBOXES_DEFAULT, SANDBOXES_MAX, SLOTS_DEFAULT, SandboxSpec,
+    Base, DOCKER_SOCKET_DEFAULT, EngineConfig, ExecSpec, Limits, MachineKernel, Root, SANDBOXES_DEFAULT, SANDBOXES_MAX,
+    SLOTS_DEFAULT, SandboxSpec,
 };
 pub use watch::{Changes, Watch};
 

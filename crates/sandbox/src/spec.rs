@@ -28,7 +28,23 @@ pub struct EngineConfig {
     pub toolchains: Vec<Toolchain>,
     /// Unclaimed slots to keep ready. They count neither as sandboxes nor against `sandboxes_max`.
     pub slots: usize,
+    /// Where the Docker daemon listens, for the backend `docker`.
+    pub docker_socket: PathBuf,
+    /// The kernel of machines and the directory of its drivers, for the backend `vm`; found among the installed ones when `None`.
+    pub machine_kernel: Option<MachineKernel>,
 }
+
+/// What virtual machines start from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MachineKernel {
+    /// The kernel (`/boot/vmlinuz-…`).
+    pub image: PathBuf,
+    /// Its drivers (`/lib/modules/…`).
+    pub modules: PathBuf,
+}
+
+/// Where a Docker daemon listens unless configured otherwise.
+pub const DOCKER_SOCKET_DEFAULT: &str = "/var/run/docker.sock";
 
 impl EngineConfig {
     /// An engine over `data_dir`, with the toolchains found on this machine.
@@ -40,6 +56,8 @@ impl EngineConfig {
             sandboxes_max: SANDBOXES_DEFAULT,
             toolchains: crate::toolchains::detect(),
             slots: SLOTS_DEFAULT,
+            docker_socket: DOCKER_SOCKET_DEFAULT.into(),
+            machine_kernel: None,
         }
     }
 

@@ -69,6 +69,8 @@ pub struct Contained {
     pub env: BTreeMap<String, String>,
     /// Limits of every process.
     pub limits: ProcessLimits,
+    /// Who commands are.
+    pub account: Account,
     /// How ids are mapped.
     pub ids: IdMapping,
 }

@@ -9,7 +9,7 @@ use std::{
     process::ExitCode,
 };
 
-use hangar_sandbox::{Engine, EngineConfig, Error, ExecSpec, ExitStatus, Root, SandboxSpec, Stream};
+use hangar_sandbox::{BackendKind, Engine, EngineConfig, Error, ExecSpec, ExitStatus, Root, SandboxSpec, Stream};
 
 #[tokio::main(flavor = "multi_thread", worker_threads = 2)]
 async fn main() -> ExitCode {
@@ -28,7 +28,15 @@ async fn main() -> ExitCode {
 }
 
 async fn run(data: &str, layer: &str, session: &str, command: &[String]) -> Result<ExitCode, Error> {
-    let engine = Engine::new(EngineConfig::new(data)).await?;
+    let mut config = EngineConfig::new(data);
+    // Another backend than `namespace` is named in the environment, and where its daemon listens.
+    if let Ok(name) = std::env::var("SANDBOX_TRY_BACKEND") {
+        config.backend = BackendKind::named(&name).ok_or(Error::BadName(name))?;
+    }
+    if let Some(socket) = std::env::var_os("SANDBOX_TRY_DOCKER") {
+        config.docker_socket = socket.into();
+    }
+    let engine = Engine::new(config).await?;
     let sandbox = engine.create(SandboxSpec::new("try", Root::host(vec![layer.into()]), session)).await?;
     let mut exec = sandbox.exec_stream(&ExecSpec::argv(command.iter().cloned())).await?;
     while let Some(chunk) = exec.next().await? {

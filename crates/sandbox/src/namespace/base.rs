@@ -188,6 +188,11 @@ impl Base {
         base
     }
 
+    /// Trees of the host that lie over the base `host`: target and host path.
+    pub(crate) fn trees(&self) -> &[(String, PathBuf)] {
+        &self.trees
+    }
+
     /// The order that makes a slot, and the descriptors that go with it.
     pub(crate) fn stage(&self, account: Account) -> Result<(Stage, Vec<OwnedFd>), Error> {
         let mut plan = Plan { rights: self.rights, mounts: vec![], descriptors: vec![] };

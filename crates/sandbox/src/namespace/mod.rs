@@ -4,17 +4,17 @@
 //! all its namespaces in which everything is prepared that does not depend on what it will be used for; a **claim** mounts the layers of one image
 //! as one overlay, sends it, upon which the guest moves in and locks itself down.
 
-mod base;
+pub(crate) mod base;
 mod body;
 pub(crate) mod cgroup;
-mod launcher;
-mod mounts;
+pub(crate) mod launcher;
+pub(crate) mod mounts;
 mod pool;
 pub(crate) mod process;
 pub(crate) mod rights;
 mod rotate;
-mod skeleton;
-mod slot;
+pub(crate) mod skeleton;
+pub(crate) mod slot;
 mod snapshot;
 
 use std::{
@@ -358,46 +358,56 @@ impl Inner {
 
     /// A path from the data directory on.
     fn below(&self, path: &Path) -> Result<PathBuf, Error> {
-        if let Ok(rest) = path.strip_prefix(&self.data_dir) {
-            return Ok(rest.to_owned());
-        }
-        // The same place by another name, perhaps.
-        let real = fs::canonicalize(path).map_err(Error::host(path))?;
-        let outside = |_| Error::Outside { path: path.to_owned(), data_dir: self.data_dir.clone() };
-        real.strip_prefix(&self.data_dir).map(Path::to_owned).map_err(outside)
+        below(&self.data_dir, path)
     }
 
     /// Makes what is missing of a session's directory, and sweeps what an interrupted snapshot left.
     fn session(&self, spec: &SandboxSpec) -> Result<(), Error> {
-        let directory = &spec.session_dir;
-        if !directory.is_dir() {
-            fs::create_dir_all(directory).map_err(Error::host(directory))?;
-            // What is below belongs to ids that own nothing; still nobody else on the host needs to read it.
-            fs::set_permissions(directory, fs::Permissions::from_mode(0o700)).map_err(Error::host(directory))?;
-        }
-        chain::sweep(directory)?;
-        for directory in [&directory.join("upper"), &directory.join("work")] {
-            if directory.is_dir() {
-                continue;
-            }
-            fs::create_dir(directory).map_err(Error::host(directory))?;
-            fs::set_permissions(directory, fs::Permissions::from_mode(0o755)).map_err(Error::host(directory))?;
-            match self.rights {
-                Rights::Root => {
-                    let root = IdRange::DISK.first;
-                    chown(directory, Some(root), Some(root)).map_err(Error::host(directory))?;
-                }
-                Rights::Rootless => {}
-            }
-        }
-        // An overlay that was not taken down in order leaves a mark by which the next one refuses to be mounted; what is in the files is
-        // whatever the kernel had, as it would be without the mark.
-        let mark = directory.join("work/work/incompat");
-        if mark.exists() {
-            fs::remove_dir_all(&mark).map_err(Error::host(mark))?;
-        }
-        Ok(())
+        session(&spec.session_dir, self.rights).map(drop)
     }
+}
+
+/// A path from the data directory on.
+pub(crate) fn below(data_dir: &Path, path: &Path) -> Result<PathBuf, Error> {
+    if let Ok(rest) = path.strip_prefix(data_dir) {
+        return Ok(rest.to_owned());
+    }
+    // The same place by another name, perhaps.
+    let real = fs::canonicalize(path).map_err(Error::host(path))?;
+    let outside = |_| Error::Outside { path: path.to_owned(), data_dir: data_dir.to_owned() };
+    real.strip_prefix(data_dir).map(Path::to_owned).map_err(outside)
+}
+
+/// Makes what is missing of a session's directory, and sweeps what an interrupted snapshot left. Returns the directory of its changes.
+pub(crate) fn session(directory: &Path, rights: Rights) -> Result<PathBuf, Error> {
+    if !directory.is_dir() {
+        fs::create_dir_all(directory).map_err(Error::host(directory))?;
+        // What is below belongs to ids that own nothing; still nobody else on the host needs to read it.
+        fs::set_permissions(directory, fs::Permissions::from_mode(0o700)).map_err(Error::host(directory))?;
+    }
+    chain::sweep(directory)?;
+    let upper = directory.join("upper");
+    for directory in [&upper, &directory.join("work")] {
+        if directory.is_dir() {
+            continue;
+        }
+        fs::create_dir(directory).map_err(Error::host(directory))?;
+        fs::set_permissions(directory, fs::Permissions::from_mode(0o755)).map_err(Error::host(directory))?;
+        match rights {
+            Rights::Root => {
+                let root = IdRange::DISK.first;
+                chown(directory, Some(root), Some(root)).map_err(Error::host(directory))?;
+            }
+            Rights::Rootless => {}
+        }
+    }
+    // An overlay that was not taken down in order leaves a mark by which the next one refuses to be mounted; what is in the files is
+    // whatever the kernel had, as it would be without the mark.
+    let mark = directory.join("work/work/incompat");
+    if mark.exists() {
+        fs::remove_dir_all(&mark).map_err(Error::host(mark))?;
+    }
+    Ok(upper)
 }
 
 /// What the launcher hands over.
@@ -408,19 +418,19 @@ struct Started {
 }
 
 /// What is found and made before the launcher starts.
-struct Prepared {
-    lock: File,
-    layers: LayerStore,
-    data_dir: PathBuf,
-    state: PathBuf,
-    cgroups: Cgroups,
-    base: Base,
-    skeleton: Skeleton,
-    guest: OwnedFd,
+pub(crate) struct Prepared {
+    pub lock: File,
+    pub layers: LayerStore,
+    pub data_dir: PathBuf,
+    pub state: PathBuf,
+    pub cgroups: Cgroups,
+    pub base: Base,
+    pub skeleton: Skeleton,
+    pub guest: OwnedFd,
 }
 
 impl Prepared {
-    fn new(config: &EngineConfig, rights: Rights) -> Result<Self, Error> {
+    pub(crate) fn new(config: &EngineConfig, rights: Rights) -> Result<Self, Error> {
         let state = config.state_dir();
         fs::create_dir_all(&state).map_err(Error::host(&state))?;
         let data_dir = fs::canonicalize(&config.data_dir).map_err(Error::host(&config.data_dir))?;
@@ -453,7 +463,7 @@ impl Prepared {
 }
 
 /// Names the engine of this state directory, also after a restart.
-fn engine_id(state: &Path) -> Result<String, Error> {
+pub(crate) fn engine_id(state: &Path) -> Result<String, Error> {
     let path = state.join("engine-id");
     match fs::read_to_string(&path) {
         Ok(id) if id.len() == 12 && id.bytes().all(|byte| byte.is_ascii_hexdigit()) => return Ok(id),
@@ -468,19 +478,25 @@ fn engine_id(state: &Path) -> Result<String, Error> {
 
 /// Numbers of slots, each with its id range. Given out lowest first and taken back.
 #[derive(Clone, Debug, Default)]
-struct Numbers {
+pub(crate) struct Numbers {
     taken: Arc<Mutex<BTreeSet<usize>>>,
 }
 
 /// A number that is given back when dropped.
 #[derive(Debug)]
-struct Number {
+pub(crate) struct Number {
     value: usize,
     numbers: Numbers,
 }
 
+impl Number {
+    pub(crate) const fn value(&self) -> usize {
+        self.value
+    }
+}
+
 impl Numbers {
-    fn take(&self) -> Number {
+    pub(crate) fn take(&self) -> Number {
         let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
         // There are never more sandboxes than places, so this ends.
         let value = (0..).find(|number| !taken.contains(number)).unwrap_or(0);

@@ -22,13 +22,10 @@ use rustix::{
         SendFlags, SocketFlags, SocketType, recvmsg, sendmsg, socketpair,
     },
 };
-use tokio::{
-    io::Interest,
-    net::{TcpListener, UdpSocket, UnixStream},
-};
+use tokio::{io::Interest, net::UnixStream};
 
 use crate::{
-    border::{Border, Opener},
+    border::Border,
     error::Error,
     ids::IdRange,
     namespace::{
@@ -58,9 +55,11 @@ const NAMESPACES: libc::c_int = libc::CLONE_NEWUSER
     | libc::CLONE_NEWIPC
     | libc::CLONE_NEWUTS;
 
+/// The guest's program.
+pub(crate) static GUEST: &[u8] = include_bytes!(env!("HANGAR_GUEST"));
+
 /// The guest's program in a sealed memory file: nothing of the host's paths shows, and nobody can overwrite it.
 pub(crate) fn guest_program() -> Result<OwnedFd, Error> {
-    static GUEST: &[u8] = include_bytes!(env!("HANGAR_GUEST"));
     use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, memfd_create};
     let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
     // Kernels from 6.3 want to be told that it will be executed; older ones do not know the flag.
@@ -168,7 +167,7 @@ impl Talk {
         let (reply, sockets) = self.answer().await?;
         match reply {
             Reply::Staged { network_us } if sockets.len() == BORDER_PORTS.len() + 1 => {
-                border(sockets, network, network_us).map_err(Error::kernel("listen at the border"))
+                Border::assemble(sockets, network, Duration::from_micros(network_us.into())).map_err(Error::kernel("listen at the border"))
             }
             Reply::Failed(failure) => Err(Error::Setup(failure.message)),
             other => Err(Error::Setup(format!("the guest answered {other:?} with {} sockets", sockets.len()))),
@@ -241,17 +240,6 @@ fn receive(stream: &UnixStream, frame: &mut Vec<u8>, sockets: &mut Vec<OwnedFd>)
     }
     frame.extend_from_slice(&bytes[..got.bytes]);
     Ok(got.bytes)
-}
-
-fn border(mut sockets: Vec<OwnedFd>, namespace: OwnedFd, network_us: u32) -> io::Result<Border> {
-    let dns = sockets.pop().ok_or(io::ErrorKind::InvalidData)?;
-    let tcp = sockets.into_iter().map(|socket| TcpListener::from_std(std::net::TcpListener::from(socket)));
-    Ok(Border {
-        tcp: tcp.collect::<io::Result<_>>()?,
-        dns: UdpSocket::from_std(std::net::UdpSocket::from(dns))?,
-        opener: Opener { namespace },
-        made_in: Duration::from_micros(network_us.into()),
-    })
 }
 
 /// Gives a new user namespace its ids.

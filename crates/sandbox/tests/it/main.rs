@@ -3,6 +3,7 @@
 
 mod bench;
 mod commands;
+mod conformance;
 mod files;
 mod isolation;
 mod layer_faults;

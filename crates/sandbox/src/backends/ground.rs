@@ -1,0 +1,310 @@
+//! What backends that start another runtime share with `namespace`: the same directories and layers, the same limits, and a root that the host
+//! mounts where nobody else sees it.
+
+use std::{
+    collections::HashMap,
+    fs::{self, File},
+    os::{
+        fd::OwnedFd,
+        unix::fs::{PermissionsExt, chown},
+    },
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use hangar_protocol::guest::{
+    Claim,
+    setup::{Contained, IdMapping, RootFile, RootSource},
+};
+use rustix::{
+    fs::CWD,
+    mount::{MoveMountFlags, UnmountFlags, move_mount, unmount},
+};
+
+use crate::{
+    backend::BackendKind,
+    error::Error,
+    frozen::Frozen,
+    ids::IdRange,
+    namespace::{
+        Number, Numbers, Prepared,
+        base::Base,
+        cgroup::{Cgroups, Group},
+        launcher::{Launcher, Stage},
+        mounts::{self, Allow, IdMap, View},
+        rights::Rights,
+        skeleton::Skeleton,
+        slot,
+    },
+    random,
+    spec::{Base as BaseKind, EngineConfig, Limits, SandboxSpec},
+};
+
+/// Where the guest's program is inside: in a layer of its own above all others.
+pub(crate) const GUEST: &str = "/.hangar/guest";
+
+/// Where a root may be mounted for a moment, seen by nobody but the launcher.
+const PLACES: &[&str] = &["/mnt", "/media", "/srv"];
+
+/// See the module's documentation.
+pub(crate) struct Ground {
+    pub data_dir: PathBuf,
+    /// The engine's own state.
+    pub state: PathBuf,
+    pub launcher: Launcher,
+    pub cgroups: Cgroups,
+    base: Base,
+    skeleton: Skeleton,
+    /// The layer with the guest's program.
+    entrance: PathBuf,
+    /// The layer with the mount points of the host's trees.
+    points: PathBuf,
+    numbers: Numbers,
+    maps: Mutex<HashMap<usize, Arc<IdMap>>>,
+    /// Held as long as the backend lives.
+    _lock: File,
+}
+
+/// What one sandbox has of its own. When it is dropped, its files go and its number is free again.
+#[derive(Debug)]
+pub(crate) struct Plot {
+    pub number: Number,
+    /// Its ids on the host.
+    pub range: IdRange,
+    /// A directory of its own below the engine's state.
+    pub directory: PathBuf,
+    data_dir: PathBuf,
+    state: PathBuf,
+}
+
+impl Plot {
+    /// Copies the changes of its sandbox, which is paused, as a layer's tree. Blocks.
+    pub(crate) fn freeze(&self, changes: &Path) -> Result<Frozen, Error> {
+        super::frozen::copy(&self.data_dir, &self.state, changes)
+    }
+}
+
+impl Drop for Plot {
+    fn drop(&mut self) {
+        // What stays is swept when the number is used again, or at the next start.
+        let _ = fs::remove_dir_all(&self.directory);
+    }
+}
+
+impl Ground {
+    /// Opens the state directory and removes what a killed engine left behind.
+    pub(crate) async fn open(config: &EngineConfig, kind: BackendKind) -> Result<Self, Error> {
+        let config = config.clone();
+        let prepared = tokio::task::spawn_blocking(move || prepare(&config, kind));
+        let (prepared, entrance, points) = prepared.await.map_err(|error| Error::Setup(error.to_string()))??;
+        let launcher = Launcher::start("hangar-launcher", prepared.state.join("stage"), Rights::Root).await?;
+        if let Some(reason) = prepared.cgroups.missing() {
+            tracing::warn!(%reason, "sandboxes run without limits on memory, processor and processes; see `hangar doctor`");
+        }
+        Ok(Self {
+            data_dir: prepared.data_dir,
+            state: prepared.state,
+            launcher,
+            cgroups: prepared.cgroups,
+            base: prepared.base,
+            skeleton: prepared.skeleton,
+            entrance,
+            points,
+            numbers: Numbers::default(),
+            maps: Mutex::default(),
+            _lock: prepared.lock,
+        })
+    }
+
+    /// A place for one more sandbox.
+    pub(crate) fn plot(&self) -> Result<Plot, Error> {
+        let number = self.numbers.take();
+        let range = IdRange::of(number.value());
+        let directory = self.state.join("plots").join(number.value().to_string());
+        if directory.exists() {
+            fs::remove_dir_all(&directory).map_err(Error::host(&directory))?;
+        }
+        fs::create_dir_all(&directory).map_err(Error::host(&directory))?;
+        Ok(Plot { number, range, directory, data_dir: self.data_dir.clone(), state: self.state.clone() })
+    }
+
+    /// Its control group.
+    pub(crate) fn group(&self, plot: &Plot, limits: &Limits) -> Result<Group, Error> {
+        self.cgroups.create(&plot.number.value().to_string(), limits)
+    }
+
+    /// What the guest is told to become. The surroundings are there already.
+    pub(crate) fn contained(&self, spec: &SandboxSpec, ids: IdMapping) -> Contained {
+        let Claim { env, limits, account, .. } = self.base.claim(spec, RootSource::Sent);
+        Contained { env, limits, account, ids }
+    }
+
+    /// Names the engine of this state directory, also after a restart.
+    pub(crate) fn engine_id(&self) -> Result<String, Error> {
+        crate::namespace::engine_id(&self.state)
+    }
+
+    /// Trees of the host that lie over the root: target and path.
+    pub(crate) fn trees(&self, spec: &SandboxSpec) -> &[(String, PathBuf)] {
+        match spec.root.base {
+            BaseKind::Host => self.base.trees(),
+            BaseKind::Tree => &[],
+        }
+    }
+
+    /// All layers of a sandbox as they lie on disk, the topmost first; the files that are its own are written.
+    pub(crate) fn layers(&self, spec: &SandboxSpec, plot: &Plot, own: Vec<RootFile>) -> Result<Vec<PathBuf>, Error> {
+        let top = plot.directory.join("own");
+        let root = IdRange::DISK.first;
+        for RootFile { path, content } in own {
+            let place = top.join(path.trim_start_matches('/'));
+            let parent = place.parent().unwrap_or(&top);
+            fs::create_dir_all(parent).map_err(Error::host(parent))?;
+            fs::write(&place, content).map_err(Error::host(&place))?;
+            for made in place.ancestors().take_while(|made| made.starts_with(&top)) {
+                let mode = if made.is_dir() { 0o755 } else { 0o644 };
+                fs::set_permissions(made, fs::Permissions::from_mode(mode)).map_err(Error::host(made))?;
+                chown(made, Some(root), Some(root)).map_err(Error::host(made))?;
+            }
+        }
+        let skeleton = match spec.root.base {
+            BaseKind::Host => self.skeleton.host.clone(),
+            BaseKind::Tree => self.skeleton.tree.clone(),
+        };
+        let mut layers = vec![top, self.entrance.clone()];
+        layers.extend(spec.root.layers.iter().cloned());
+        match spec.root.base {
+            BaseKind::Host => layers.push(self.points.clone()),
+            BaseKind::Tree => {}
+        }
+        layers.push(skeleton);
+        Ok(layers)
+    }
+
+    /// Makes what is missing of a session's directory. Returns the directory of its changes.
+    pub(crate) fn session(&self, spec: &SandboxSpec) -> Result<PathBuf, Error> {
+        crate::namespace::session(&spec.session_dir, Rights::Root)
+    }
+
+    /// Mounts a sandbox's root in the launcher's mount namespace. A process that is cloned with mounts of its own meanwhile keeps it.
+    ///
+    /// On the launcher's thread.
+    pub(crate) fn mount(
+        &self,
+        spec: &SandboxSpec,
+        plot: &Plot,
+        own: Vec<RootFile>,
+        stage: &Stage,
+    ) -> Result<Mounted, Error> {
+        let layers = self.layers(spec, plot, own)?;
+        let below = |path: &Path| crate::namespace::below(&self.data_dir, path);
+        let lower = layers.iter().map(|layer| below(layer)).collect::<Result<Vec<PathBuf>, Error>>()?;
+        let session = below(&spec.session_dir)?;
+        let view = View::new(&self.data_dir, &*self.map(plot.number.value())?)?;
+        let overlay = view.overlay(&lower, &session, &stage.directory)?;
+        let place = self.place()?;
+        attach(&overlay, &place)?;
+        let mounted = Mounted { place };
+        for (target, path) in self.trees(spec) {
+            let target = mounted.place.join(target.trim_start_matches('/'));
+            attach(&mounts::copy(path, Allow::Read)?, &target)?;
+        }
+        Ok(mounted)
+    }
+
+    /// Where a root can be mounted for a moment in the launcher's mount namespace: a directory that a process without rights over the host can
+    /// reach, and below which nothing is that the runtime needs.
+    fn place(&self) -> Result<PathBuf, Error> {
+        let fits = |place: &&&str| Path::new(*place).is_dir() && !self.data_dir.starts_with(*place);
+        let none = || Error::Setup(format!("none of {PLACES:?} is a directory beside the data directory; make one"));
+        PLACES.iter().find(fits).map(PathBuf::from).ok_or_else(none)
+    }
+
+    /// The id mapping of this number's range.
+    fn map(&self, number: usize) -> Result<Arc<IdMap>, Error> {
+        let mut maps = self.maps.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(map) = maps.get(&number) {
+            return Ok(Arc::clone(map));
+        }
+        let map = Arc::new(IdMap::from_disk(IdRange::of(number))?);
+        maps.insert(number, Arc::clone(&map));
+        Ok(map)
+    }
+}
+
+/// A root in the launcher's mount namespace, until this is dropped on the launcher's thread.
+pub(crate) struct Mounted {
+    pub place: PathBuf,
+}
+
+impl Drop for Mounted {
+    fn drop(&mut self) {
+        if let Err(error) = unmount(&self.place, UnmountFlags::DETACH) {
+            tracing::warn!(%error, path = %self.place.display(), "a root stays attached in the launcher's mount namespace");
+        }
+    }
+}
+
+fn attach(mount: &OwnedFd, at: &Path) -> Result<(), Error> {
+    move_mount(mount, "", CWD, at, MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH)
+        .map_err(Error::kernel(format!("attach {}", at.display())))
+}
+
+/// Everything that blocks.
+fn prepare(config: &EngineConfig, kind: BackendKind) -> Result<(Prepared, PathBuf, PathBuf), Error> {
+    match Rights::detect() {
+        Rights::Root => {}
+        Rights::Rootless => {
+            return Err(Error::Unsupported {
+                backend: kind.name(),
+                what: "make sandboxes as an ordinary user",
+                why: "it mounts layers and makes network namespaces; run hangar as root, or choose `namespace`".into(),
+            });
+        }
+    }
+    let prepared = Prepared::new(config, Rights::Root)?;
+    for left in ["plots", "entrance", "points", super::frozen::FOLDER] {
+        let left = prepared.state.join(left);
+        if left.exists() {
+            fs::remove_dir_all(&left).map_err(Error::host(&left))?;
+        }
+    }
+    let entrance = prepared.state.join("entrance");
+    let program = entrance.join(GUEST.trim_start_matches('/'));
+    let parent = program.parent().unwrap_or(&entrance);
+    fs::create_dir_all(parent).map_err(Error::host(parent))?;
+    fs::write(&program, slot::GUEST).map_err(Error::host(&program))?;
+    let root = IdRange::DISK.first;
+    for made in [&entrance, &parent.to_owned(), &program] {
+        fs::set_permissions(made, fs::Permissions::from_mode(0o755)).map_err(Error::host(made))?;
+        chown(made, Some(root), Some(root)).map_err(Error::host(made))?;
+    }
+    let points = prepared.state.join("points");
+    fs::create_dir_all(&points).map_err(Error::host(&points))?;
+    for (target, _) in prepared.base.trees() {
+        let place = points.join(target.trim_start_matches('/'));
+        fs::create_dir_all(&place).map_err(Error::host(&place))?;
+        for made in place.ancestors().take_while(|made| made.starts_with(&points)) {
+            fs::set_permissions(made, fs::Permissions::from_mode(0o755)).map_err(Error::host(made))?;
+            chown(made, Some(root), Some(root)).map_err(Error::host(made))?;
+        }
+    }
+    Ok((prepared, entrance, points))
+}
+
+/// The files of a sandbox's own in `/etc`.
+pub(crate) fn own_files(name: &str, nameserver: &str, border: &str) -> Vec<RootFile> {
+    let file = |path: &str, content: String| RootFile { path: path.into(), content };
+    vec![
+        file("/etc/hostname", format!("{name}\n")),
+        file(
+            "/etc/hosts",
+            format!(
+                "127.0.0.1 localhost {name}\n::1 localhost ip6-localhost\n{border} {}\n",
+                hangar_protocol::guest::BORDER_HOST
+            ),
+        ),
+        file("/etc/resolv.conf", format!("nameserver {nameserver}\noptions timeout:5 attempts:2\n")),
+        file("/etc/machine-id", format!("{}\n", random::hex())),
+    ]
+}
