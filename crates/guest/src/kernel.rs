@@ -72,9 +72,12 @@ pub(crate) fn load_module(file: &File) -> io::Result<()> {
 pub(crate) fn bound_capabilities(kept: u64) -> io::Result<()> {
     for capability in (0..64).filter(|capability| kept & (1 << capability) == 0) {
         // SAFETY: PR_CAPBSET_READ takes a number and touches no memory.
-        if unsafe { libc::prctl(libc::PR_CAPBSET_READ, capability, 0, 0, 0) } == 0 {
+        match unsafe { libc::prctl(libc::PR_CAPBSET_READ, capability, 0, 0, 0) } {
             // Somebody has taken it out already, after which even asking again may not be allowed.
-            continue;
+            0 => continue,
+            1 => {}
+            // The first number the kernel does not know ends the list.
+            _ => return Ok(()),
         }
         // SAFETY: PR_CAPBSET_DROP takes a number and touches no memory.
         if unsafe { libc::prctl(libc::PR_CAPBSET_DROP, capability, 0, 0, 0) } != 0 {

@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, fs, process::Stdio};
 use hangar_sandbox::{BackendKind, Engine, Error, ExecSpec, Life, Root, SandboxSpec};
 
 use super::place::Place;
-use crate::bench::{output, processes, run, soon, tree, until};
+use crate::bench::{guest, output, processes, run, soon, tree, until};
 
 pub(super) async fn memory_has_an_end(place: &Place) {
     let mut spec = place.spec("memory");
@@ -81,35 +81,44 @@ pub(super) async fn a_snapshot_is_a_layer(place: &Place) {
     sandbox.destroy().await;
 }
 
-fn mounts() -> BTreeSet<String> {
+/// Mounts of the host's own namespace that belong to this place.
+fn mounts(place: &Place) -> BTreeSet<String> {
     let text = fs::read_to_string("/proc/self/mountinfo").unwrap();
-    // A Docker daemon mounts in the host's namespace while a container runs; its own mount of its data stays.
-    text.lines().map(|line| line.split(' ').skip(2).collect::<Vec<_>>().join(" ")).collect()
+    let own = place.directory.path().to_string_lossy().into_owned();
+    text.lines().filter(|line| line.contains(&own)).map(String::from).collect()
 }
 
-/// Process ids of everything that runs for sandboxes: below this process, and programs of runtimes.
-fn bodies() -> BTreeSet<i32> {
-    let own = i32::try_from(std::process::id()).unwrap();
-    let names = ["runsc", "exe", "runsc-gofer", "runsc-sandbox", "qemu", "virtiofsd", "hangar-guest"];
-    let of_runtimes = processes().into_iter().filter(|seen| names.iter().any(|name| seen.name.starts_with(name)));
-    tree(own).into_iter().chain(of_runtimes).map(|seen| seen.pid).collect()
+/// Process ids of everything that runs for one sandbox of this place, and for nothing else of this machine: the guest with its name, programs that were
+/// told this place's directory, and processes elsewhere in whose mounts it shows.
+fn bodies(place: &Place, name: &str) -> BTreeSet<i32> {
+    let own = place.directory.path().to_string_lossy().into_owned();
+    let here = fs::read_link("/proc/self/ns/mnt").unwrap();
+    let read = |pid: i32, file: &str| fs::read(format!("/proc/{pid}/{file}")).unwrap_or_default();
+    let has = |text: Vec<u8>| String::from_utf8_lossy(&text).contains(&own);
+    let ours = processes().into_iter().map(|seen| seen.pid).filter(|pid| {
+        let elsewhere = fs::read_link(format!("/proc/{pid}/ns/mnt")).is_ok_and(|there| there != here);
+        has(read(*pid, "cmdline")) || elsewhere && has(read(*pid, "mountinfo"))
+    });
+    let roots: Vec<i32> = ours.chain(guest(name).map(|seen| seen.pid)).collect();
+    roots.into_iter().flat_map(tree).map(|seen| seen.pid).collect()
 }
 
-/// Files with the name of a session in the engine's state, and plots.
+/// Sandboxes that have files in the engine's state.
 fn plots(place: &Place) -> usize {
     fs::read_dir(place.path("run/sandboxes/plots")).into_iter().flatten().count()
 }
 
 pub(super) async fn destroying_leaves_nothing_but_files(place: &Place) {
-    let (mounts_before, bodies_before, plots_before) = (mounts(), bodies(), plots(place));
-    let sandbox = place.sandbox("gone").await;
+    let name = format!("conform-gone-{}", place.kind.name());
+    let (mounts_before, bodies_before, plots_before) = (mounts(place), bodies(place, &name), plots(place));
+    let sandbox = place.sandbox(&name).await;
     run(&sandbox, "echo kept > file; setsid sleep 1111 >/dev/null 2>&1 & setsid sleep 2222 >/dev/null 2>&1 &").await;
-    let made: Vec<i32> = bodies().difference(&bodies_before).copied().collect();
+    let made: Vec<i32> = bodies(place, &name).difference(&bodies_before).copied().collect();
     assert!(!made.is_empty());
     match place.kind {
         // The daemon is another program's, and mounts where it lives.
         BackendKind::Docker => {}
-        BackendKind::Namespace | BackendKind::Gvisor | BackendKind::Vm => assert_eq!(mounts(), mounts_before),
+        BackendKind::Namespace | BackendKind::Gvisor | BackendKind::Vm => assert_eq!(mounts(place), mounts_before),
     }
     soon("the end", sandbox.destroy()).await;
     assert_eq!(sandbox.health().borrow().life, Life::Ended);
@@ -117,7 +126,7 @@ pub(super) async fn destroying_leaves_nothing_but_files(place: &Place) {
     soon("a second time", sandbox.destroy()).await;
     drop(sandbox);
     until("no process", || made.iter().all(|pid| !fs::exists(format!("/proc/{pid}")).unwrap())).await;
-    until("no mount", || mounts() == mounts_before).await;
+    until("no mount", || mounts(place).is_subset(&mounts_before)).await;
     until("no plot", || plots(place) <= plots_before).await;
     // The last handle ends it as well.
     let dropped = place.sandbox("dropped").await;
@@ -127,11 +136,12 @@ pub(super) async fn destroying_leaves_nothing_but_files(place: &Place) {
 }
 
 pub(super) async fn a_body_that_dies_is_noticed(place: &Place) {
-    let before = bodies();
-    let sandbox = place.sandbox("killed").await;
+    let name = format!("conform-killed-{}", place.kind.name());
+    let before = bodies(place, &name);
+    let sandbox = place.sandbox(&name).await;
     let mut exec = sandbox.exec_stream(&ExecSpec::shell("echo up; sleep 1111")).await.unwrap();
     soon("the start", exec.next()).await.unwrap();
-    for pid in bodies().difference(&before) {
+    for pid in bodies(place, &name).difference(&before) {
         let pid = rustix::process::Pid::from_raw(*pid).unwrap();
         // One of them takes the others along.
         let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
@@ -148,7 +158,7 @@ pub(super) async fn a_killed_host_takes_all_along(place: &Place) {
     fs::create_dir_all(&data).unwrap();
     let copied = std::process::Command::new("cp").arg("-a").args([place.path("lower"), data.join("layer")]).status();
     assert!(copied.unwrap().success());
-    let before = bodies();
+    let before = bodies(place, "none-yet");
     let script = "echo kept > file; rm README.md; setsid sleep 1111 & echo ready; sleep 2222";
     let mut host = tokio::process::Command::new(env!("CARGO_BIN_EXE_sandbox-try"))
         .args([data.as_os_str(), data.join("layer").as_os_str(), data.join("session").as_os_str()])
@@ -162,7 +172,9 @@ pub(super) async fn a_killed_host_takes_all_along(place: &Place) {
     let mut ready = [0; 6];
     let mut stdout = host.stdout.take().unwrap();
     soon("the command", tokio::io::AsyncReadExt::read_exact(&mut stdout, &mut ready)).await.unwrap();
-    let made: Vec<i32> = bodies().difference(&before).copied().collect();
+    let below = tree(i32::try_from(host.id().unwrap()).unwrap());
+    let mut made: BTreeSet<i32> = bodies(place, "none-yet").difference(&before).copied().collect();
+    made.extend(below.into_iter().map(|seen| seen.pid));
     assert!(made.len() >= 2, "{made:?}");
     host.kill().await.unwrap();
     until("the death of all", || made.iter().all(|pid| !fs::exists(format!("/proc/{pid}")).unwrap())).await;
