@@ -20,6 +20,13 @@ if [ "$want" = test ]; then
   need umoci umoci
   need docker-registry docker-registry
   need mmdebstrap mmdebstrap
+  # Backends of sandboxes: every one is tested.
+  need dockerd docker.io
+  if ! command -v runsc >/dev/null 2>&1; then
+    packages+=(runsc)
+    # The one of Debian 12 itself is too old to pass a socket on.
+    if grep -qs bookworm /etc/os-release; then backports=bookworm-backports; fi
+  fi
   python3 -c 'import venv, ensurepip' 2>/dev/null || packages+=(python3-venv)
 fi
 if ! command -v cargo >/dev/null || ! command -v npm >/dev/null; then
@@ -32,5 +39,11 @@ if [ "$(id -u)" -ne 0 ] || ! command -v apt-get >/dev/null; then
   exit 1
 fi
 export DEBIAN_FRONTEND=noninteractive
+if [ -n "${backports:-}" ] && ! grep -rqs "$backports" /etc/apt/sources.list /etc/apt/sources.list.d; then
+  # From wherever this machine has Debian from.
+  mirror=$(apt-get indextargets --format '$(REPO_URI)' 'Codename: bookworm' | head -n 1)
+  echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] ${mirror:-http://deb.debian.org/debian} $backports main" > /etc/apt/sources.list.d/hangar-backports.list
+fi
 apt-get update -q
+[ -z "${backports:-}" ] || packages=("${packages[@]/%runsc/runsc\/$backports}")
 apt-get install -q -y --no-install-recommends "${packages[@]}" fonts-dejavu-core

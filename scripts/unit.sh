@@ -5,7 +5,7 @@ cd "$(dirname "$0")/.."
 export HANGAR_TEST_TRACES=${HANGAR_TEST_TRACES:-$(mktemp -d)}
 scripts/traces.sh >"$HANGAR_TEST_TRACES/before"
 scripts/step.sh "building the program" cargo build --workspace --locked
-scripts/step.sh "tests" cargo test --workspace --locked --no-fail-fast
+scripts/step.sh "tests" env HANGAR_CONFORMANCE=all cargo test --workspace --locked --no-fail-fast
 scripts/traces.sh >"$HANGAR_TEST_TRACES/after"
 left=$(comm -13 <(sort "$HANGAR_TEST_TRACES/before") <(sort "$HANGAR_TEST_TRACES/after"))
 if [ -n "$left" ]; then

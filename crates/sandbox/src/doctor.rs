@@ -5,8 +5,10 @@
 use std::{fs, path::Path};
 
 use crate::{
+    backends::program,
     ids::IdRange,
     namespace::{cgroup, process, rights::Rights},
+    spec::DOCKER_SOCKET_DEFAULT,
     toolchains,
 };
 
@@ -54,6 +56,7 @@ pub fn doctor(state_dir: &Path) -> Vec<Finding> {
     let rights = Rights::detect();
     let mut findings = vec![kernel(), user(rights), namespaces(rights), overlay(), seccomp(), landlock()];
     findings.extend([id_mapping(rights, state_dir), id_ranges(rights), control_groups(), disk(state_dir), kvm()]);
+    findings.extend([gvisor(), docker(), recommended(rights)]);
     findings.push(found_toolchains());
     findings
 }
@@ -242,6 +245,50 @@ fn kvm() -> Finding {
         ),
     }
 }
+
+fn gvisor() -> Finding {
+    match program::find("runsc") {
+        Some(path) => Finding::ok("gvisor", format!("{} is there for the backend `gvisor`", path.display())),
+        None => Finding::warn("gvisor", "runsc is not installed, which the backend `gvisor` starts", INSTALL_RUNSC),
+    }
+}
+
+fn docker() -> Finding {
+    let socket = Path::new(DOCKER_SOCKET_DEFAULT);
+    if std::os::unix::net::UnixStream::connect(socket).is_ok() {
+        return Finding::ok("docker", format!("a daemon listens at {} for the backend `docker`", socket.display()));
+    }
+    let meaning = format!("no daemon listens at {}; only the backend `docker` needs one", socket.display());
+    Finding::ok("docker", meaning)
+}
+
+/// Which backend to choose, and why.
+fn recommended(rights: Rights) -> Finding {
+    let name = "backend";
+    let shared = "`namespace` shares the host's kernel with its sandboxes: for people who trust each other";
+    match (rights, program::find("runsc")) {
+        (Rights::Root, Some(_)) => Finding::ok(
+            name,
+            format!(
+                "{shared}. For tenants who do not, set sandbox.backend = \"gvisor\", which is ready on this machine"
+            ),
+        ),
+        (Rights::Root, None) => Finding::warn(
+            name,
+            format!("{shared}. For tenants who do not, `gvisor` is recommended, and runsc is missing"),
+            INSTALL_RUNSC,
+        ),
+        (Rights::Rootless, _) => Finding::warn(
+            name,
+            format!("{shared}. It is the only one that works without root"),
+            "for tenants who do not trust each other run hangar as root with sandbox.backend = \"gvisor\"",
+        ),
+    }
+}
+
+/// How the program behind `gvisor` is installed.
+const INSTALL_RUNSC: &str =
+    "on Debian 12: apt-get install -t bookworm-backports runsc; elsewhere see gvisor.dev/docs/user_guide/install";
 
 fn found_toolchains() -> Finding {
     let found: Vec<String> = toolchains::detect().into_iter().map(|toolchain| toolchain.name).collect();

@@ -37,7 +37,8 @@ async fn run(data: &str, layer: &str, session: &str, command: &[String]) -> Resu
         config.docker_socket = socket.into();
     }
     let engine = Engine::new(config).await?;
-    let sandbox = engine.create(SandboxSpec::new("try", Root::host(vec![layer.into()]), session)).await?;
+    let name = std::env::var("SANDBOX_TRY_NAME").unwrap_or_else(|_| "try".into());
+    let sandbox = engine.create(SandboxSpec::new(name, Root::host(vec![layer.into()]), session)).await?;
     let mut exec = sandbox.exec_stream(&ExecSpec::argv(command.iter().cloned())).await?;
     while let Some(chunk) = exec.next().await? {
         // A reader that has gone does not stop the command.

@@ -88,17 +88,15 @@ fn mounts(place: &Place) -> BTreeSet<String> {
     text.lines().filter(|line| line.contains(&own)).map(String::from).collect()
 }
 
-/// Process ids of everything that runs for one sandbox of this place, and for nothing else of this machine: the guest with its name, programs that were
-/// told this place's directory, and processes elsewhere in whose mounts it shows.
+/// Process ids of everything that runs for one sandbox of this place, and for nothing else of this machine: the guest with its name, and programs
+/// that were told this place's directory.
 fn bodies(place: &Place, name: &str) -> BTreeSet<i32> {
     let own = place.directory.path().to_string_lossy().into_owned();
-    let here = fs::read_link("/proc/self/ns/mnt").unwrap();
-    let read = |pid: i32, file: &str| fs::read(format!("/proc/{pid}/{file}")).unwrap_or_default();
-    let has = |text: Vec<u8>| String::from_utf8_lossy(&text).contains(&own);
-    let ours = processes().into_iter().map(|seen| seen.pid).filter(|pid| {
-        let elsewhere = fs::read_link(format!("/proc/{pid}/ns/mnt")).is_ok_and(|there| there != here);
-        has(read(*pid, "cmdline")) || elsewhere && has(read(*pid, "mountinfo"))
-    });
+    let told = |pid: i32| {
+        let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        String::from_utf8_lossy(&line).contains(&own)
+    };
+    let ours = processes().into_iter().map(|seen| seen.pid).filter(|pid| told(*pid));
     let roots: Vec<i32> = ours.chain(guest(name).map(|seen| seen.pid)).collect();
     roots.into_iter().flat_map(tree).map(|seen| seen.pid).collect()
 }
@@ -158,11 +156,13 @@ pub(super) async fn a_killed_host_takes_all_along(place: &Place) {
     fs::create_dir_all(&data).unwrap();
     let copied = std::process::Command::new("cp").arg("-a").args([place.path("lower"), data.join("layer")]).status();
     assert!(copied.unwrap().success());
-    let before = bodies(place, "none-yet");
+    let name = format!("conform-host-{}", place.kind.name());
+    let before = bodies(place, &name);
     let script = "echo kept > file; rm README.md; setsid sleep 1111 & echo ready; sleep 2222";
     let mut host = tokio::process::Command::new(env!("CARGO_BIN_EXE_sandbox-try"))
         .args([data.as_os_str(), data.join("layer").as_os_str(), data.join("session").as_os_str()])
         .args(["bash", "-c", script])
+        .env("SANDBOX_TRY_NAME", &name)
         .env("SANDBOX_TRY_BACKEND", place.kind.name())
         .env("SANDBOX_TRY_DOCKER", &place.config.docker_socket)
         .stdout(Stdio::piped())
@@ -173,7 +173,7 @@ pub(super) async fn a_killed_host_takes_all_along(place: &Place) {
     let mut stdout = host.stdout.take().unwrap();
     soon("the command", tokio::io::AsyncReadExt::read_exact(&mut stdout, &mut ready)).await.unwrap();
     let below = tree(i32::try_from(host.id().unwrap()).unwrap());
-    let mut made: BTreeSet<i32> = bodies(place, "none-yet").difference(&before).copied().collect();
+    let mut made: BTreeSet<i32> = bodies(place, &name).difference(&before).copied().collect();
     made.extend(below.into_iter().map(|seen| seen.pid));
     assert!(made.len() >= 2, "{made:?}");
     host.kill().await.unwrap();

@@ -5,6 +5,7 @@
 
 mod daemon;
 mod ends;
+mod figures;
 mod files;
 mod place;
 mod programs;
@@ -60,6 +61,7 @@ const CASES: &[Case] = &[
     case!(ends::destroying_leaves_nothing_but_files),
     case!(ends::a_body_that_dies_is_noticed),
     case!(ends::a_killed_host_takes_all_along),
+    case!(figures::creating_running_and_ending_are_reported),
 ];
 
 /// Runs the table against one backend.
@@ -115,9 +117,4 @@ async fn gvisor_conforms() {
 #[tokio::test(flavor = "multi_thread")]
 async fn docker_conforms() {
     conform(BackendKind::Docker).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn vm_conforms() {
-    conform(BackendKind::Vm).await;
 }
