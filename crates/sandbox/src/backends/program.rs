@@ -6,7 +6,7 @@ use std::{
     fs::File,
     io::Write,
     os::{
-        fd::{AsRawFd, OwnedFd, RawFd},
+        fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd},
         unix::ffi::OsStrExt,
     },
     path::{Path, PathBuf},
@@ -78,10 +78,10 @@ impl Command {
         self
     }
 
-    /// Makes its process in new namespaces (`CLONE_*`), where it waits. One with processes of its own needs mounts of its own as well.
+    /// Makes its process in new namespaces (`CLONE_*`) and in the group the calling thread is in, or in `group` where groups are of version 2, where it waits. One with processes of its own needs mounts of its own as well.
     ///
     /// Called on a launcher's thread: the process dies with the thread that made it.
-    pub(crate) fn prepare(self, namespaces: libc::c_int) -> Result<Waiting, Error> {
+    pub(crate) fn prepare(self, namespaces: libc::c_int, group: Option<BorrowedFd<'_>>) -> Result<Waiting, Error> {
         let what = || format!("start {}", self.program.display());
         let text = |text: &OsStr| CString::new(text.as_bytes()).map_err(|error| Error::Setup(error.to_string()));
         let argv = std::iter::once(self.program.as_os_str()).chain(self.arguments.iter().map(OsString::as_os_str));
@@ -111,7 +111,7 @@ impl Command {
             passed: passed.iter().map(AsRawFd::as_raw_fd).collect(),
             own_processes: namespaces & libc::CLONE_NEWPID != 0,
         };
-        let process = clone(namespaces, || plan.run()).map_err(Error::kernel(what()))?;
+        let process = clone(namespaces, group, || plan.run()).map_err(Error::kernel(what()))?;
         Ok(Waiting { process, held: File::from(held), what: what() })
     }
 }

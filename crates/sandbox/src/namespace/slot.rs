@@ -167,7 +167,8 @@ impl Talk {
         let (reply, sockets) = self.answer().await?;
         match reply {
             Reply::Staged { network_us } if sockets.len() == BORDER_PORTS.len() + 1 => {
-                Border::assemble(sockets, network, Duration::from_micros(network_us.into())).map_err(Error::kernel("listen at the border"))
+                Border::assemble(sockets, network, Duration::from_micros(network_us.into()))
+                    .map_err(Error::kernel("listen at the border"))
             }
             Reply::Failed(failure) => Err(Error::Setup(failure.message)),
             other => Err(Error::Setup(format!("the guest answered {other:?} with {} sockets", sockets.len()))),

@@ -12,7 +12,10 @@ mod config;
 
 use std::{
     fs::{self, File},
-    os::{fd::OwnedFd, unix::net::UnixStream},
+    os::{
+        fd::{AsFd, OwnedFd},
+        unix::net::UnixStream,
+    },
     path::PathBuf,
     sync::{
         Arc,
@@ -168,9 +171,13 @@ impl Inner {
             format!("--pass-fd={PASSED_FD}:{}", hangar_protocol::guest::SOCKET_FD),
             "sandbox".into(),
         ];
-        let waiting = Command::new(&self.runsc, arguments).pass(inside.into()).log(said).prepare(NAMESPACES)?;
+        let into = group.carry()?;
+        let command = Command::new(&self.runsc, arguments).pass(inside.into()).log(said);
+        let waiting = command.prepare(NAMESPACES, into.as_ref().map(AsFd::as_fd));
+        // Whether it has become a process or not: the launcher itself is no part of the sandbox.
+        group.leave();
+        let waiting = waiting?;
         drop(mounted);
-        group.enrol(waiting.pid())?;
         let network = format!("/proc/{}/ns/net", waiting.pid());
         let network = OwnedFd::from(File::open(&network).map_err(Error::host(network))?);
         Ok(Started { log, waiting, network, socket, group, plot, changes })
