@@ -1,6 +1,6 @@
 # hangar's two commands for newcomers, and the smaller ones behind them. Each installs what it misses (Debian, root) and says so.
 .DEFAULT_GOAL := help
-.PHONY: help demo test build web lint unit e2e api screens clean
+.PHONY: help demo test build web lint unit e2e api screens fuzz mutations clean
 
 help: ## this list
 	@grep -hE '^[a-z0-9]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
@@ -31,6 +31,12 @@ api: ## requests made from the API's own description against a real server
 
 screens: ## the pictures of the README and the docs
 	@scripts/e2e.sh screens
+
+fuzz: ## random system calls in sandboxes for ten minutes
+	@HANGAR_FUZZ_SECONDS=$${HANGAR_FUZZ_SECONDS:-600} cargo test -p hangar-sandbox --test it security::fuzz -- --nocapture
+
+mutations: ## takes the guards of a sandbox away one by one and writes docs/mutations.md
+	@scripts/mutations.sh
 
 clean: ## removes what was built
 	@rm -rf target clients/node_modules clients/web/dist/assets clients/web/dist/index.html clients/forge-conformance/node_modules .venv

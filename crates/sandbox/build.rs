@@ -27,6 +27,9 @@ fn main() -> Result<(), String> {
         .args(["build", "--release", "--package", "hangar-guest", "--target", TARGET, "--target-dir"])
         .arg(&target_dir)
         .current_dir(crates.join("guest"));
+    if env::var_os("CARGO_FEATURE_MUTATIONS").is_some() {
+        cargo.args(["--features", "mutations"]);
+    }
     for (name, _) in env::vars_os() {
         let name = name.to_string_lossy().into_owned();
         let of_outer_build = name.starts_with("CARGO_")

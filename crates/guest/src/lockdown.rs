@@ -20,7 +20,11 @@ use rustix::{
 };
 use seccompiler::BpfProgram;
 
-use crate::{fault::SetupError, kernel};
+use crate::{
+    fault::SetupError,
+    guard::{Guard, stands},
+    kernel,
+};
 
 /// What a builder keeps, in its own user namespace alone: what `apt`, `dpkg`, `pip` and `npm` need to install files for other users of the sandbox.
 const BUILDER: CapabilitySet = CapabilitySet::CHOWN
@@ -58,8 +62,37 @@ pub(crate) fn prepare() {
 
 /// Gives up everything. Called while the process has one thread and is in the sandbox's root; every command inherits it.
 pub(crate) fn apply(ids: IdMapping, account: Account) -> Result<(), SetupError> {
+    if stands(Guard::Keyring) {
+        kernel::own_keyring();
+    }
+    if stands(Guard::Capabilities) {
+        become_account(ids, account)?;
+    }
+    if stands(Guard::NoNewPrivileges) {
+        set_no_new_privs(true).map_err(SetupError::at("set no_new_privs"))?;
+    }
+    // A change of ids clears this, so it is asked for again; without it only the closed socket would tell of the host's end.
+    set_parent_process_death_signal(Some(Signal::KILL)).map_err(SetupError::at("tie the life to the host's"))?;
+    if stands(Guard::NotDumpable) {
+        // Commands have the same user id; this keeps them from tracing, reading or reopening what the guest holds.
+        set_dumpable_behavior(DumpableBehavior::NotDumpable).map_err(SetupError::at("become undumpable"))?;
+    } else {
+        // A change of ids has made it so already.
+        set_dumpable_behavior(DumpableBehavior::Dumpable).map_err(SetupError::at("become dumpable"))?;
+    }
+    kernel::ignore(libc::SIGXFSZ);
+    kernel::ignore(libc::SIGPIPE);
+    if !stands(Guard::Seccomp) {
+        return Ok(());
+    }
+    seccompiler::apply_filter(program(account)).map_err(|error| {
+        SetupError::new(format!("cannot install the system call filter ({error}); see `hangar doctor`"))
+    })
+}
+
+/// Takes the account's ids and keeps its capabilities alone.
+fn become_account(ids: IdMapping, account: Account) -> Result<(), SetupError> {
     let kept = capabilities(account);
-    kernel::own_keyring();
     kernel::bound_capabilities(kept.bits()).map_err(SetupError::at("drop the bounding set"))?;
     match (ids, account) {
         (IdMapping::Range, Account::Agent) => become_agent()?,
@@ -72,22 +105,12 @@ pub(crate) fn apply(ids: IdMapping, account: Account) -> Result<(), SetupError> 
         Err(error) => return Err(SetupError::at("clear ambient capabilities")(error)),
     }
     let sets = CapabilitySets { effective: kept, permitted: kept, inheritable: CapabilitySet::empty() };
-    set_capabilities(None, sets).map_err(SetupError::at("drop capabilities"))?;
-    set_no_new_privs(true).map_err(SetupError::at("set no_new_privs"))?;
-    // A change of ids clears this, so it is asked for again; without it only the closed socket would tell of the host's end.
-    set_parent_process_death_signal(Some(Signal::KILL)).map_err(SetupError::at("tie the life to the host's"))?;
-    // Commands have the same user id; this keeps them from tracing, reading or reopening what the guest holds.
-    set_dumpable_behavior(DumpableBehavior::NotDumpable).map_err(SetupError::at("become undumpable"))?;
-    kernel::ignore(libc::SIGXFSZ);
-    kernel::ignore(libc::SIGPIPE);
-    seccompiler::apply_filter(program(account)).map_err(|error| {
-        SetupError::new(format!("cannot install the system call filter ({error}); see `hangar doctor`"))
-    })
+    set_capabilities(None, sets).map_err(SetupError::at("drop capabilities"))
 }
 
 /// Bounds this thread, and every command that is forked from it, to what the account may do with files.
 pub(crate) fn bind_commands(account: Account) -> Result<(), SetupError> {
-    files::restrict_commands(account)
+    if stands(Guard::Landlock) { files::restrict_commands(account) } else { Ok(()) }
 }
 
 fn become_agent() -> Result<(), SetupError> {

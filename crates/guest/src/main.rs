@@ -21,6 +21,7 @@ mod contained;
 mod exec;
 mod fault;
 mod files;
+mod guard;
 mod inbox;
 mod kernel;
 mod lockdown;

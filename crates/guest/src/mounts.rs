@@ -18,7 +18,11 @@ use rustix::{
     },
 };
 
-use crate::{fault::SetupError, kernel::set_mount_attributes};
+use crate::{
+    fault::SetupError,
+    guard::{Guard, stands},
+    kernel::set_mount_attributes,
+};
 
 /// A mount that hangs nowhere yet.
 pub(crate) struct Detached {
@@ -56,6 +60,11 @@ pub(crate) fn detached(mount: &Mount, sent: &mut [Option<OwnedFd>]) -> Result<De
             }
             Ok(Detached { fd: created(&fs, plain(), &what)?, directory: true })
         }
+        Source::Proc if !stands(Guard::OwnProc) => {
+            let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC | OpenTreeFlags::AT_RECURSIVE;
+            let fd = open_tree(CWD, "/proc", flags).map_err(SetupError::at(what()))?;
+            Ok(Detached { fd, directory: true })
+        }
         Source::Proc => {
             let fs = fsopen("proc", FsOpenFlags::FSOPEN_CLOEXEC).map_err(SetupError::at(what()))?;
             Ok(Detached { fd: created(&fs, plain(), &what)?, directory: true })
@@ -90,6 +99,9 @@ pub(crate) fn overlay(lower: &[String], upper: &str, work: &str) -> Result<Owned
 }
 
 fn plain() -> MountAttrFlags {
+    if !stands(Guard::MountFlags) {
+        return MountAttrFlags::empty();
+    }
     MountAttrFlags::MOUNT_ATTR_NOSUID | MountAttrFlags::MOUNT_ATTR_NODEV
 }
 

@@ -14,7 +14,11 @@ use rustix::net::{
     AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, bind, listen, recv, send, socket_with, sockopt,
 };
 
-use crate::{fault::SetupError, kernel};
+use crate::{
+    fault::SetupError,
+    guard::{Guard, stands},
+    kernel,
+};
 
 /// Connections that may wait to be accepted at one port.
 const BACKLOG: i32 = 128;
@@ -24,17 +28,24 @@ pub(crate) type Sockets = Vec<OwnedFd>;
 
 /// Sets the network namespace up.
 pub(crate) fn prepare(ports: &[u16]) -> Result<Sockets, SetupError> {
-    kernel::loopback_up().map_err(SetupError::at("switch loopback on"))?;
-    make_all_local().map_err(SetupError::at("make every address local"))?;
+    if stands(Guard::Network) {
+        kernel::loopback_up().map_err(SetupError::at("switch loopback on"))?;
+        make_all_local().map_err(SetupError::at("make every address local"))?;
+    }
     let mut sockets = Vec::with_capacity(ports.len() + 1);
     for port in ports {
+        // In the host's own network, where no guard stands, any port will do.
+        let port = if stands(Guard::Network) { port } else { &0 };
         let what = || format!("listen at port {port}");
         let socket = bound(SocketType::STREAM, *port).map_err(SetupError::at(what()))?;
         listen(&socket, BACKLOG).map_err(SetupError::at(what()))?;
         sockets.push(socket);
     }
     if !ports.is_empty() {
-        sockets.push(bound(SocketType::DGRAM, DNS_PORT).map_err(SetupError::at("listen for DNS"))?);
+        sockets.push(
+            bound(SocketType::DGRAM, if stands(Guard::Network) { DNS_PORT } else { 0 })
+                .map_err(SetupError::at("listen for DNS"))?,
+        );
     }
     Ok(sockets)
 }

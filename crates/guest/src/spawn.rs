@@ -25,7 +25,10 @@ use std::{
 use hangar_protocol::guest::setup::ProcessLimits;
 use rustix::process::Pid;
 
-use crate::kernel;
+use crate::{
+    guard::{Guard, stands},
+    kernel,
+};
 
 /// The largest number a descriptor can have. gVisor's kernel takes a larger one for a negative number and closes nothing.
 const LAST_FD: libc::c_uint = libc::c_int::MAX as libc::c_uint;
@@ -211,7 +214,9 @@ unsafe fn run(prepared: &Prepared<'_>, tell: RawFd) -> ! {
         libc::sigprocmask(libc::SIG_SETMASK, &raw const none, ptr::null_mut());
         kernel::limit_resource(libc::RLIMIT_NOFILE, prepared.limits.open_files);
         kernel::limit_resource(libc::RLIMIT_FSIZE, prepared.limits.file_bytes);
-        kernel::limit_resource(libc::RLIMIT_CORE, 0);
+        if stands(Guard::NoCoreDumps) {
+            kernel::limit_resource(libc::RLIMIT_CORE, 0);
+        }
         if libc::chdir(prepared.cwd) != 0 {
             report(tell, NO_DIRECTORY, *libc::__errno_location());
             libc::_exit(126);

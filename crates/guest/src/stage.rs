@@ -19,6 +19,7 @@ use rustix::{
 
 use crate::{
     fault::SetupError,
+    guard::{Guard, stands},
     mounts::{attach, close, detached, inside, make_movable, make_parent, mask, write_protect},
     network::{self, Sockets},
 };
@@ -40,7 +41,9 @@ pub(crate) struct Border {
 /// Carries out the order, and returns the border.
 pub(crate) fn apply(stage: &Stage, mut sent: Vec<Option<OwnedFd>>) -> Result<Border, SetupError> {
     set_parent_process_death_signal(Some(Signal::KILL)).map_err(SetupError::at("tie the life to the host's"))?;
-    unshare_cgroup()?;
+    if stands(Guard::ControlGroupNamespace) {
+        unshare_cgroup()?;
+    }
     mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC)
         .map_err(SetupError::at("make mounts private"))?;
     let began = Instant::now();
@@ -69,8 +72,12 @@ pub(crate) fn apply(stage: &Stage, mut sent: Vec<Option<OwnedFd>>) -> Result<Bor
         fs::write(&path, &file.content).map_err(SetupError::at(format!("write {}", file.path)))?;
         make_movable(&file.path)?;
     }
-    stage.masked.iter().try_for_each(|path| mask(path))?;
-    stage.read_only.iter().try_for_each(|path| write_protect(path))?;
+    if stands(Guard::Masks) {
+        stage.masked.iter().try_for_each(|path| mask(path))?;
+    }
+    if stands(Guard::ReadOnly) {
+        stage.read_only.iter().try_for_each(|path| write_protect(path))?;
+    }
     for path in CLOSED.iter().filter(|path| mounts.iter().any(|(target, _)| target == *path)) {
         close(path)?;
     }

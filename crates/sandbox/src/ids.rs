@@ -2,6 +2,8 @@
 
 use hangar_protocol::guest::AGENT_ID;
 
+use crate::guard::{Guard, stands};
+
 /// A range of ids.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct IdRange {
@@ -18,7 +20,10 @@ impl IdRange {
 
     /// The range of the sandbox with this number, from 0.
     pub(crate) fn of(number: usize) -> Self {
-        let number = u32::try_from(number).unwrap_or(0);
+        let number = if stands(Guard::OwnRange) { u32::try_from(number).unwrap_or(0) } else { 0 };
+        if !stands(Guard::OwnIds) {
+            return Self { first: 100_000 + number * Self::IDS };
+        }
         Self { first: Self::DISK.first + (number + 1) * Self::IDS }
     }
 

@@ -28,6 +28,7 @@ mod engine;
 mod error;
 mod exec;
 mod frozen;
+mod guard;
 mod ids;
 mod keeper;
 pub mod layers;

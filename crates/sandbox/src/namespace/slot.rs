@@ -27,6 +27,7 @@ use tokio::{io::Interest, net::UnixStream};
 use crate::{
     border::Border,
     error::Error,
+    guard::{self, Guard, stands},
     ids::IdRange,
     namespace::{
         process::{Process, clone},
@@ -48,12 +49,15 @@ const OOM_SCORE: &str = "-900";
 const HIGH_FD: RawFd = 10;
 
 /// The namespaces of a sandbox; the cgroup namespace follows once the process is in its cgroup.
-const NAMESPACES: libc::c_int = libc::CLONE_NEWUSER
-    | libc::CLONE_NEWNS
-    | libc::CLONE_NEWPID
-    | libc::CLONE_NEWNET
-    | libc::CLONE_NEWIPC
-    | libc::CLONE_NEWUTS;
+fn namespaces() -> libc::c_int {
+    let own = |guard, namespace| if stands(guard) { namespace } else { 0 };
+    libc::CLONE_NEWUSER
+        | libc::CLONE_NEWNS
+        | libc::CLONE_NEWPID
+        | libc::CLONE_NEWUTS
+        | own(Guard::Network, libc::CLONE_NEWNET)
+        | own(Guard::IpcNamespace, libc::CLONE_NEWIPC)
+}
 
 /// The guest's program.
 pub(crate) static GUEST: &[u8] = include_bytes!(env!("HANGAR_GUEST"));
@@ -107,6 +111,7 @@ impl Slot {
         let go = fcntl_dupfd_cloexec(&go, HIGH_FD).map_err(Error::kernel(what))?;
         let null = File::options().read(true).write(true).open("/dev/null").map_err(Error::host("/dev/null"))?;
         let null = fcntl_dupfd_cloexec(&null, HIGH_FD).map_err(Error::kernel(what))?;
+        let environment = guard::environment();
         let plan = Plan {
             guest: guest.as_raw_fd(),
             socket: inner.as_raw_fd(),
@@ -114,8 +119,9 @@ impl Slot {
             held: held.as_raw_fd(),
             null: null.as_raw_fd(),
             rights,
+            environment: environment.iter().map(|text| text.as_ptr()).chain([std::ptr::null()]).collect(),
         };
-        let process = clone(NAMESPACES, group, || plan.run()).map_err(Error::kernel(what))?;
+        let process = clone(namespaces(), group, || plan.run()).map_err(Error::kernel(what))?;
         drop((inner, go, null));
         map_ids(process.pid(), ids)?;
         // Commands go first when memory runs out, the guest last. Without CAP_SYS_RESOURCE this is not granted, and the
@@ -275,6 +281,8 @@ struct Plan {
     held: RawFd,
     null: RawFd,
     rights: Rights,
+    /// Strings for the kernel, and a null at the end.
+    environment: Vec<*const libc::c_char>,
 }
 
 impl Plan {
@@ -310,13 +318,12 @@ impl Plan {
             libc::sigemptyset(&raw mut none);
             libc::sigprocmask(libc::SIG_SETMASK, &raw const none, std::ptr::null_mut());
             let argv = [c"hangar-guest".as_ptr(), std::ptr::null()];
-            let env = [std::ptr::null::<libc::c_char>()];
             libc::syscall(
                 libc::SYS_execveat,
                 self.guest,
                 c"".as_ptr(),
                 argv.as_ptr(),
-                env.as_ptr(),
+                self.environment.as_ptr(),
                 libc::AT_EMPTY_PATH,
             );
             libc::_exit(5)

@@ -30,6 +30,26 @@ fn rendered() -> String {
     text
 }
 
+/// The guest as it is carried in every hangar, or, for mutations, the one from which guards can be taken.
+static GUEST: &[u8] = include_bytes!(env!("HANGAR_GUEST"));
+
+#[test]
+fn what_is_shipped_has_no_switch() {
+    let name = b"HANGAR_WITHOUT";
+    let has = |program: &[u8]| program.windows(name.len()).any(|window| window == name);
+    assert_eq!(has(GUEST), cfg!(feature = "mutations"));
+    // The engine, by a program that has it inside.
+    let engine = std::fs::read(env!("CARGO_BIN_EXE_sandbox-try")).unwrap();
+    assert_eq!(has(&engine), cfg!(feature = "mutations"));
+    // And nobody else switches the feature on.
+    let crates = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    for entry in std::fs::read_dir(crates).unwrap().flatten() {
+        let manifest = std::fs::read_to_string(entry.path().join("Cargo.toml")).unwrap_or_default();
+        let own = ["sandbox", "guest"].iter().any(|own| *own == entry.file_name());
+        assert!(own || !manifest.contains("mutations"), "{:?}", entry.path());
+    }
+}
+
 #[test]
 fn ids_are_unique_and_there_are_enough() {
     let mut ids: Vec<&str> = Group::ALL.iter().flat_map(|group| group.cases()).map(|case| case.id).collect();
