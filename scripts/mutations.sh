@@ -6,13 +6,13 @@ cd "$(dirname "$0")/.."
 
 # Guards, and the groups that are about them: the others would only take time.
 mutants=(
-  Seccomp@escape,kernel_surface,network Landlock@escape,kernel_surface,files_in_and_out Capabilities@escape,kernel_surface,network NotDumpable@escape,kernel_surface
+  Seccomp@escape,kernel_surface,network Landlock@escape,kernel_surface,files_in_and_out Capabilities@escape,network NotDumpable@escape
   Masks@escape,kernel_surface,leaks ReadOnly@escape MountFlags@escape OwnProc@escape,leaks ControlGroupNamespace@escape,resources IpcNamespace@escape,leaks
   Network@escape,network NoCoreDumps@resources Processes@resources Memory@resources Processor@resources Disk@resources OpenFiles@resources
   FileSize@resources TemporaryFiles@resources OwnIds@escape,files_in_and_out OwnRange@lifecycle
   Seccomp,Keyring@kernel_surface Seccomp,Landlock@escape,kernel_surface Seccomp,Landlock,NoNewPrivileges@escape Capabilities,ReadOnly@escape
-  Seccomp,Landlock,Capabilities@escape,kernel_surface,network,files_in_and_out,resources
-  Seccomp,Landlock,Capabilities,NotDumpable,Masks,ReadOnly@escape,kernel_surface,leaks
+  Seccomp,Landlock,Capabilities@escape,network,files_in_and_out,resources
+  Seccomp,Landlock,Capabilities,NotDumpable,Masks,ReadOnly@escape,leaks
 )
 write=true
 if [ $# -gt 0 ]; then
