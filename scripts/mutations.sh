@@ -61,7 +61,7 @@ work, mutants = pathlib.Path(sys.argv[1]), [mutant.split('@')[0] for mutant in s
 def cases(name, what):
     lines = [line.split("\t") for line in (work / name).read_text().splitlines()]
     return {line[0] for line in lines if len(line) > 2 and line[2].startswith(what)}
-every = cases("None", "held")
+every = cases("None", "held") - {"host-unchanged"}
 noticed = set()
 print("""# Guards and the cases that miss them
 
@@ -71,7 +71,7 @@ and as root of the sandbox. The switch exists in a build for this purpose alone 
 | without | cases that then fail |
 | --- | --- |""")
 for mutant in mutants:
-    failed = cases(mutant, "FAILED")
+    failed = cases(mutant, "FAILED") - {"host-unchanged"}
     noticed |= failed
     words = ", ".join(f"`{case}`" for case in sorted(failed)) or "none: what it holds back is held by another guard as well"
     print(f"| {mutant.replace(',', ', ')} | {words} |")

@@ -108,8 +108,8 @@ impl Canaries {
         self.process.id()
     }
 
-    /// That everything is as it was.
-    pub(crate) fn untouched(&mut self) -> Result<(), String> {
+    /// That everything is as it was, and no mount from below `place` shows.
+    pub(crate) fn untouched(&mut self, place: &std::path::Path) -> Result<(), String> {
         let file = self.directory.path().join("flag");
         if fs::read_to_string(&file).ok().as_ref() != Some(&self.secret) || witness(&file) != self.file_before {
             return Err("the secret file was changed".into());
@@ -141,7 +141,8 @@ impl Canaries {
             return Err("the key was changed".into());
         }
         let mounts = fs::read_to_string("/proc/self/mountinfo").map_err(|error| error.to_string())?;
-        if let Some(line) = mounts.lines().find(|line| line.contains("hangar-guest") || line.contains("/sessions/")) {
+        let place = place.to_string_lossy();
+        if let Some(line) = mounts.lines().find(|line| line.contains(place.trim_end_matches('/'))) {
             return Err(format!("a mount shows on the host: {line}"));
         }
         Ok(())

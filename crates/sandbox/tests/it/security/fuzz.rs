@@ -24,6 +24,7 @@ async fn fuzz(account: Account) {
     let seconds = setting("HANGAR_FUZZ_SECONDS", SECONDS_DEFAULT);
     let first = setting("HANGAR_FUZZ_SEED", u64::from(std::process::id()));
     let mut arena = Arena::new(Group::Kernel, account).await;
+    let place = arena.path("");
     let (begun, mut seed, mut ended) = (Instant::now(), first, 0);
     while begun.elapsed() < Duration::from_secs(seconds) {
         let sandbox = arena.another("fuzz", |limits| limits.processes = 200).await;
@@ -32,7 +33,7 @@ async fn fuzz(account: Account) {
         ended += u32::from(!lives);
         assert!(said.contains("answered") || said.is_empty(), "seed {seed}: {said:?}");
         sandbox.destroy().await;
-        if let Err(changed) = arena.canaries.untouched() {
+        if let Err(changed) = arena.canaries.untouched(&place) {
             panic!("seed {seed}: {changed}");
         }
         seed += 1;

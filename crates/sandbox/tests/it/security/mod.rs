@@ -23,7 +23,8 @@ use hangar_sandbox::Account;
 async fn all_hold(group: Group, account: Account) {
     let mut arena = Arena::new(group, account).await;
     let mut outcomes = arena.run(group).await;
-    let canaries = arena.canaries.untouched();
+    let place = arena.path("");
+    let canaries = arena.canaries.untouched(&place);
     arena.sandbox.destroy().await;
     outcomes.push(arena::Outcome { id: table::HOST_UNCHANGED, result: canaries });
     record(account, &outcomes);
