@@ -1,11 +1,15 @@
 // The REST API as functions. A refusal is thrown as `Refused` and says in words what happened and what to do.
 
 import type {
+  BuildInfo,
+  BuildLog,
   CreatedToken,
   EventPage,
+  ImageInfo,
   Me,
   MergeMethod,
   ModelInfo,
+  NewBuild,
   NewPrompt,
   NewRepo,
   NewSession,
@@ -13,6 +17,7 @@ import type {
   OpenPullRequest,
   Person,
   Place,
+  PoolInfo,
   PromptAccepted,
   PromptId,
   PullRequestState,
@@ -27,6 +32,8 @@ import type {
   SignInLink,
   StopAccepted,
   TokenInfo,
+  Warm,
+  Warming,
 } from "./generated.ts";
 
 /** The server said no, or could not be asked. */
@@ -78,6 +85,13 @@ export class Api {
   deleteToken = (id: number): Promise<void> => this.#ask("DELETE", `/tokens/${id}`);
   repos = (): Promise<RepoInfo[]> => this.#ask("GET", "/repos");
   addRepo = (repo: NewRepo): Promise<RepoInfo> => this.#ask("POST", "/repos", repo);
+  images = (): Promise<ImageInfo[]> => this.#ask("GET", "/images");
+  builds = (): Promise<BuildInfo[]> => this.#ask("GET", "/images/builds");
+  buildImage = (build: NewBuild): Promise<BuildInfo> => this.#ask("POST", "/images/builds", build);
+  buildLog = (build: number, from: number): Promise<BuildLog> => this.#ask("GET", `/images/builds/${build}/log?from=${from}`);
+  cancelBuild = (build: number): Promise<void> => this.#ask("DELETE", `/images/builds/${build}`);
+  pool = (): Promise<PoolInfo> => this.#ask("GET", "/pool");
+  warm = (warm: Warm): Promise<Warming> => this.#ask("POST", "/warm", warm);
   models = (): Promise<ModelInfo[]> => this.#ask("GET", "/models");
   sessions = (): Promise<SessionSummary[]> => this.#ask("GET", "/sessions");
   createSession = (session: NewSession): Promise<SessionSummary> => this.#ask("POST", "/sessions", session);

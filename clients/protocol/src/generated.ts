@@ -44,6 +44,65 @@ name: string,
 input: unknown, };
 
 /**
+ * A build of an image.
+ */
+export type BuildInfo = {
+/**
+ * Its number, from 1 since the server started.
+ */
+build: number,
+/**
+ * The repository.
+ */
+repo: RepoPath,
+/**
+ * How far it is.
+ */
+status: BuildStatus,
+/**
+ * What is being done, or was done last.
+ */
+step: string,
+/**
+ * When it was asked for: milliseconds since 1970-01-01 UTC.
+ */
+asked_ms: number,
+/**
+ * When it ended; `None` before.
+ */
+ended_ms: number | null,
+/**
+ * The image it made.
+ */
+image: string | null,
+/**
+ * Why it failed: the step, how it ended, and its last lines.
+ */
+failure: string | null, };
+
+/**
+ * `GET /images/builds/{build}/log`: what a build has said.
+ */
+export type BuildLog = {
+/**
+ * The build as it is now.
+ */
+info: BuildInfo,
+/**
+ * Its output from the position asked for, at most 64 KiB.
+ */
+text: string,
+/**
+ * The position after `text`, in bytes: ask from here for what comes next.
+ */
+next: number, };
+
+/**
+ * How far a build is.
+ */
+export type BuildStatus = "queued" | "running" | "built" | "unchanged" | "failed" | "cancelled";
+
+/**
  * A tool call, as the model named it.
  */
 export type CallId = string;
@@ -642,6 +701,55 @@ status: string,
 version: string, };
 
 /**
+ * An image: a repository at a commit, with everything it needs installed.
+ */
+export type ImageInfo = {
+/**
+ * Its id.
+ */
+id: string,
+/**
+ * The repository whose files are at `/workspace`.
+ */
+repo: RepoPath,
+/**
+ * The commit (40 hex digits).
+ */
+commit: string,
+/**
+ * What lies below: `host`, or the name of a base.
+ */
+base: string,
+/**
+ * Where its recipe was read: a file of the repository, or `detected`.
+ */
+recipe: string,
+/**
+ * When it was built: milliseconds since 1970-01-01 UTC.
+ */
+built_ms: number,
+/**
+ * How long the build took.
+ */
+duration_ms: number,
+/**
+ * Its layers together, on disk.
+ */
+bytes: number,
+/**
+ * How many layers it has.
+ */
+layers: number,
+/**
+ * Whether new sessions start from it.
+ */
+newest: boolean,
+/**
+ * What a person should know: steps of a recipe that hangar does not carry out, a test run that failed.
+ */
+notes: Array<string>, };
+
+/**
  * `GET /me`: who asks.
  */
 export type Me = {
@@ -713,6 +821,15 @@ cache_read_tokens: number,
  * Tokens written to the provider's prompt cache.
  */
 cache_write_tokens: number, };
+
+/**
+ * `POST /images/builds`: build an image now.
+ */
+export type NewBuild = {
+/**
+ * The repository.
+ */
+repo: RepoPath, };
 
 /**
  * `POST /sessions/{id}/prompts`: say something to the agent.
@@ -855,6 +972,23 @@ host: string,
  * The port.
  */
 port: number, };
+
+/**
+ * `GET /pool`: the sandboxes that are kept ready.
+ */
+export type PoolInfo = {
+/**
+ * Slots: sandboxes that could become any repository's.
+ */
+slots: SlotInfo,
+/**
+ * Sandboxes over the newest image of a repository, by repository.
+ */
+repos: Array<RepoPool>,
+/**
+ * Memory the sandboxes kept for repositories may use together.
+ */
+memory_bytes_max: number, };
 
 /**
  * The answer to an accepted prompt. When it is sent, the prompt is on disk.
@@ -1091,6 +1225,35 @@ created_ms: number, };
  * A repository at the forge: `owner/name`.
  */
 export type RepoPath = string;
+
+/**
+ * Sandboxes that wait for one repository.
+ */
+export type RepoPool = {
+/**
+ * The repository.
+ */
+repo: RepoPath,
+/**
+ * Ready now.
+ */
+ready: number,
+/**
+ * How many the recent demand asks for.
+ */
+wanted: number,
+/**
+ * Sessions that found one ready.
+ */
+hits: number,
+/**
+ * Sessions that did not.
+ */
+misses: number,
+/**
+ * How long the sessions that did not had to wait, in the middle.
+ */
+wait_ms_p50: number, };
 
 /**
  * Where a session works: part of [`NewSession`], and what `Command::Create` carries once the forge has resolved it.
@@ -1367,6 +1530,27 @@ url: string,
 expires_ms: number, };
 
 /**
+ * Slots that wait.
+ */
+export type SlotInfo = {
+/**
+ * Ready now.
+ */
+ready: number,
+/**
+ * Made since the server started.
+ */
+made: number,
+/**
+ * Sandboxes that began in a waiting slot.
+ */
+hits: number,
+/**
+ * Sandboxes that had to make one.
+ */
+misses: number, };
+
+/**
  * What a snapshot says about programs that were running when it was taken.
  */
 export type SnapshotGuarantee = "quiescent" | "frozen";
@@ -1502,3 +1686,25 @@ outcome: TurnOutcome | null, };
  * A person's login. It is also the login at the embedded forge.
  */
 export type UserId = string;
+
+/**
+ * `POST /warm`: somebody began to type.
+ */
+export type Warm = {
+/**
+ * The repository the session will probably be about.
+ */
+repo: RepoPath, };
+
+/**
+ * What comes of [`Warm`].
+ */
+export type Warming = {
+/**
+ * Whether a sandbox with the newest commits is ready already.
+ */
+ready: boolean,
+/**
+ * How long it is kept if no session comes.
+ */
+kept_s: number, };

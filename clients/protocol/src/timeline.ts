@@ -72,6 +72,7 @@ export interface DeniedItem {
   host: string;
   port: number;
   reason: string;
+  approvable: boolean;
   count: number;
   time: number;
 }
@@ -293,7 +294,7 @@ function takeEvent(timeline: Timeline, event: Event): void {
         newest.count += body.count;
         return;
       }
-      return add({ kind: "denied", key, host: body.host, port: body.port, reason: body.reason, count: body.count, time });
+      return add({ kind: "denied", key, host: body.host, port: body.port, reason: body.reason, approvable: body.approvable, count: body.count, time });
     case "network_allowed":
       return add({ kind: "allowed", key, host: body.host, port: body.port, by: body.by, time });
     case "pull_request_opened":

@@ -10,6 +10,7 @@
 mod client;
 mod error;
 mod hints;
+mod images;
 mod people;
 mod pull_request;
 mod repos;

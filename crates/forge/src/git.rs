@@ -150,6 +150,12 @@ impl Call<'_> {
         self
     }
 
+    /// Writes the output to a file instead of giving it back.
+    pub(crate) fn output_to(mut self, file: std::fs::File) -> Self {
+        self.command.stdout(file);
+        self
+    }
+
     pub(crate) fn output_max(mut self, bytes: usize) -> Self {
         self.output_max = bytes;
         self

@@ -19,6 +19,7 @@ mod comments;
 mod commits;
 mod contents;
 mod database;
+mod delta;
 mod diff;
 mod door;
 mod error;

@@ -1,5 +1,9 @@
 //! Bodies of the REST API under `/api/v1`. The routes themselves are listed in `docs/api.md` and `/api/v1/openapi.json`.
 
+mod images;
+
+pub use images::{BuildInfo, BuildLog, BuildStatus, ImageInfo, NewBuild, PoolInfo, RepoPool, SlotInfo, Warm, Warming};
+
 use serde::{Deserialize, Serialize};
 use ts_rs::TS;
 use utoipa::ToSchema;

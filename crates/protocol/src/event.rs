@@ -278,6 +278,8 @@ pub enum EventBody {
         port: u16,
         /// Why not, in words.
         reason: String,
+        /// Whether a person can open the way for this session.
+        approvable: bool,
         /// How often since it was last told.
         count: u32,
     },

@@ -4,7 +4,9 @@ use std::{ops::Deref, sync::Arc};
 
 use hangar_agent::Models;
 use hangar_forge::LocalForge;
+use hangar_image::{Images, Pool, base::BaseMaker};
 use hangar_protocol::{Refusal, UserId, api::SignInLink};
+use hangar_sandbox::Engine;
 use hangar_session::Sessions;
 
 use crate::{
@@ -27,6 +29,10 @@ pub(crate) struct Parts {
     pub(crate) forge: LocalForge,
     pub(crate) models: Models,
     pub(crate) sessions: Sessions,
+    pub(crate) images: Images,
+    pub(crate) pool: Pool,
+    pub(crate) bases: BaseMaker,
+    pub(crate) engine: Engine,
     pub(crate) known_hosts: KnownHosts,
     pub(crate) busy: Busy,
     pub(crate) sign_in_rate: SignInRate,

@@ -42,7 +42,7 @@ impl DataDir {
         let lock = lock(root).await?;
         let data = Self { root: root.to_owned(), _lock: lock };
         data.must_have_room()?;
-        for part in ["sessions", "forge", "images", "run"] {
+        for part in ["sessions", "forge", "images", "clones", "run"] {
             make_private(&root.join(part))?;
         }
         Ok(data)
@@ -64,8 +64,8 @@ impl DataDir {
     }
 
     /// Prepared clones; all of it can be made again.
-    pub(crate) fn images(&self) -> PathBuf {
-        self.root.join("images")
+    pub(crate) fn clones(&self) -> PathBuf {
+        self.root.join("clones")
     }
 
     fn must_have_room(&self) -> Result<(), Refusal> {

@@ -4,9 +4,11 @@
 mod diff;
 mod events;
 mod health;
+mod images;
 mod me;
 mod models;
 mod network;
+mod pool;
 mod prompts;
 mod pull_request;
 mod pull_request_page;
@@ -62,6 +64,11 @@ fn quick() -> OpenApiRouter<App> {
         .routes(routes!(prompts::stop_turn)) //                  POST   /api/v1/sessions/{id}/stop
         .routes(routes!(network::allow_network)) //              POST   /api/v1/sessions/{id}/network/allow
         .routes(routes!(diff::session_diff)) //                  GET    /api/v1/sessions/{id}/diff
+        .routes(routes!(images::list_images)) //                 GET    /api/v1/images
+        .routes(routes!(images::list_builds, images::build_image)) // GET, POST /api/v1/images/builds
+        .routes(routes!(images::build_log)) //                   GET    /api/v1/images/builds/{build}/log
+        .routes(routes!(pool::show_pool)) //                     GET    /api/v1/pool
+        .routes(routes!(pool::warm)) //                          POST   /api/v1/warm
         .routes(routes!(pull_request::review_pull_request)) //   POST   /api/v1/sessions/{id}/pull-request/reviews
 }
 
@@ -70,6 +77,7 @@ fn slow() -> OpenApiRouter<App> {
     OpenApiRouter::default()
         .routes(routes!(repos::list_repos, repos::add_repo)) //  GET, POST /api/v1/repos
         .routes(routes!(pull_request::open_pull_request, pull_request::show_pull_request)) // POST, GET /api/v1/sessions/{id}/pull-request
+        .routes(routes!(images::cancel_build)) //                DELETE /api/v1/images/builds/{build}
         .routes(routes!(pull_request::merge_pull_request)) //    POST   /api/v1/sessions/{id}/pull-request/merge
 }
 

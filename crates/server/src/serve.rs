@@ -7,8 +7,9 @@ use std::{
 };
 
 use hangar_forge::{ForgeConfig, LocalForge, http::Faces};
+use hangar_image::{Means, Outside, base::EveryBase};
 use hangar_protocol::{Refusal, RefusalCode, UserId, api::SignInLink};
-use hangar_sandbox::{Engine, EngineConfig};
+use hangar_sandbox::{Engine, EngineConfig, layers::LayerStore};
 use hangar_session::{Ports, Sessions, forge_refusal};
 use hangar_store::Writers;
 use tokio::{net::TcpListener, task::JoinHandle};
@@ -21,7 +22,9 @@ use crate::{
     data_dir::DataDir,
     doorkeeper::Door,
     gate::{Busy, KnownHosts},
+    images::{self, ForgeSource, SetupOutside},
     models::{self, Catalogue},
+    outbound::outbound,
     people::{People, SignInRate, first_owner},
     routes,
     stream::StreamPlaces,
@@ -36,6 +39,7 @@ pub struct Server {
     first_link: Option<SignInLink>,
     stop: CancellationToken,
     listening: JoinHandle<()>,
+    looking: JoinHandle<()>,
     engine: Engine,
     // Plays until everything that asks it has ended.
     player: Option<AbortOnDropHandle<()>>,
@@ -68,12 +72,35 @@ pub async fn serve(config: Config) -> Result<Server, Refusal> {
     let forge_config = ForgeConfig { data_dir: data.forge(), limits: hangar_forge::Limits::default() };
     let forge = LocalForge::open(forge_config).await.map_err(|error| forge_refusal(&error))?;
     let Catalogue { models, player } = models::catalogue(&config).await?;
-    let engine = Engine::new(EngineConfig::new(&config.data)).await.map_err(|error| no_sandboxes(&error))?;
+    let engine_config = EngineConfig::new(&config.data);
+    let toolchains = engine_config.toolchains.clone();
+    let engine = Engine::new(engine_config).await.map_err(|error| no_sandboxes(&error))?;
+    let layers = LayerStore::open(&config.data).map_err(|error| {
+        Refusal::new(RefusalCode::Unavailable, format!("{error}."), "Look whether the disk is full or not writable.")
+    })?;
+    let (layers, outbound) = (Arc::new(layers), Arc::new(outbound(&config)?));
+    let outside: Arc<dyn Outside> = Arc::new(SetupOutside(Arc::clone(&outbound)));
+    let maker = images::bases(&config, &layers)?;
+    let bases = EveryBase::new(maker.clone(), engine.clone(), Arc::clone(&outside), &toolchains);
+    let means = Means {
+        engine: engine.clone(),
+        store: Arc::clone(&layers),
+        source: Arc::new(ForgeSource(forge.clone())),
+        outside,
+        bases: Arc::new(bases),
+    };
+    let source = Arc::clone(&means.source);
+    let images = images::open(&config, means)?;
+    let pool = images::pool(&config, &engine, &layers, &images, source)?;
     let door = Door(people.clone());
     let ports = Ports {
         sessions_dir: data.sessions(),
-        images_dir: data.images(),
+        clones_dir: data.clones(),
+        images: images.clone(),
+        pool: pool.clone(),
         engine: engine.clone(),
+        layers,
+        outbound,
         forge: forge.clone(),
         models: models.clone(),
         people: Box::new(door.clone()),
@@ -92,6 +119,10 @@ pub async fn serve(config: Config) -> Result<Server, Refusal> {
         forge,
         models,
         sessions,
+        images,
+        pool,
+        bases: maker,
+        engine: engine.clone(),
         known_hosts: KnownHosts::new(&config.http),
         busy: Busy::new(&config.http),
         sign_in_rate: SignInRate::new(config.people.sign_in_attempts_per_minute),
@@ -104,9 +135,10 @@ pub async fn serve(config: Config) -> Result<Server, Refusal> {
     };
     let stop = CancellationToken::new();
     let router = routes::router(&app, hangar_forge::http::router(faces));
+    let looking = tokio::spawn(images::look_after(app.clone(), stop.clone()));
     let listening = tokio::spawn(accept::serve(listener, router, stop.clone()));
     tracing::info!(url = app.url, data = %app.config.data.display(), "hangar listens");
-    Ok(Server { app, address, owner, first_link, stop, listening, engine, player, data })
+    Ok(Server { app, address, owner, first_link, stop, listening, looking, engine, player, data })
 }
 
 impl Server {
@@ -160,6 +192,11 @@ impl Server {
         if let Err(error) = self.listening.await {
             tracing::error!(%error, "the listener ended badly");
         }
+        if let Err(error) = self.looking.await {
+            tracing::error!(%error, "the images were not looked after to the end");
+        }
+        self.app.pool.close().await;
+        self.app.images.close().await;
         // Tasks that follow the forge or the sessions may still hold the engine when the process is gone.
         self.engine.close();
         drop(self.player);

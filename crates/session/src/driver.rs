@@ -317,6 +317,8 @@ impl Driver {
                 self.running = Some((turn, cancel.clone()));
                 turn::spawn(&self.home, &self.state, &self.conversation, turn, cancel, self.sender.clone());
             }
+            Effect::Snapshot(turn) => self.home.sandbox.keep_after(turn),
+            Effect::OpenNetwork(place) => self.home.sandbox.allow(place),
             Effect::StopTurn(turn) => match &self.running {
                 Some((running, cancel)) if *running == turn => cancel.cancel(),
                 Some(_) | None => {}

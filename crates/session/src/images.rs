@@ -14,7 +14,7 @@ use crate::{
 /// The layer's tree with the clone of a repository at a commit, made if there is none. Made beside its place and moved there when whole, so that
 /// a crash leaves no half of one; of two that are made at once, the second is thrown away.
 pub(crate) async fn prepared(ports: &Ports, repo: &RepoPath, commit: &str) -> Result<PathBuf, Refusal> {
-    let folder = ports.images_dir.join(repo.owner()).join(repo.name());
+    let folder = ports.clones_dir.join(repo.owner()).join(repo.name());
     let place = folder.join(format!("{commit}.tree"));
     if exists(&place).await {
         return Ok(place);

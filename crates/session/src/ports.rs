@@ -1,21 +1,32 @@
 //! What sessions are given to work with.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, sync::Arc};
 
 use async_trait::async_trait;
 use hangar_agent::Models;
 use hangar_forge::{ForgeUser, LocalForge};
+use hangar_image::{Images, Pool};
 use hangar_protocol::{Refusal, UserId};
-use hangar_sandbox::Engine;
+use hangar_sandbox::{Engine, layers::LayerStore};
+
+use crate::outbound::Outbound;
 
 /// The parts of this machine that sessions drive.
 pub struct Ports {
     /// Where sessions are kept, a folder each.
     pub sessions_dir: PathBuf,
     /// Where prepared clones of repositories are kept; anything in it can be made again.
-    pub images_dir: PathBuf,
+    pub clones_dir: PathBuf,
+    /// What sessions on a repository start from.
+    pub images: Images,
+    /// Sandboxes over those that are ready ahead of need.
+    pub pool: Pool,
     /// Makes sandboxes.
     pub engine: Engine,
+    /// What sandboxes are made of.
+    pub layers: Arc<LayerStore>,
+    /// What sandboxes may reach.
+    pub outbound: Arc<Outbound>,
     /// Holds the repositories.
     pub forge: LocalForge,
     /// Knows the models.

@@ -7,9 +7,10 @@
 //! ```
 
 use std::{
+    collections::BTreeMap,
     path::PathBuf,
     sync::{
-        Arc,
+        Arc, Mutex as StdMutex, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
     time::Instant,
@@ -17,19 +18,30 @@ use std::{
 
 use hangar_forge::{
     Access, ForgeUser,
-    broker::{Broker, BrokerReport, Grant, RepoGrant, serve_border},
+    broker::{Broker, BrokerReport, Grant, RepoGrant},
 };
+use hangar_image::{At, Taken, Target};
+use hangar_network::{Inner, Rule};
 use hangar_protocol::{
-    Person, Refusal, RefusalCode, SessionState, UserId,
-    event::SandboxPhase,
-    guest::{BORDER_HOST, BORDER_PORT},
+    Person, Refusal, RefusalCode, SessionState, TurnId, UserId, event::SandboxPhase, guest::BORDER_HOST,
+    state::Place as Destination,
 };
-use hangar_sandbox::{ExecSpec, Life, Root, Sandbox, SandboxSpec};
+use hangar_sandbox::{ExecSpec, Life, Root, Sandbox, SandboxSpec, layers::InUse};
 use tokio::sync::{Mutex, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    clock::millis, decide::Report, driver::Message, file_watch, images, ports::Ports, pull_request::branch_name,
+    clock::{millis, now_ms},
+    decide::Report,
+    driver::Message,
+    file_watch,
+    floor::{Floor, blocking},
+    images,
+    outbound::{Open, Plan},
+    ports::Ports,
+    pull_request::branch_name,
+    snapshots::Snapshots,
+    started::Started,
 };
 
 /// Reports of the broker that may wait for the session. When it is full, a push waits and a refusal is not reported.
@@ -49,6 +61,9 @@ struct Shared {
     state: Facts,
     folder: PathBuf,
     inbox: mpsc::WeakSender<Message>,
+    snapshots: Snapshots,
+    /// Places that people opened for this session.
+    allowed: StdMutex<Vec<Destination>>,
     live: Mutex<Option<Live>>,
     up: AtomicBool,
     /// In whose name branches move at the forge: the author of the turn.
@@ -59,15 +74,27 @@ struct Shared {
 struct Facts {
     session: hangar_protocol::SessionId,
     repo: hangar_protocol::RepoPath,
+    base_branch: String,
     base_commit: String,
     branch: String,
     owner: UserId,
 }
 
+/// A sandbox, and what its commands find in their environment beside the image's own.
+#[derive(Clone)]
+pub(crate) struct Place {
+    pub(crate) sandbox: Sandbox,
+    pub(crate) env: Arc<BTreeMap<String, String>>,
+}
+
 /// A sandbox that runs, with what serves it.
 struct Live {
-    sandbox: Sandbox,
+    place: Place,
+    network: Open,
     serving: CancellationToken,
+    _started: Started,
+    /// Its layers are not collected while it runs.
+    _layers: Vec<InUse>,
 }
 
 /// How a command of hangar's own ended.
@@ -100,12 +127,15 @@ impl SandboxHost {
         let facts = Facts {
             session: state.id.clone(),
             repo: state.repo.clone(),
+            base_branch: state.base_branch.clone(),
             base_commit: state.base_commit.clone(),
             branch: state.branch.clone(),
             owner: state.owner.clone(),
         };
         Self {
             shared: Arc::new(Shared {
+                snapshots: Snapshots::new(folder.clone(), Arc::clone(&ports.layers), inbox.clone()),
+                allowed: StdMutex::new(state.allowed.clone()),
                 ports,
                 state: facts,
                 folder,
@@ -134,13 +164,39 @@ impl SandboxHost {
     }
 
     /// The sandbox, made if there is none.
-    pub(crate) async fn get(&self) -> Result<Sandbox, Refusal> {
+    pub(crate) async fn get(&self) -> Result<Place, Refusal> {
         self.shared.get().await
     }
 
-    /// Ends the sandbox, if one runs. The files stay.
+    /// Keeps the files as they are after a turn, if a sandbox runs. Answers at once; whoever asks for the sandbox next waits until its files are frozen.
+    pub(crate) fn keep_after(&self, turn: TurnId) {
+        let shared = Arc::clone(&self.shared);
+        tokio::spawn(async move {
+            let live = shared.live.lock().await;
+            if let Some(live) = live.as_ref().filter(|live| live.runs()) {
+                shared.snapshots.take(&live.place.sandbox, Some(turn)).await;
+            }
+        });
+    }
+
+    /// Opens the network towards a place, for the sandbox that runs and for those to come.
+    pub(crate) fn allow(&self, place: Destination) {
+        let shared = Arc::clone(&self.shared);
+        tokio::spawn(async move {
+            let live = shared.live.lock().await;
+            if let Some(live) = live.as_ref() {
+                live.network.allow(&place);
+            }
+            shared.allowed.lock().unwrap_or_else(PoisonError::into_inner).push(place);
+        });
+    }
+
+    /// Keeps the files, then ends the sandbox, if one runs.
     pub(crate) async fn put_away(&self) {
         if let Some(live) = self.shared.live.lock().await.take() {
+            if live.runs() {
+                self.shared.snapshots.take(&live.place.sandbox, None).await;
+            }
             live.end().await;
         }
         self.shared.up.store(false, Ordering::Release);
@@ -156,17 +212,18 @@ impl SandboxHost {
 
     /// Runs a shell script of hangar's own in the workspace.
     pub(crate) async fn run(&self, script: &str, env: Vec<(String, String)>, bytes_max: usize) -> Result<Ran, Refusal> {
-        let sandbox = self.get().await?;
+        let Place { sandbox, env: usual } = self.get().await?;
+        let env = usual.iter().map(|(name, value)| (name.clone(), value.clone())).chain(env).collect();
         run(&sandbox, script, env, bytes_max).await.map_err(|error| sandbox_refusal(&error))
     }
 }
 
 impl Shared {
-    async fn get(&self) -> Result<Sandbox, Refusal> {
+    async fn get(&self) -> Result<Place, Refusal> {
         let mut live = self.live.lock().await;
         if let Some(known) = live.as_ref() {
             if known.runs() {
-                return Ok(known.sandbox.clone());
+                return Ok(known.place.clone());
             }
             if let Some(dead) = live.take() {
                 dead.end().await;
@@ -177,11 +234,11 @@ impl Shared {
         self.tell(SandboxPhase::Preparing, "A sandbox is being made.", 0).await;
         match self.make().await {
             Ok(made) => {
-                let sandbox = made.sandbox.clone();
+                let place = made.place.clone();
                 *live = Some(made);
                 self.up.store(true, Ordering::Release);
                 self.tell(SandboxPhase::Ready, "The sandbox is ready.", millis(began.elapsed())).await;
-                Ok(sandbox)
+                Ok(place)
             }
             Err(refusal) => {
                 self.up.store(false, Ordering::Release);
@@ -192,26 +249,114 @@ impl Shared {
     }
 
     async fn make(&self) -> Result<Live, Refusal> {
-        let layer = images::prepared(&self.ports, &self.state.repo, &self.state.base_commit).await?;
-        let name = self.state.session.to_string();
-        let spec = SandboxSpec::new(name, Root::host(vec![layer]), self.folder.join("files"));
+        let folder = self.folder.clone();
+        match blocking(move || Floor::read(&folder)).await? {
+            Some(floor) => self.again(floor).await,
+            None => self.first().await,
+        }
+    }
+
+    /// The session's first sandbox: one that the pool has, over the newest image; without an image, one over a clone of the commit.
+    async fn first(&self) -> Result<Live, Refusal> {
+        let target = Target::of(self.state.repo.clone());
+        let at = At::Commit(self.state.base_commit.clone());
+        match self.ports.pool.take(target, self.state.owner.as_str(), at).await {
+            Ok(Some(taken)) => return self.take_over(taken).await,
+            Ok(None) => {}
+            // A clone does as well; it only takes longer.
+            Err(error) => tracing::warn!(session = %self.state.session, %error, "no sandbox over the image"),
+        }
+        let floor = Floor::of_clone(self.state.base_commit.clone());
+        let (folder, written) = (self.folder.clone(), floor.clone());
+        blocking(move || written.write(&folder)).await?;
+        self.again(floor).await
+    }
+
+    /// Makes a sandbox of the pool this session's.
+    async fn take_over(&self, mut taken: Taken) -> Result<Live, Refusal> {
+        let image = Arc::clone(taken.lease.image());
+        let floor = Floor::of_image(&image).in_pool(&taken.session_dir());
+        let (folder, written) = (self.folder.clone(), floor.clone());
+        blocking(move || written.write(&folder)).await?;
+        taken.keep().map_err(|error| kept_refusal(&error))?;
+        let age_ms = now_ms().saturating_sub(image.built_at_ms);
+        let (id, commit) = (image.id.to_string(), image.commit.clone());
+        self.report(Report::ImageChosen { image: id, commit, age_ms }).await;
+        let plan = self.plan(&floor)?;
+        let (folder, store, held) = (self.folder.clone(), Arc::clone(&self.ports.layers), floor.clone());
+        let layers = blocking(move || held.hold(&folder, &store)).await?;
+        let Taken { sandbox, lease, services, .. } = taken;
+        self.furnished(sandbox, plan, layers, move |_, _| Started::before(services, lease)).await
+    }
+
+    /// A sandbox over what the session's files stand on.
+    async fn again(&self, floor: Floor) -> Result<Live, Refusal> {
+        let (layers, root) = self.ground(&floor).await?;
+        let plan = self.plan(&floor)?;
+        let mut spec = SandboxSpec::new(self.state.session.to_string(), root, floor.files(&self.folder));
+        spec.env.extend(floor.env.clone());
         let sandbox = self.ports.engine.create(spec).await.map_err(|error| sandbox_refusal(&error))?;
-        let live = Live { sandbox, serving: CancellationToken::new() };
-        match self.furnish(&live).await {
-            Ok(()) => Ok(live),
+        let inbox = self.inbox.clone();
+        let begin = move |sandbox: &Sandbox, serving: CancellationToken| {
+            Started::begin(sandbox, &floor, &floor.env, inbox, serving)
+        };
+        self.furnished(sandbox, plan, layers, begin).await
+    }
+
+    fn plan(&self, floor: &Floor) -> Result<Plan, Refusal> {
+        let rules: Vec<Rule> = floor.network.iter().filter_map(|rule| rule.parse().ok()).collect();
+        let allowed = self.allowed.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        Plan::new(&self.ports.outbound, &rules, &allowed)
+    }
+
+    async fn furnished(
+        &self,
+        sandbox: Sandbox,
+        plan: Plan,
+        layers: Vec<InUse>,
+        start: impl FnOnce(&Sandbox, CancellationToken) -> Started,
+    ) -> Result<Live, Refusal> {
+        let serving = CancellationToken::new();
+        let env = Arc::new(plan.env().clone());
+        match self.furnish(&sandbox, plan, serving.clone()).await {
+            Ok(network) => {
+                let started = start(&sandbox, serving.clone());
+                let place = Place { sandbox, env };
+                Ok(Live { place, network, serving, _started: started, _layers: layers })
+            }
             Err(refusal) => {
-                live.end().await;
+                serving.cancel();
+                sandbox.destroy().await;
                 Err(refusal)
             }
         }
     }
 
-    /// Opens the border, checks out the session's branch, and begins to watch the files.
-    async fn furnish(&self, live: &Live) -> Result<(), Refusal> {
-        self.open_border(live).await?;
-        let branch = &self.state.branch;
-        let script = format!("git symbolic-ref --quiet HEAD >/dev/null || git switch --quiet --create '{branch}'");
-        let switched = run(&live.sandbox, &script, Vec::new(), SCRIPT_OUTPUT_BYTES_MAX).await;
+    /// The layers, held and checked.
+    async fn ground(&self, floor: &Floor) -> Result<(Vec<InUse>, Root), Refusal> {
+        if floor.image.is_none() {
+            let clone = images::prepared(&self.ports, &self.state.repo, &floor.commit).await?;
+            return Ok((Vec::new(), Root::host(vec![clone])));
+        }
+        let (floor, folder, store) = (floor.clone(), self.folder.clone(), Arc::clone(&self.ports.layers));
+        blocking(move || {
+            let held = floor.hold(&folder, &store)?;
+            Ok((held, floor.root(&store)?))
+        })
+        .await
+    }
+
+    /// Opens the border, brings the session's branch to where it begins, and starts to watch the files.
+    async fn furnish(&self, sandbox: &Sandbox, plan: Plan, serving: CancellationToken) -> Result<Open, Refusal> {
+        plan.furnish(sandbox).await.map_err(|error| sandbox_refusal(&error))?;
+        let network = self.open_border(sandbox, plan, serving.clone()).await?;
+        let env = [
+            ("HANGAR_BRANCH", &self.state.branch),
+            ("HANGAR_BASE_BRANCH", &self.state.base_branch),
+            ("HANGAR_BASE_COMMIT", &self.state.base_commit),
+        ];
+        let env = env.map(|(name, value)| (name.to_owned(), value.clone())).to_vec();
+        let switched = run(sandbox, BEGIN_BRANCH, env, SCRIPT_OUTPUT_BYTES_MAX).await;
         let switched = switched.map_err(|error| sandbox_refusal(&error))?;
         if !switched.ok {
             return Err(Refusal::new(
@@ -220,30 +365,29 @@ impl Shared {
                 "Start a new session; if it happens again, the repository is damaged.",
             ));
         }
-        file_watch::spawn(live.sandbox.clone(), self.inbox.clone(), live.serving.clone());
-        Ok(())
+        file_watch::spawn(sandbox.clone(), self.inbox.clone(), serving);
+        Ok(network)
     }
 
-    async fn open_border(&self, live: &Live) -> Result<(), Refusal> {
+    async fn open_border(&self, sandbox: &Sandbox, plan: Plan, serving: CancellationToken) -> Result<Open, Refusal> {
         let repo = self.state.repo.to_string().parse();
         let repo = repo.map_err(|error| crate::forge_words::forge_refusal(&hangar_forge::ForgeError::Name(error)))?;
         let branch = branch_name(&self.state.branch)?;
         let grant = Grant { session: self.state.session.to_string(), repos: vec![RepoGrant { repo, branch }] };
         let (reports, inbox) = mpsc::channel(BROKER_REPORTS_MAX);
-        let pusher = self.follow_pusher(live.serving.clone()).await?;
+        let pusher = self.follow_pusher(serving.clone()).await?;
         let broker = Broker::new(self.ports.forge.clone(), grant, pusher, reports);
-        // The other sockets go with the border: what is not served is refused at once.
-        let Some(listener) = live.sandbox.border().and_then(|mut border| border.take(BORDER_PORT)) else {
+        let Some(border) = sandbox.border() else {
             return Err(Refusal::new(RefusalCode::Internal, "The sandbox's border is in use already.", ""));
         };
-        let serving = live.serving.clone();
-        tokio::spawn(async move {
-            if let Err(error) = serve_border(listener, broker, serving.cancelled_owned()).await {
-                tracing::error!(%error, "a sandbox's border failed");
-            }
-        });
+        let outside = self.ports.outbound.outside.clone();
+        let inner = Inner::new(broker.router());
+        let open = plan.serve(border, outside, inner, self.inbox.clone(), serving);
         tokio::spawn(tell_pushes(inbox, self.inbox.clone()));
-        Ok(())
+        open.map_err(|error| {
+            tracing::error!(%error, "a sandbox's border failed");
+            Refusal::new(RefusalCode::Unavailable, "The sandbox's network cannot be served.", "See the server's log.")
+        })
     }
 
     /// The forge's view of whoever the sandbox works for at the moment.
@@ -271,7 +415,10 @@ impl Shared {
     }
 
     async fn tell(&self, phase: SandboxPhase, detail: &str, duration_ms: u32) {
-        let report = Report::Sandbox { phase, detail: detail.to_owned(), duration_ms };
+        self.report(Report::Sandbox { phase, detail: detail.to_owned(), duration_ms }).await;
+    }
+
+    async fn report(&self, report: Report) {
         if let Some(inbox) = self.inbox.upgrade() {
             // A session that has ended does not need to know.
             drop(inbox.send(Message::Report(report)).await);
@@ -281,14 +428,24 @@ impl Shared {
 
 impl Live {
     fn runs(&self) -> bool {
-        matches!(self.sandbox.health().borrow().life, Life::Running)
+        matches!(self.place.sandbox.health().borrow().life, Life::Running)
     }
 
     async fn end(self) {
         self.serving.cancel();
-        self.sandbox.destroy().await;
+        self.place.sandbox.destroy().await;
     }
 }
+
+/// Brings a fresh workspace to the commit the session begins at, on its branch. One that has a branch was begun before.
+const BEGIN_BRANCH: &str = "set -e\n\
+    git symbolic-ref --quiet HEAD >/dev/null && exit 0\n\
+    if [ \"$(git rev-parse HEAD)\" != \"$HANGAR_BASE_COMMIT\" ]; then\n\
+        git cat-file -e \"$HANGAR_BASE_COMMIT^{commit}\" 2>/dev/null || git fetch --quiet origin \"$HANGAR_BASE_BRANCH\"\n\
+        git cat-file -e \"$HANGAR_BASE_COMMIT^{commit}\" 2>/dev/null || git fetch --quiet origin \"$HANGAR_BASE_COMMIT\"\n\
+        git reset --quiet --hard \"$HANGAR_BASE_COMMIT\"\n\
+    fi\n\
+    git switch --quiet --create \"$HANGAR_BRANCH\"\n";
 
 async fn tell_pushes(mut reports: mpsc::Receiver<BrokerReport>, inbox: mpsc::WeakSender<Message>) {
     while let Some(report) = reports.recv().await {
@@ -306,7 +463,8 @@ async fn tell_pushes(mut reports: mpsc::Receiver<BrokerReport>, inbox: mpsc::Wea
 }
 
 /// The address by which git inside a sandbox reaches its repository.
-pub(crate) fn origin_url(repo: &hangar_protocol::RepoPath) -> String {
+#[must_use]
+pub fn origin_url(repo: &hangar_protocol::RepoPath) -> String {
     format!("http://{BORDER_HOST}/{repo}.git")
 }
 
@@ -337,6 +495,15 @@ async fn run(
     })
 }
 
+fn kept_refusal(error: &std::io::Error) -> Refusal {
+    tracing::error!(%error, "a sandbox of the pool cannot be taken over");
+    Refusal::new(
+        RefusalCode::Unavailable,
+        "The session's files cannot be kept.",
+        "Free space in hangar's data directory.",
+    )
+}
+
 /// A sandbox's error as a refusal.
 pub(crate) fn sandbox_refusal(error: &hangar_sandbox::Error) -> Refusal {
     let code = match error {
@@ -346,6 +513,7 @@ pub(crate) fn sandbox_refusal(error: &hangar_sandbox::Error) -> Refusal {
         | hangar_sandbox::Error::Setup(_)
         | hangar_sandbox::Error::Host { .. }
         | hangar_sandbox::Error::StateDirInUse(_)
+        | hangar_sandbox::Error::Layer(_)
         | hangar_sandbox::Error::BadName(_)
         | hangar_sandbox::Error::Outside { .. }
         | hangar_sandbox::Error::Unsupported { .. }

@@ -1,6 +1,7 @@
 //! All sessions of a server: the one door to them.
 
 use std::{
+    collections::HashSet,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
 };
@@ -12,6 +13,7 @@ use hangar_protocol::{
     command::Commanded,
     limits::EVENT_PAGE_MAX,
 };
+use hangar_sandbox::layers::LayerId;
 use hangar_store::{StoreError, Writers};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
@@ -23,7 +25,7 @@ use crate::{
     decide::{self, Input, Report, decide},
     diff,
     driver::{Driver, First, INBOX_MAX, Message, closing},
-    forge_follower,
+    floor, forge_follower,
     home::{Home, log_refusal},
     index::{self, Index, Wakefulness},
     log::{self, LogError, LogReader, SessionLog, StoredEvent},
@@ -237,6 +239,15 @@ impl Sessions {
     /// When the list cannot be read.
     pub async fn list(&self) -> Result<Vec<SessionSummary>, Refusal> {
         self.inner.index.list().await.map_err(|error| log_refusal(&error.into()))
+    }
+
+    /// Every layer that a session needs, running or not: nobody else may remove them.
+    ///
+    /// # Errors
+    /// When a session's folder cannot be read; nothing may be removed then.
+    pub async fn layers_in_use(&self) -> Result<HashSet<LayerId>, Refusal> {
+        let folder = self.inner.ports.sessions_dir.clone();
+        floor::blocking(move || floor::in_use(&folder)).await
     }
 
     /// Ends every session's task in order. Open turns go on at the next start; commands are refused from now on.

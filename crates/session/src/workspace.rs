@@ -1,5 +1,7 @@
 //! A sandbox as the agent sees it.
 
+use std::{collections::BTreeMap, sync::Arc};
+
 use async_trait::async_trait;
 use bytes::Bytes;
 use hangar_agent::{
@@ -10,14 +12,17 @@ use hangar_protocol::guest::{Failure, FailureKind, Found, GlobRequest, GrepReque
 use hangar_sandbox::{Error, ExecSpec, LimitHit, Sandbox};
 use tokio::sync::mpsc;
 
+use crate::sandbox_host::Place;
+
 /// See the module's documentation.
 pub(crate) struct SandboxWorkspace {
     sandbox: Sandbox,
+    env: Arc<BTreeMap<String, String>>,
 }
 
 impl SandboxWorkspace {
-    pub(crate) fn new(sandbox: Sandbox) -> Self {
-        Self { sandbox }
+    pub(crate) fn new(Place { sandbox, env }: Place) -> Self {
+        Self { sandbox, env }
     }
 }
 
@@ -26,6 +31,7 @@ impl Workspace for SandboxWorkspace {
     async fn exec(&self, command: Exec, output: mpsc::Sender<Bytes>) -> Result<Exited, WorkspaceError> {
         let timeout_ms = u64::try_from(command.timeout.as_millis()).unwrap_or(u64::MAX);
         let spec = ExecSpec::shell(command.command).cwd(command.cwd.as_str()).timeout_ms(timeout_ms).kill_leftovers();
+        let spec = self.env.iter().fold(spec, |spec, (name, value)| spec.env(name, value));
         let spec = command.env.into_iter().fold(spec, |spec, (name, value)| spec.env(name, value));
         let mut exec = self.sandbox.exec_stream(&spec).await.map_err(told)?;
         while let Some(chunk) = exec.next().await.map_err(told)? {
@@ -90,6 +96,7 @@ fn told(error: Error) -> WorkspaceError {
         | Error::Setup(_)
         | Error::Host { .. }
         | Error::StateDirInUse(_)
+        | Error::Layer(_)
         | Error::TooMany(_)
         | Error::BadName(_)
         | Error::Outside { .. }

@@ -11,6 +11,7 @@ import { createFetched, keepFresh } from "../fetched.ts";
 import { offerKeys } from "../keys.ts";
 import { PromptBox } from "../session/prompt-box.tsx";
 import { SessionBadge } from "../status.tsx";
+import { warmWhileTyping } from "../warm.ts";
 
 /** How often the list is fetched while it is looked at. */
 const LIST_MS = 3000;
@@ -45,6 +46,7 @@ function NewSession(): JSX.Element {
     const chosen = repo();
     if (names && (chosen === null || !names.includes(chosen))) setRepo(names[0] ?? null);
   });
+  warmWhileTyping(text, repo);
   const choose = (name: string): void => {
     localStorage.setItem(REPO_KEY, name);
     setRepo(name);

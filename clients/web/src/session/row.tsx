@@ -184,7 +184,7 @@ function Denied(props: { item: DeniedItem }): JSX.Element {
     <RowNote tone="warn" icon="alert">
       <strong>No way to <code>{props.item.host}:{props.item.port}</code>.</strong> {props.item.reason}
       <Show when={props.item.count > 1}><span class="faint"> {props.item.count} times.</span></Show>{" "}
-      <Show when={!open()}><button type="button" class="button quiet" onClick={allow}>Allow for this session</button></Show>
+      <Show when={props.item.approvable && !open()}><button type="button" class="button quiet" onClick={allow}>Allow for this session</button></Show>
       <Show when={refusal()}><span role="alert"> {refusal()}</span></Show>
     </RowNote>
   );

@@ -87,3 +87,31 @@ async fn any_commit_can_be_checked_out_even_one_on_no_branch() {
     };
     assert!(matches!(house.forge.clone_to(&repo.path, none).await, Err(hangar_forge::ForgeError::NoCommit { .. })));
 }
+
+#[tokio::test]
+async fn new_commits_come_as_a_thin_pack() {
+    let house = House::build().await;
+    let repo = house.web().await;
+    let old = house.forge.resolve(&repo.path, "main").await.unwrap();
+    let dir = house.root.path().join("work");
+    let wish = WorkspaceClone {
+        commit: old.clone(),
+        head: WorkspaceHead::Detached,
+        dir: dir.clone(),
+        origin_url: ORIGIN.into(),
+    };
+    house.forge.clone_to(&repo.path, wish).await.unwrap();
+    let new: CommitId = house.push_branch("bob", "side", "side.txt", "s\n").await.parse().unwrap();
+    let pack = house.root.path().join("delta.pack");
+    house.forge.delta(&repo.path, &old, &new, &pack).await.unwrap();
+    assert!(std::fs::metadata(&pack).unwrap().len() > 0);
+    let script = format!("git index-pack --stdin --fix-thin < '{}' && git cat-file -e {new}", pack.display());
+    let taken = std::process::Command::new("sh").args(["-c", &script]).current_dir(&dir).output().unwrap();
+    assert!(taken.status.success(), "{}", String::from_utf8_lossy(&taken.stderr));
+    assert_eq!(git(&dir, &["show", &format!("{new}:side.txt")]).await.out, "s");
+    // What has everything is sent nothing.
+    house.forge.delta(&repo.path, &new, &old, &pack).await.unwrap();
+    assert_eq!(std::fs::metadata(&pack).unwrap().len(), 0);
+    let unknown: CommitId = "0123456789012345678901234567890123456789".parse().unwrap();
+    assert!(house.forge.delta(&repo.path, &unknown, &new, &pack).await.is_err());
+}

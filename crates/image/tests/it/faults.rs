@@ -54,7 +54,7 @@ async fn images_go_when_nobody_needs_them_and_not_before() {
     assert_eq!(world.images.collect(HashSet::new()).await.unwrap().images, [], "one is in use, the other newest");
     drop(lease);
     let collected = world.images.collect(HashSet::new()).await.unwrap();
-    assert_eq!(collected.images, [first.id.clone()]);
+    assert_eq!(collected.images, std::slice::from_ref(&first.id));
     assert!(first.own_layers().iter().all(|layer| !world.store.holds(layer)), "{collected:?}");
     assert!(second.layers.iter().all(|layer| world.store.holds(layer)));
     assert!(world.images.image(&first.id).is_none());

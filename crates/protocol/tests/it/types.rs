@@ -57,6 +57,12 @@ fn committed_typescript_is_fresh() {
     all.visit::<api::RepoInfo>();
     all.visit::<api::NewRepo>();
     all.visit::<api::ModelInfo>();
+    all.visit::<api::ImageInfo>();
+    all.visit::<api::NewBuild>();
+    all.visit::<api::BuildLog>();
+    all.visit::<api::PoolInfo>();
+    all.visit::<api::Warm>();
+    all.visit::<api::Warming>();
     all.visit::<api::NewSession>();
     all.visit::<api::NewPrompt>();
     all.visit::<api::PromptAccepted>();

@@ -6,7 +6,7 @@ use hangar_protocol::{Refusal, RefusalCode, event::TurnOutcome};
 
 /// The turn was stopped by somebody.
 const STOPPED: u8 = 10;
-/// The turn failed.
+/// The turn or the build failed.
 const FAILED: u8 = 11;
 /// `doctor` found something missing that hangar needs.
 const MISSING: u8 = 1;
@@ -27,6 +27,8 @@ pub(super) enum Ended {
     TurnStopped,
     /// The agent's turn failed.
     TurnFailed,
+    /// The image could not be built.
+    BuildFailed,
     /// The machine lacks something hangar needs.
     Missing,
     /// The person pressed Ctrl-C; the session goes on.
@@ -38,7 +40,7 @@ impl Ended {
         match self {
             Self::Well => 0,
             Self::TurnStopped => STOPPED,
-            Self::TurnFailed => FAILED,
+            Self::TurnFailed | Self::BuildFailed => FAILED,
             Self::Missing => MISSING,
             Self::Interrupted => INTERRUPTED,
         }

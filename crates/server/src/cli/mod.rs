@@ -12,9 +12,11 @@ mod diff;
 mod doctor;
 mod ended;
 mod follow;
+mod image;
 mod keyboard;
 mod link;
 mod login;
+mod pool;
 mod pr;
 mod repo;
 mod run;
@@ -72,6 +74,8 @@ enum Command {
     Diff(diff::Diff),
     Pr(pr::Pr),
     Repo(repo::Repo),
+    Image(image::Image),
+    Pool(pool::Pool),
     Doctor(doctor::Doctor),
     Bench(bench::Bench),
     Login(login::Login),
@@ -119,6 +123,8 @@ impl Command {
             Self::Diff(diff) => diff.carry_out(terminal).await,
             Self::Pr(pr) => pr.carry_out(terminal).await,
             Self::Repo(repo) => repo.carry_out(terminal).await,
+            Self::Image(image) => image.carry_out(terminal).await,
+            Self::Pool(pool) => pool.carry_out(terminal).await,
             Self::Doctor(doctor) => doctor.carry_out(terminal).await,
             Self::Bench(bench) => bench.carry_out(terminal).await,
             Self::Login(login) => login.carry_out(terminal).await,

@@ -65,6 +65,24 @@ pub(super) fn money(micro_usd: u64) -> String {
     if dollars > 0 { format!("${dollars}.{:02}", rest / 10_000) } else { format!("$0.{:04}", rest / 100) }
 }
 
+/// `512 B`, `3.4 MiB`.
+pub(super) fn bytes(number: u64) -> String {
+    const UNITS: [&str; 4] = ["KiB", "MiB", "GiB", "TiB"];
+    if number < 1024 {
+        return format!("{number} B");
+    }
+    let mut size = number as f64 / 1024.0;
+    let mut unit = UNITS[0];
+    for next in &UNITS[1..] {
+        if size < 1024.0 {
+            break;
+        }
+        size /= 1024.0;
+        unit = next;
+    }
+    format!("{size:.1} {unit}")
+}
+
 /// `1 file`, `3 files`.
 pub(super) fn plural(number: u64, one: &str) -> String {
     if number == 1 { format!("1 {one}") } else { format!("{} {one}s", count(number)) }

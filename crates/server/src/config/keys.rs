@@ -2,7 +2,10 @@
 
 use std::fmt::Write as _;
 
-use super::{Config, HttpConfig, LogConfig, ModelConfig, PeopleConfig};
+use super::{
+    Config, HttpConfig, ImagesConfig, LogConfig, ModelConfig, NetworkConfig, PeopleConfig, PoolConfig, SecretConfig,
+    TrustedConfig,
+};
 
 /// What a key's value looks like.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,7 +18,12 @@ pub enum Shape {
     Choice(&'static [&'static str]),
     /// Text that is never printed.
     Secret,
+    /// A list of texts; in a variable they are separated by `;`.
+    List,
 }
+
+/// The tables of which there can be many.
+pub(super) const LISTED: [&str; 3] = [ModelConfig::SECTION, TrustedConfig::SECTION, SecretConfig::SECTION];
 
 /// A key of `hangar.toml`.
 #[derive(Clone, Copy, Debug)]
@@ -40,7 +48,7 @@ impl Key {
     /// The variable that sets it too, e.g. `HANGAR_HTTP_PORT`. Entries of a list have none.
     #[must_use]
     pub fn variable(&self) -> Option<String> {
-        let listed = self.section == ModelConfig::SECTION;
+        let listed = LISTED.contains(&self.section);
         (!listed).then(|| format!("HANGAR_{}", self.path().replace('.', "_").to_uppercase()))
     }
 }
@@ -107,20 +115,46 @@ const TOP: [Key; 3] = [
 
 /// Every key there is.
 pub fn keys() -> impl Iterator<Item = &'static Key> {
-    TOP.iter().chain(HttpConfig::KEYS).chain(PeopleConfig::KEYS).chain(LogConfig::KEYS).chain(ModelConfig::KEYS)
+    TOP.iter()
+        .chain(HttpConfig::KEYS)
+        .chain(PeopleConfig::KEYS)
+        .chain(ImagesConfig::KEYS)
+        .chain(PoolConfig::KEYS)
+        .chain(NetworkConfig::KEYS)
+        .chain(LogConfig::KEYS)
+        .chain(ModelConfig::KEYS)
+        .chain(TrustedConfig::KEYS)
+        .chain(SecretConfig::KEYS)
 }
 
 /// The tables of `hangar.toml`, as the reference names them.
-const TABLES: [(&str, &str, &str); 5] = [
+const TABLES: [(&str, &str, &str); 10] = [
     ("", "At the top", "These stand before the first table."),
     (HttpConfig::SECTION, "`[http]`", "Where and how the server listens."),
     (PeopleConfig::SECTION, "`[people]`", "The first person, and how long people stay signed in."),
+    (ImagesConfig::SECTION, "`[images]`", "How images are built and kept; see [images.md](images.md)."),
+    (PoolConfig::SECTION, "`[pool]`", "How many sandboxes are kept ready over the images of busy repositories."),
+    (
+        NetworkConfig::SECTION,
+        "`[network]`",
+        "What every session may reach. Everything else is refused until a person allows it for a session; see [network.md](network.md).",
+    ),
     (LogConfig::SECTION, "`[log]`", "What is logged to standard error, and how."),
     (
         ModelConfig::SECTION,
         "`[[models]]`",
         "One table for each model. `ANTHROPIC_API_KEY` and `OPENAI_API_KEY` (with `ANTHROPIC_BASE_URL` and `OPENAI_BASE_URL`) need none: \
          their models are there when the variable is set, and `ANTHROPIC_MODEL` or `OPENAI_MODEL` names another one.",
+    ),
+    (
+        TrustedConfig::SECTION,
+        "`[[trusted]]`",
+        "One table for each name that may lead to an address of an inner network: a mirror, a service of yours.",
+    ),
+    (
+        SecretConfig::SECTION,
+        "`[[secrets]]`",
+        "One table for each credential that agents can use and never see: it is added to requests to its host outside the sandbox.",
     ),
 ];
 
@@ -129,6 +163,8 @@ const TABLES: [(&str, &str, &str); 5] = [
 pub fn reference() -> String {
     let defaults = serde_json::to_value(Config::in_directory("…".into())).unwrap_or_default();
     let model = serde_json::to_value(ModelConfig::default()).unwrap_or_default();
+    let trusted = serde_json::to_value(TrustedConfig::default()).unwrap_or_default();
+    let secret = serde_json::to_value(SecretConfig::default()).unwrap_or_default();
     let mut page = String::new();
     for (section, title, about) in TABLES {
         // Writing to a String cannot fail.
@@ -137,7 +173,12 @@ pub fn reference() -> String {
             "## {title}\n\n{about}\n\n| key | default | value | what it sets |\n| --- | --- | --- | --- |\n"
         );
         for key in keys().filter(|key| key.section == section) {
-            let default = if section == ModelConfig::SECTION { model.get(key.name) } else { at(&defaults, key) };
+            let default = match section {
+                ModelConfig::SECTION => model.get(key.name),
+                TrustedConfig::SECTION => trusted.get(key.name),
+                SecretConfig::SECTION => secret.get(key.name),
+                _ => at(&defaults, key),
+            };
             let shown = match (key.name, default) {
                 ("data", _) => "see above".to_owned(),
                 (_, None | Some(serde_json::Value::Null)) => "none".to_owned(),
@@ -161,5 +202,6 @@ fn shape(shape: Shape) -> String {
         Shape::Number(unit) => format!("number ({unit})"),
         Shape::Choice(words) => words.iter().map(|word| format!("`{word}`")).collect::<Vec<_>>().join(", "),
         Shape::Secret => "text, never printed".to_owned(),
+        Shape::List => "list of texts".to_owned(),
     }
 }

@@ -12,7 +12,10 @@ use figment::{
 };
 use hangar_protocol::{Refusal, RefusalCode};
 
-use super::{Config, Key, ModelConfig, Shape, agent, keys::keys};
+use super::{
+    Config, Key, ModelConfig, Shape, agent,
+    keys::{LISTED, keys},
+};
 
 /// Names that differ in more letters than this are not offered as what might have been meant.
 const NEAR_LETTERS_MAX: usize = 2;
@@ -145,6 +148,10 @@ impl Assigned {
         let value = match key.shape {
             Shape::Number(_) => text.parse::<i64>().map_or_else(|_| Value::from(text), Value::from),
             Shape::Text | Shape::Choice(_) | Shape::Secret => Value::from(text),
+            Shape::List => {
+                let entries = text.split(';').map(str::trim).filter(|entry| !entry.is_empty());
+                Value::from(entries.map(Value::from).collect::<Vec<_>>())
+            }
         };
         Self { from, key, value }
     }
@@ -195,7 +202,7 @@ fn refuse_unknown(file: &Path) -> Result<(), Refusal> {
         let is_table = keys().any(|key| key.section == section);
         match entry {
             Value::Dict(_, table) if is_table => refuse_unknown_in(file, section, table)?,
-            Value::Array(_, tables) if section == ModelConfig::SECTION => {
+            Value::Array(_, tables) if LISTED.contains(&section.as_str()) => {
                 for table in tables.iter().filter_map(Value::as_dict) {
                     refuse_unknown_in(file, section, table)?;
                 }
@@ -279,6 +286,8 @@ fn check(config: &Config) -> Result<(), Refusal> {
         ("http.body_bytes_max", config.http.body_bytes_max),
         ("http.requests_at_once_max", config.http.requests_at_once_max),
         ("http.streams_per_person_max", config.http.streams_per_person_max),
+        ("images.builds_max", config.images.builds_max),
+        ("images.build_minutes_max", config.images.build_minutes_max),
         ("people.sign_in_link_minutes", config.people.sign_in_link_minutes),
         ("people.cookie_days", config.people.cookie_days),
         ("people.sign_in_attempts_per_minute", config.people.sign_in_attempts_per_minute),

@@ -5,10 +5,13 @@
 
 mod agent;
 mod http;
+mod images;
 mod keys;
 mod load;
 mod log;
+mod network;
 mod people;
+mod pool;
 mod secret;
 
 use std::path::PathBuf;
@@ -17,10 +20,13 @@ use serde::{Deserialize, Serialize};
 
 pub use agent::{ModelConfig, Wire};
 pub use http::{HttpConfig, PublicUrl};
+pub use images::ImagesConfig;
 pub use keys::{Key, Shape, keys, reference};
 pub use load::ConfigSources;
 pub use log::{LogConfig, LogFormat};
+pub use network::{NetworkConfig, OfferWord, SecretConfig, TrustedConfig};
 pub use people::PeopleConfig;
+pub use pool::PoolConfig;
 pub use secret::Secret;
 
 /// Everything that can be set, with its defaults. Printing it (`Debug` or serialized) shows no secret.
@@ -37,10 +43,20 @@ pub struct Config {
     pub http: HttpConfig,
     /// The first person, and how long they stay signed in.
     pub people: PeopleConfig,
+    /// How images are built and kept.
+    pub images: ImagesConfig,
+    /// How many sandboxes are kept ready.
+    pub pool: PoolConfig,
+    /// What every session may reach.
+    pub network: NetworkConfig,
     /// What is logged, and how.
     pub log: LogConfig,
     /// Models beyond those of `ANTHROPIC_API_KEY` and `OPENAI_API_KEY`: any endpoint that speaks one of the two wires.
     pub models: Vec<ModelConfig>,
+    /// Names that may lead to inner addresses.
+    pub trusted: Vec<TrustedConfig>,
+    /// Credentials that agents can use and never see.
+    pub secrets: Vec<SecretConfig>,
 }
 
 impl Config {
@@ -53,8 +69,13 @@ impl Config {
             scripted_transcript: None,
             http: HttpConfig::default(),
             people: PeopleConfig::default(),
+            images: ImagesConfig::default(),
+            pool: PoolConfig::default(),
+            network: NetworkConfig::default(),
             log: LogConfig::default(),
             models: Vec::new(),
+            trusted: Vec::new(),
+            secrets: Vec::new(),
         }
     }
 }

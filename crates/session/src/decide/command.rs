@@ -157,9 +157,12 @@ fn allow_network(state: &SessionState, by: Person, place: Place) -> Result<Decis
             "Allow what is needed this often in the repository's `.hangar/environment.toml`.",
         ));
     }
-    let Place { host, port } = place;
-    let allowed = EventBody::NetworkAllowed { host, port, by: by.user.clone() };
-    Ok(Decision { events: vec![(Cause::User { user: by.user }, allowed)], ..Decision::default() })
+    let allowed = EventBody::NetworkAllowed { host: place.host.clone(), port: place.port, by: by.user.clone() };
+    Ok(Decision {
+        events: vec![(Cause::User { user: by.user }, allowed)],
+        effects: vec![Effect::OpenNetwork(place)],
+        ..Decision::default()
+    })
 }
 
 fn open_pull_request(state: &SessionState, by: Person, request: OpenPullRequest) -> Result<Decision, Refusal> {

@@ -138,6 +138,8 @@ pub enum Report {
         place: Place,
         /// Why not.
         reason: String,
+        /// Whether a person can open the way.
+        approvable: bool,
         /// How often since it was last told.
         count: u32,
     },
@@ -164,6 +166,10 @@ pub struct Decision {
 pub enum Effect {
     /// Run the agent on a turn, new or resumed.
     RunTurn(TurnId),
+    /// Open the network of the sandbox that runs towards a place.
+    OpenNetwork(Place),
+    /// Keep the sandbox's files as they are after this turn.
+    Snapshot(TurnId),
     /// Interrupt the running turn.
     StopTurn(TurnId),
     /// Commit, push and open a pull request; the outcome answers the command.

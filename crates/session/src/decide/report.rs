@@ -34,8 +34,8 @@ pub(super) fn decide_report(state: &SessionState, report: Report) -> Decision {
         Report::SnapshotTaken { snapshot, turn, guarantee, files, bytes, duration_ms } => {
             event(Cause::System, EventBody::SnapshotTaken { snapshot, turn, guarantee, files, bytes, duration_ms })
         }
-        Report::NetworkDenied { place: Place { host, port }, reason, count } => {
-            event(Cause::Sandbox, EventBody::NetworkDenied { host, port, reason, count })
+        Report::NetworkDenied { place: Place { host, port }, reason, approvable, count } => {
+            event(Cause::Sandbox, EventBody::NetworkDenied { host, port, reason, approvable, count })
         }
         Report::Warning { text } => event(Cause::System, EventBody::Warning { text }),
     }
@@ -65,7 +65,8 @@ fn end_turn(state: &SessionState, turn: TurnId, outcome: TurnOutcome) -> Decisio
     let cause = Cause::Turn { turn };
     let mut events = interrupt_calls(state, turn, "The turn ended before this tool did.");
     events.push((cause, EventBody::TurnEnded { turn, outcome }));
-    let mut effects = Vec::new();
+    // Before the next turn: what the sandbox is asked first, it does first.
+    let mut effects = vec![Effect::Snapshot(turn)];
     if let Some(waiting) = state.queue().next() {
         let next = TurnId(turn.0 + 1);
         events.push((

@@ -144,7 +144,7 @@ impl Story {
             }),
             // One comes after every turn; what it is good for is shown where somebody goes back to it.
             EventBody::SnapshotTaken { .. } => None,
-            EventBody::NetworkDenied { host, port, reason, count } => Some(Line {
+            EventBody::NetworkDenied { host, port, reason, count, .. } => Some(Line {
                 mark: Mark::Warning,
                 text: format!("no way to {}:{port}: {}", words::one_line(host), words::one_line(reason)),
                 aside: if *count > 1 { format!("{count} times") } else { String::new() },
