@@ -13,7 +13,7 @@ use std::{
     path::Path,
 };
 
-use hangar_protocol::guest::{ExchangeId, Reply, setup::Contained};
+use hangar_protocol::guest::{Account, ExchangeId, Reply, setup::Contained};
 use rustix::{fs::Mode, process::chdir};
 
 use crate::{fault::SetupError, kernel, lockdown, serve::Surroundings, starter::Bounds, wire};
