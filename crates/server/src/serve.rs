@@ -72,7 +72,9 @@ pub async fn serve(config: Config) -> Result<Server, Refusal> {
     let forge_config = ForgeConfig { data_dir: data.forge(), limits: hangar_forge::Limits::default() };
     let forge = LocalForge::open(forge_config).await.map_err(|error| forge_refusal(&error))?;
     let Catalogue { models, player } = models::catalogue(&config).await?;
-    let engine_config = EngineConfig::new(&config.data);
+    let mut engine_config = EngineConfig::new(&config.data);
+    engine_config.backend = config.sandbox.backend.kind();
+    engine_config.docker_socket.clone_from(&config.sandbox.docker_socket);
     let toolchains = engine_config.toolchains.clone();
     let engine = Engine::new(engine_config).await.map_err(|error| no_sandboxes(&error))?;
     let layers = LayerStore::open(&config.data).map_err(|error| {

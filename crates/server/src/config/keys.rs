@@ -3,8 +3,8 @@
 use std::fmt::Write as _;
 
 use super::{
-    Config, HttpConfig, ImagesConfig, LogConfig, ModelConfig, NetworkConfig, PeopleConfig, PoolConfig, SecretConfig,
-    TrustedConfig,
+    Config, HttpConfig, ImagesConfig, LogConfig, ModelConfig, NetworkConfig, PeopleConfig, PoolConfig, SandboxConfig,
+    SecretConfig, TrustedConfig,
 };
 
 /// What a key's value looks like.
@@ -118,6 +118,7 @@ pub fn keys() -> impl Iterator<Item = &'static Key> {
     TOP.iter()
         .chain(HttpConfig::KEYS)
         .chain(PeopleConfig::KEYS)
+        .chain(SandboxConfig::KEYS)
         .chain(ImagesConfig::KEYS)
         .chain(PoolConfig::KEYS)
         .chain(NetworkConfig::KEYS)
@@ -128,7 +129,7 @@ pub fn keys() -> impl Iterator<Item = &'static Key> {
 }
 
 /// The tables of `hangar.toml`, as the reference names them.
-const TABLES: [(&str, &str, &str); 10] = [
+const TABLES: [(&str, &str, &str); 11] = [
     ("", "At the top", "These stand before the first table."),
     (HttpConfig::SECTION, "`[http]`", "Where and how the server listens."),
     (PeopleConfig::SECTION, "`[people]`", "The first person, and how long people stay signed in."),
@@ -140,6 +141,11 @@ const TABLES: [(&str, &str, &str); 10] = [
         "What every session may reach. Everything else is refused until a person allows it for a session; see [network.md](network.md).",
     ),
     (LogConfig::SECTION, "`[log]`", "What is logged to standard error, and how."),
+    (
+        SandboxConfig::SECTION,
+        "`[sandbox]`",
+        "What kind of wall stands around sandboxes; [backends.md](backends.md) says which to choose.",
+    ),
     (
         ModelConfig::SECTION,
         "`[[models]]`",

@@ -12,6 +12,7 @@ mod log;
 mod network;
 mod people;
 mod pool;
+mod sandbox;
 mod secret;
 
 use std::path::PathBuf;
@@ -27,6 +28,7 @@ pub use log::{LogConfig, LogFormat};
 pub use network::{NetworkConfig, OfferWord, SecretConfig, TrustedConfig};
 pub use people::PeopleConfig;
 pub use pool::PoolConfig;
+pub use sandbox::{SandboxConfig, Wall};
 pub use secret::Secret;
 
 /// Everything that can be set, with its defaults. Printing it (`Debug` or serialized) shows no secret.
@@ -51,6 +53,8 @@ pub struct Config {
     pub network: NetworkConfig,
     /// What is logged, and how.
     pub log: LogConfig,
+    /// What kind of wall stands around sandboxes.
+    pub sandbox: SandboxConfig,
     /// Models beyond those of `ANTHROPIC_API_KEY` and `OPENAI_API_KEY`: any endpoint that speaks one of the two wires.
     pub models: Vec<ModelConfig>,
     /// Names that may lead to inner addresses.
@@ -73,6 +77,7 @@ impl Config {
             pool: PoolConfig::default(),
             network: NetworkConfig::default(),
             log: LogConfig::default(),
+            sandbox: SandboxConfig::default(),
             models: Vec::new(),
             trusted: Vec::new(),
             secrets: Vec::new(),
