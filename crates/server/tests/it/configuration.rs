@@ -132,6 +132,8 @@ fn the_reference_page_lists_every_key() {
 fn every_field_is_a_key_and_every_key_a_field() {
     let mut config = Config::in_directory("/x".into());
     config.models.push(config::ModelConfig::default());
+    config.trusted.push(config::TrustedConfig::default());
+    config.secrets.push(config::SecretConfig::default());
     let value = serde_json::to_value(&config).unwrap();
     let mut fields = Vec::new();
     for (name, entry) in value.as_object().unwrap() {

@@ -18,7 +18,7 @@ fn routes(document: &Value) -> Vec<(Method, String, String)> {
             let filled = path
                 .replace("{id}", "1")
                 .replace("{user}", "jane")
-                .replace("{prompt}", "1")
+                .replace("{build}", "1").replace("{prompt}", "1")
                 .replace("{sha256}", &"0".repeat(64));
             assert!(!filled.contains('{'), "a parameter this test does not know: {path}");
             found.push((
