@@ -543,6 +543,10 @@ port: number,
  */
 reason: string,
 /**
+ * Whether a person can open the way for this session.
+ */
+approvable: boolean,
+/**
  * How often since it was last told.
  */
 count: number, } | { "type": "network_allowed",
