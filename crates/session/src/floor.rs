@@ -175,6 +175,10 @@ pub(crate) fn in_use(sessions_dir: &Path) -> Result<HashSet<LayerId>, FloorError
     let mut used = HashSet::new();
     for entry in fs::read_dir(sessions_dir)? {
         let folder = entry?.path();
+        if !folder.is_dir() {
+            // The list of sessions lies beside them.
+            continue;
+        }
         let Some(floor) = Floor::read(&folder)? else { continue };
         for snapshot in snapshots(&floor.files(&folder))? {
             if let Snapshot::Layer(layer) = snapshot {

@@ -171,9 +171,10 @@ impl Cgroups {
         }
     }
 
-    /// Removes the engine's own directories without waiting for the last handle; they are empty when no sandbox runs.
-    pub(crate) fn remove_roots(&self) {
+    /// Removes the engine's own directories without waiting for the last handle; they are empty when no sandbox runs. Returns whether they are gone.
+    pub(crate) fn remove_roots(&self) -> bool {
         self.hierarchy.remove_roots();
+        !self.hierarchy.roots().iter().any(|root| root.exists())
     }
 
     /// Whether what runs in a group can be stopped and let go on.

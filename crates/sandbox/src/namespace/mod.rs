@@ -61,6 +61,8 @@ use crate::{
 
 /// How long ending waits for the launcher to give back its control group.
 const CLOSE_PATIENCE: Duration = Duration::from_secs(2);
+/// Between two tries at that.
+const CLOSE_PAUSE: Duration = Duration::from_millis(5);
 
 /// See the module's documentation.
 pub(crate) struct Namespace {
@@ -161,15 +163,22 @@ impl Backend for Namespace {
 
     fn close(&self) {
         self.inner.pool.close();
-        let (done, left) = std::sync::mpsc::channel();
-        self.inner.leave_cradle();
-        self.inner.launcher.post(move |_| {
-            // Whoever waited may have given up.
-            let _ = done.send(());
-        });
-        // An error means that the queue was full or the thread is gone; then the next start sweeps.
-        let _ = left.recv_timeout(CLOSE_PATIENCE);
-        self.inner.cgroups.remove_roots();
+        let began = std::time::Instant::now();
+        loop {
+            let (done, left) = std::sync::mpsc::channel();
+            self.inner.leave_cradle();
+            self.inner.launcher.post(move |_| {
+                // Whoever waited may have given up.
+                let _ = done.send(());
+            });
+            // An error means that the queue was full or the thread is gone; then the next start sweeps.
+            let _ = left.recv_timeout(CLOSE_PATIENCE);
+            // A slot that was just being made, and the place that was prepared for it, take a moment to be cleared away.
+            if self.inner.cgroups.remove_roots() || began.elapsed() > CLOSE_PATIENCE {
+                return;
+            }
+            std::thread::sleep(CLOSE_PAUSE);
+        }
     }
 }
 

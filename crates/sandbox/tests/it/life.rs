@@ -144,7 +144,8 @@ async fn a_killed_host_takes_all_along_and_its_files_are_found_again() {
     host.kill().await.unwrap();
     until("the death of all", || members.iter().all(|pid| !fs::exists(format!("/proc/{pid}")).unwrap())).await;
 
-    let engine = Engine::new(EngineConfig::new(&data)).await.unwrap();
+    // Without slots of its own, which have groups too.
+    let engine = Engine::new(EngineConfig { slots: 0, ..EngineConfig::new(&data) }).await.unwrap();
     until("the sweep of what the killed one could not remove", || groups(&state).is_empty()).await;
     let spec = |name, session| SandboxSpec::new(name, Root::host(vec![bench.path("other/layer")]), session);
     // Another sandbox first, so that the id range differs from the one that wrote the files.

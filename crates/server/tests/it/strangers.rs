@@ -18,7 +18,8 @@ fn routes(document: &Value) -> Vec<(Method, String, String)> {
             let filled = path
                 .replace("{id}", "1")
                 .replace("{user}", "jane")
-                .replace("{build}", "1").replace("{prompt}", "1")
+                .replace("{build}", "1")
+                .replace("{prompt}", "1")
                 .replace("{sha256}", &"0".repeat(64));
             assert!(!filled.contains('{'), "a parameter this test does not know: {path}");
             found.push((

@@ -100,7 +100,7 @@ fn a_prompt_starts_a_turn_and_the_next_one_waits() {
     assert_eq!(second.effects, []);
     let ended = story.end(1, TurnOutcome::Done);
     story.check(&["turn_ended", "turn_started"]);
-    assert_eq!(ended.effects, [Effect::RunTurn(TurnId(2))]);
+    assert_eq!(ended.effects, [Effect::Snapshot(TurnId(1)), Effect::RunTurn(TurnId(2))]);
     assert_eq!(story.state.author_of(TurnId(2)), Some(&person("bob")));
 }
 
@@ -144,7 +144,7 @@ fn a_waiting_prompt_is_cancelled_by_its_author_or_the_owner_alone() {
     assert_eq!(story.command("bob", cancel(2)), Err(RefusalCode::Conflict));
     story.command("ann", cancel(3)).unwrap();
     story.check(&["prompt_cancelled", "prompt_cancelled"]);
-    assert_eq!(story.end(1, TurnOutcome::Done).effects, []);
+    assert_eq!(story.end(1, TurnOutcome::Done).effects, [Effect::Snapshot(TurnId(1))]);
 }
 
 #[test]
@@ -194,7 +194,7 @@ fn a_stopped_turn_is_not_resumed_and_a_cursed_one_fails() {
     stopped.prompt("ann", "r1", "go").unwrap();
     stopped.command("ann", Command::Stop).unwrap();
     stopped.written.clear();
-    assert_eq!(stopped.report(woken()).effects, []);
+    assert_eq!(stopped.report(woken()).effects, [Effect::Snapshot(TurnId(1))]);
     stopped.check(&["turn_ended"]);
     let mut cursed = Story::new();
     cursed.prompt("ann", "r1", "go").unwrap();
@@ -202,7 +202,7 @@ fn a_stopped_turn_is_not_resumed_and_a_cursed_one_fails() {
         assert_eq!(cursed.report(woken()).effects, [Effect::RunTurn(TurnId(1))]);
     }
     cursed.written.clear();
-    assert_eq!(cursed.report(woken()).effects, []);
+    assert_eq!(cursed.report(woken()).effects, [Effect::Snapshot(TurnId(1))]);
     cursed.check(&["turn_ended"]);
     assert!(matches!(cursed.state.turns[0].outcome, Some(TurnOutcome::Failed { .. })));
 }

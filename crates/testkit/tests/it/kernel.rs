@@ -69,7 +69,7 @@ async fn a_turn_without_sandbox_says_why_and_the_session_stays() {
         fs::read_dir(server.data().join("run/sandboxes"))
             .unwrap()
             .flatten()
-            .all(|entry| entry.path().is_file() || entry.file_name() == "stage")
+            .all(|entry| entry.path().is_file() || entry.file_name() == "stage" || entry.file_name() == "skeleton")
     );
     assert_eq!(within("the list", jane.client().sessions()).await.unwrap().len(), 1);
     server.stop().await;

@@ -102,17 +102,28 @@ async fn nothing_is_lost_or_doubled_when_the_server_is_killed() {
     let turn = TurnId(last.prompt.0);
     assert_eq!(first.turn_ended(turn.0).await, TurnOutcome::Done, "{}", Story::of(first.events()));
 
-    let log = jane.log(&session).await;
     ended.send_replace(true);
-    check_log(&log, &acknowledged);
-    check_seen(&log, first.events());
+    let mut seen = vec![first.events().to_vec()];
     for task in following {
-        let seen = within("a follower", task).await.expect("a follower's task");
+        seen.push(within("a follower", task).await.expect("a follower's task"));
+    }
+    // Read last: the snapshot after the last turn is told when it is on disk, which may be later than anything that was waited for.
+    let (log, state) = within("a log and a state of the same moment", async {
+        loop {
+            let log = jane.log(&session).await;
+            let state = jane.client().session(&session).await.expect("the state");
+            if log.last().is_some_and(|last| last.seq == state.seq) {
+                break (log, state);
+            }
+        }
+    })
+    .await;
+    check_log(&log, &acknowledged);
+    for seen in seen {
         assert!(!seen.is_empty());
         check_seen(&log, &seen);
     }
     check_files(&log);
-    let state = within("the state", jane.client().session(&session)).await.expect("the state");
     assert_eq!(state, SessionState::fold(&log).expect("a log"), "the served state is the fold of the log");
     println!(
         "{} prompts, {} events, {} resumes",
