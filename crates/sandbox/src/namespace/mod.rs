@@ -217,19 +217,28 @@ impl Inner {
             Rights::Root => Ids::Range(IdRange::of(number.value)),
             Rights::Rootless => Ids::Single(account),
         };
-        let (stage, mounts) = self.base.stage(account)?;
-        let Slot { process, socket } = {
+        let start = || {
+            let (stage, mounts) = self.base.stage(account)?;
             let slot = Slot::start(&self.guest, ids, self.rights, directory.as_ref().map(AsFd::as_fd))?;
             slot.order(&Order::Stage(stage), &mounts)?;
-            slot
+            let network = format!("/proc/{}/ns/net", slot.process.pid());
+            let network = OwnedFd::from(File::open(&network).map_err(Error::host(network))?);
+            let view = match self.rights {
+                Rights::Root => Some(View::new(&self.data_dir, &*self.map(number.value)?)?),
+                Rights::Rootless => None,
+            };
+            Ok((slot, network, view))
         };
-        let network = format!("/proc/{}/ns/net", process.pid());
-        let network = OwnedFd::from(File::open(&network).map_err(Error::host(network))?);
-        let view = match self.rights {
-            Rights::Root => Some(View::new(&self.data_dir, &*self.map(number.value)?)?),
-            Rights::Rootless => None,
-        };
-        Ok(Started { socket, network, body: NamespaceBody::new(process, group, number, view) })
+        match start() {
+            Ok((Slot { process, socket }, network, view)) => {
+                Ok(Started { socket, network, body: NamespaceBody::new(process, group, number, view) })
+            }
+            Err(error) => {
+                // This thread lives in the group, which could not be removed otherwise.
+                group.leave();
+                Err(error)
+            }
+        }
     }
 
     /// The launcher's thread moves on, so that the next slot finds its group ready.
