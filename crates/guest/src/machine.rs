@@ -2,7 +2,7 @@
 //!
 //! The kernel starts this program from a small archive in memory that holds nothing but it and the few drivers it needs. It loads them, opens the
 //! virtual serial port to its host, and moves into the root which the host shares. From there on everything is as in a container
-//! ([`contained`](crate::contained)).
+//! (`contained.rs`).
 //!
 //! ```text
 //!   kernel ──▶ drivers ──▶ port ──Machine──▶ mounts ──▶ new root ──▶ contained

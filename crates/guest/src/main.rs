@@ -10,7 +10,7 @@
 //!
 //! Where another runtime has built the sandbox, the guest is started as `hangar-guest contained` and begins at the lock-down; in a
 //! virtual machine it is `hangar-guest machine`, loads drivers and mounts first
-//! ([`contained`], [`machine`]).
+//! (`contained.rs`, `machine.rs`).
 //!
 //! Architecture invariant: whatever runs in the sandbox has the same user id as this process. What the guest can do, a command can do
 //! as well, and nothing more: every path is resolved by the kernel with the sandbox's rights in the sandbox's mounts. The guest is not a

@@ -87,7 +87,7 @@ fn write(image: &Image, store: &LayerStore, file: &Path, scratch: &Path, squeeze
 /// empty directory in the store's file system. Blocks.
 ///
 /// # Errors
-/// As [`import`](crate::oci::import); and when it is no image of hangar's, or not as it was written.
+/// As [`import`](fn@crate::oci::import); and when it is no image of hangar's, or not as it was written.
 pub fn import_image(file: &Path, store: &LayerStore, work: &Path, limits: Limits) -> Result<Image, Error> {
     let opened = File::open(file).map_err(Error::host(file))?;
     let imported = import_file(opened, file, "", store, work, limits, &mut |_, _| {})?;

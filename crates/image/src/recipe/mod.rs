@@ -3,14 +3,14 @@
 //! The first of these that a commit has decides; a broken one is refused rather than skipped, because an image built from the next
 //! one would surprise whoever wrote it:
 //!
-//! 1. `.hangar/environment.toml` ([`hangar`]), our own format and the only one that can say everything;
-//! 2. `devcontainer.json` ([`devcontainer`]);
-//! 3. `.cursor/environment.json` ([`cursor`]);
-//! 4. `.github/workflows/copilot-setup-steps.yml` ([`copilot`]);
-//! 5. lock files ([`detect`]).
+//! 1. `.hangar/environment.toml` (`hangar`), our own format and the only one that can say everything;
+//! 2. `devcontainer.json` (`devcontainer`);
+//! 3. `.cursor/environment.json` (`cursor`);
+//! 4. `.github/workflows/copilot-setup-steps.yml` (`copilot`);
+//! 5. lock files (`detect`).
 //!
 //! What a format leaves open (no set-up step, no build to warm the caches) is filled in from the lock files, and a note says so.
-//! Reading is pure: [`Files`] is taken from a commit once, and everything after it has no disk and no clock.
+//! Reading is pure: `Files` is taken from a commit once, and everything after it has no disk and no clock.
 
 mod copilot;
 mod cursor;

@@ -40,7 +40,7 @@ pub enum Kind {
 /// `manifest.json` of a layer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Manifest {
-    /// Which way of hashing made the id; always [`FORMAT`].
+    /// Which way of hashing made the id; always 1 so far.
     pub format: u32,
     /// The layer.
     pub id: LayerId,

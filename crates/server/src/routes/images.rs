@@ -1,10 +1,6 @@
 //! Images, their builds, and the sandboxes that are kept ready.
 
-use axum::{
-    Json,
-    extract::{Query, State},
-    http::StatusCode,
-};
+use axum::{Json, extract::State, http::StatusCode};
 use hangar_image::{Build, BuildEnd, BuildFailure, BuildState, Image, ImagesError, Target, Way};
 use hangar_protocol::{
     Refusal, RefusalCode, RepoPath,
@@ -17,7 +13,7 @@ use super::repos::forge_path;
 use crate::{
     answer::Answer,
     app::App,
-    extract::{Named, Sent},
+    extract::{Asked, Named, Sent},
 };
 
 /// Of a build's output, one answer holds at most this.
@@ -71,7 +67,7 @@ pub(crate) struct From {
 pub(crate) async fn build_log(
     State(app): State<App>,
     Named(number): Named<u32>,
-    Query(From { from }): Query<From>,
+    Asked(From { from }): Asked<From>,
 ) -> Answer<Json<BuildLog>> {
     let build = app.images.build_of(number).ok_or_else(|| refusal(&ImagesError::NoBuild(number)))?;
     // Looked at first: whoever reads "ended" has then been given everything that was said before.
