@@ -183,5 +183,7 @@ fn a_full_disk_stops_the_work_and_loses_nothing() {
         fs::remove_dir_all(&tree).unwrap();
         fs::remove_file(&filler).unwrap();
         store.squash(&layers, Below::Nothing, "room again").unwrap();
+        // A directory with something mounted on it cannot be removed.
+        rustix::mount::unmount(&disk, rustix::mount::UnmountFlags::DETACH).unwrap();
     });
 }
