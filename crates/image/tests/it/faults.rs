@@ -45,8 +45,8 @@ async fn images_go_when_nobody_needs_them_and_not_before() {
     };
     let world = World::with(|config| config.keep = keep_nothing).await;
     let app = target("team/app");
-    world.images.follow(app.clone()).await.unwrap();
     world.repos.commit("team/app", &[(HANGAR, "setup = ['echo one > ~/own']")]);
+    world.images.follow(app.clone()).await.unwrap();
     let first = world.built(&app).await;
     world.repos.commit("team/app", &[(HANGAR, "setup = ['echo two > ~/own']")]);
     let second = world.built(&app).await;

@@ -149,8 +149,12 @@ impl Repos {
     pub(crate) fn commit(&self, repo: &str, files: &[(&str, &str)]) -> String {
         let path = self.path(&repo.parse().unwrap());
         if !path.exists() {
-            std::fs::create_dir_all(&path).unwrap();
-            git(&path, &["init", "-q", "-b", "main"]);
+            // A schedule may ask for its newest commit at any moment: it appears whole or not at all.
+            let making = path.with_extension("making");
+            std::fs::create_dir_all(&making).unwrap();
+            git(&making, &["init", "-q", "-b", "main"]);
+            record(&making);
+            std::fs::rename(&making, &path).unwrap();
         }
         for (name, text) in files {
             let file = path.join(name);
@@ -161,13 +165,18 @@ impl Repos {
             std::fs::create_dir_all(file.parent().unwrap()).unwrap();
             std::fs::write(file, text).unwrap();
         }
-        git(&path, &["add", "--all"]);
-        git(
-            &path,
-            &["-c", "user.name=T", "-c", "user.email=t@example.org", "commit", "-q", "--allow-empty", "-m", "change"],
-        );
+        record(&path);
         git(&path, &["rev-parse", "HEAD"]).trim().to_owned()
     }
+}
+
+/// Commits what is there.
+fn record(path: &Path) {
+    git(path, &["add", "--all"]);
+    git(
+        path,
+        &["-c", "user.name=T", "-c", "user.email=t@example.org", "commit", "-q", "--allow-empty", "-m", "change"],
+    );
 }
 
 fn git(directory: &Path, arguments: &[&str]) -> String {
