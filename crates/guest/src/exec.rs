@@ -24,7 +24,7 @@ use crate::{
     inbox::Inbox,
     prepare::{Ends, Unready, prepare, winsize},
     serve::Surroundings,
-    spawn::{Launched, Notice},
+    spawn::{Below, Launched, Notice},
     starter::Starter,
     tree::{self, Reaper},
     wire::Writer,
@@ -61,21 +61,31 @@ impl Context<'_> {
     }
 }
 
-/// Runs a command from start to end. Returns when the exchange is over; `Err` is how it ended without an exit status.
-pub(crate) fn run(request: &ExecRequest, context: &Context<'_>) -> Result<(), Failure> {
+/// A command that has been started, and that nobody looks after yet.
+pub(crate) struct Begun {
+    launched: Launched,
+    ends: Ends,
+    started: Instant,
+}
+
+/// Starts a command. The caller holds `starting`, so that it is not taken for one of those that must end.
+pub(crate) fn begin(request: &ExecRequest, context: &Context<'_>) -> Result<Begun, Failure> {
     let started = Instant::now();
     let system = |error: io::Error| failure("starting the command", &error);
-    let starting = context.starting.read().unwrap_or_else(PoisonError::into_inner);
     let (ends, command) = prepare(request, context).map_err(|error| match error {
         Unready::Invalid(failure) => failure,
         Unready::System(error) => system(error),
     })?;
-    let launched = context.starter.launch(command).map_err(system)?;
-    context.reaper.spawned(launched.supervisor);
-    drop(starting);
+    let launched = context.starter.launch(&command).map_err(system)?;
     for end in [&ends.stdin, &ends.stdout, &ends.stderr].into_iter().flatten() {
         rustix::io::ioctl_fionbio(end, true).map_err(|error| system(error.into()))?;
     }
+    Ok(Begun { launched, ends, started })
+}
+
+/// Sees a command through to its end. Returns when the exchange is over; `Err` is how it ended without an exit status.
+pub(crate) fn see_through(begun: Begun, request: &ExecRequest, context: &Context<'_>) -> Result<(), Failure> {
+    let Begun { launched, ends, started } = begun;
     let running = Running {
         request,
         context,
@@ -87,6 +97,7 @@ pub(crate) fn run(request: &ExecRequest, context: &Context<'_>) -> Result<(), Fa
         term_sent: false,
         timed_out: false,
         ended: None,
+        below: Below::Leftovers,
     };
     running.see_through()
 }
@@ -102,11 +113,13 @@ struct Running<'a> {
     term_sent: bool,
     timed_out: bool,
     ended: Option<ExitStatus>,
+    below: Below,
 }
 
 /// What a look at the descriptors found.
 #[derive(Default)]
 struct Ready {
+    wish: bool,
     notice: bool,
     stdin: bool,
     stdout: bool,
@@ -120,7 +133,7 @@ impl Running<'_> {
     fn see_through(mut self) -> Result<(), Failure> {
         loop {
             let ready = self.wait().map_err(|error| failure("waiting for the command", &error))?;
-            if self.obey() {
+            if ready.wish && self.obey() {
                 self.kill_tree();
                 return Ok(());
             }
@@ -185,7 +198,15 @@ impl Running<'_> {
         };
         let silence = happened == Some(0) && output && self.ended.is_some();
         let fired = |place: Option<usize>| place.is_some_and(|place| !polled[place].revents().is_empty());
-        Ok(Ready { notice: fired(notice), stdin: fired(stdin), stdout: fired(stdout), stderr: fired(stderr), silence })
+        let wish = fired(Some(0));
+        Ok(Ready {
+            wish,
+            notice: fired(notice),
+            stdin: fired(stdin),
+            stdout: fired(stdout),
+            stderr: fired(stderr),
+            silence,
+        })
     }
 
     /// Does what was asked. Returns whether the exchange was cancelled.
@@ -238,6 +259,8 @@ impl Running<'_> {
         if !std::mem::replace(&mut self.told_start, true) {
             // When the host is gone, the reader of the socket ends the process.
             let _ = self.context.writer.send(self.context.id, &Reply::Started { pid }, &[]);
+            // Now that nobody waits for it. Without a thread for it the next command tries again, and says so.
+            let _ = self.context.starter.stand_by();
         }
     }
 
@@ -257,10 +280,11 @@ impl Running<'_> {
                 };
                 Err(not_found(error, program))
             }
-            Some(Notice::Ended(status)) => {
+            Some(Notice::Ended(status, below)) => {
                 self.ended = Some(exit_status(status));
+                self.below = below;
                 self.deadline = None;
-                if !self.keeps_leftovers() {
+                if below == Below::Leftovers && !self.keeps_leftovers() {
                     self.kill_tree();
                 }
                 Ok(())
@@ -349,6 +373,11 @@ impl Running<'_> {
         let duration_ms = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
         let reply = Reply::Exited { status, duration_ms, timed_out: self.timed_out };
         let _ = self.context.writer.send(self.context.id, &reply, &[]);
+        match self.below {
+            Below::Nobody => self.context.starter.give_back(self.launched.into_spare()),
+            // It goes with the last of them, as its socket closes here.
+            Below::Leftovers => {}
+        }
         let open: Vec<File> = [self.ends.stdout.take(), self.ends.stderr.take()].into_iter().flatten().collect();
         if open.is_empty() || LINGERING.fetch_add(1, Ordering::Relaxed) >= LINGERING_MAX {
             return Ok(());

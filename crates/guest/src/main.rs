@@ -30,6 +30,7 @@ mod mounts;
 mod network;
 mod pool;
 mod prepare;
+mod runners;
 mod search;
 mod serve;
 mod spawn;

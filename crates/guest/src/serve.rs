@@ -18,6 +18,7 @@ use crate::{
     exec, files,
     inbox::Inbox,
     pool::Pool,
+    runners::Runners,
     search,
     starter::{Bounds, Starter},
     tree::{self, Reaper},
@@ -25,8 +26,6 @@ use crate::{
     wire::{Incoming, Writer, malformed, read_frame},
 };
 
-/// Stack of the thread of one command: a chunk of output and a few frames.
-const EXEC_STACK_BYTES: usize = 256 * 1024;
 /// Stack of the thread of one watch.
 const WATCH_STACK_BYTES: usize = 256 * 1024;
 /// Bytes read from the socket at once.
@@ -58,15 +57,16 @@ struct Guest {
     pool: Pool,
     reaper: Reaper,
     starter: Starter,
+    runners: Runners,
 }
 
 /// Serves until the host closes the socket.
 pub(crate) fn run(socket: File, surroundings: Surroundings) {
     let (Ok(writer), Ok(pool), Ok(reaper)) = (Writer::new(&socket), Pool::start(), Reaper::start()) else { return };
-    let starter = match Starter::new(surroundings.bounds) {
-        Ok(starter) => starter,
-        Err(error) => return writer.fail(ExchangeId::NONE, files::failure("getting ready for commands", &error)),
-    };
+    let starter = Starter::new(surroundings.bounds, reaper.clone());
+    if let Err(error) = starter.stand_by() {
+        return writer.fail(ExchangeId::NONE, files::failure("getting ready for commands", &error));
+    }
     let guest = Arc::new(Guest {
         writer,
         open: Mutex::new(HashMap::new()),
@@ -76,6 +76,7 @@ pub(crate) fn run(socket: File, surroundings: Surroundings) {
         pool,
         reaper,
         starter,
+        runners: Runners::default(),
     });
     let mut socket = BufReader::with_capacity(READ_BUFFER_BYTES, socket);
     // An error of the socket is its end: there is one host, and it is gone.
@@ -143,8 +144,13 @@ impl Guest {
                 let guest = Arc::clone(self);
                 self.on_files(id, move |_| {
                     let _starting = guest.starting.write().unwrap_or_else(PoisonError::into_inner);
+                    guest.starter.stand_down();
                     Ok(bare(Reply::Killed { processes: tree::kill_all() }))
                 })
+            }
+            Request::StandBy(ready) => {
+                let guest = Arc::clone(self);
+                self.on_files(id, move |_| guest.stand(ready).map(|()| bare(Reply::Pong)))
             }
             Request::ShrinkOnly(on) => {
                 self.shrink_only.store(on, Ordering::Relaxed);
@@ -169,6 +175,14 @@ impl Guest {
             return Err(Failure { kind: FailureKind::DiskFull, message });
         }
         Ok(())
+    }
+
+    fn stand(&self, ready: bool) -> Result<(), Failure> {
+        if !ready {
+            self.starter.stand_down();
+            return Ok(());
+        }
+        self.starter.stand_by().map_err(|error| files::failure("getting ready for commands", &error))
     }
 
     /// Opens an exchange that lasts.
@@ -230,24 +244,25 @@ impl Guest {
         handed
     }
 
+    /// Starts the command at once, and leaves the rest of its life to a thread.
     fn exec(self: &Arc<Self>, id: ExchangeId, request: ExecRequest) -> Result<(), Failure> {
         let no_thread = |error: std::io::Error| files::failure("starting the command", &error);
         let inbox = Arc::new(Inbox::new().map_err(no_thread)?);
         self.begin(id, Open::Exec(Arc::clone(&inbox)))?;
+        // While everything is being killed, the thread waits for the end of that; nothing else may be held up here.
+        let begun = match self.starting.try_read() {
+            Ok(_starting) => match exec::begin(&request, &self.context(id, &inbox)) {
+                Ok(begun) => Some(begun),
+                Err(failure) => {
+                    self.end(id);
+                    return Err(failure);
+                }
+            },
+            Err(_) => None,
+        };
         let guest = Arc::clone(self);
-        let thread = std::thread::Builder::new().name("exec".into()).stack_size(EXEC_STACK_BYTES);
-        let started = thread.spawn(move || {
-            let context = exec::Context {
-                id,
-                writer: &guest.writer,
-                inbox: &inbox,
-                reaper: &guest.reaper,
-                starter: &guest.starter,
-                surroundings: &guest.surroundings,
-                shrink_only: &guest.shrink_only,
-                starting: &guest.starting,
-            };
-            let ran = exec::run(&request, &context);
+        let started = self.runners.run(move || {
+            let ran = guest.see_through(begun, &request, &guest.context(id, &inbox));
             guest.end(id);
             if let Err(failure) = ran {
                 guest.writer.fail(id, failure);
@@ -256,7 +271,36 @@ impl Guest {
         if started.is_err() {
             self.end(id);
         }
-        started.map(drop).map_err(no_thread)
+        started.map_err(no_thread)
+    }
+
+    fn see_through(
+        &self,
+        begun: Option<exec::Begun>,
+        request: &ExecRequest,
+        context: &exec::Context<'_>,
+    ) -> Result<(), Failure> {
+        let begun = match begun {
+            Some(begun) => begun,
+            None => {
+                let _starting = self.starting.read().unwrap_or_else(PoisonError::into_inner);
+                exec::begin(request, context)?
+            }
+        };
+        exec::see_through(begun, request, context)
+    }
+
+    fn context<'a>(&'a self, id: ExchangeId, inbox: &'a Arc<Inbox>) -> exec::Context<'a> {
+        exec::Context {
+            id,
+            writer: &self.writer,
+            inbox,
+            reaper: &self.reaper,
+            starter: &self.starter,
+            surroundings: &self.surroundings,
+            shrink_only: &self.shrink_only,
+            starting: &self.starting,
+        }
     }
 
     fn watch(self: &Arc<Self>, id: ExchangeId, path: String) -> Result<(), Failure> {

@@ -1,29 +1,43 @@
-//! Starts a command under a supervisor of its own.
+//! Starts a command under a supervisor of its own, which was there before anybody asked for one.
 //!
 //! ```text
 //!   guest (process 1, many threads)
-//!     └─ supervisor   forked, never execs; every descendant that loses its parent becomes its child (PR_SET_CHILD_SUBREAPER)
+//!     └─ supervisor   forked ahead of need, never execs; whatever loses its parent below it becomes its child (PR_SET_CHILD_SUBREAPER)
 //!          └─ command   own session, own process group
 //!               └─ …    whatever it starts, daemons included, stays below the supervisor
+//!
+//!   guest ──order + three descriptors──▶ supervisor ──shares its memory until it execs (CLONE_VFORK)──▶ command
+//!         ◀── started · could not · ended, alone or not ──
+//!
+//!   waiting ──order──▶ running ──the command and all below it have ended──▶ waiting
+//!      └──────────────────┴──the guest closes the socket, and nobody is left below──▶ gone
 //! ```
 //!
 //! The supervisor is what makes "the whole tree" a thing that can be found and ended: a daemon that forks twice and opens a
-//! session of its own still hangs below it. It reports over a pipe and goes when its last descendant is gone.
+//! session of its own still hangs below it.
 //!
-//! Everything between fork and exec uses memory prepared before and async-signal-safe calls only: other threads of the
-//! guest may hold any lock at the moment of the fork.
+//! Forking a process of many threads and pages is the slow part, for the page faults of the guest that follow above all. So that is done ahead, and a supervisor
+//! that has nobody left below it serves the next command; starting one from it copies nothing. From the fork on, memory of its own mapping and async-signal-safe calls are all that is used: other threads of the guest may have held any lock at
+//! that moment.
 #![allow(unsafe_code, reason = "fork and exec with full control over descriptors, session and terminal")]
 
 use std::{
     ffi::CString,
     fs::File,
-    io::{self, Read},
+    io::{self, IoSlice, Read, Write},
+    mem::MaybeUninit,
     os::fd::{AsFd, AsRawFd, OwnedFd, RawFd},
     ptr,
 };
 
 use hangar_protocol::guest::setup::ProcessLimits;
-use rustix::process::Pid;
+use rustix::{
+    net::{
+        AddressFamily, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketFlags, SocketType, sendmsg,
+        socketpair,
+    },
+    process::{Pid, Signal, kill_process},
+};
 
 use crate::{
     guard::{Guard, stands},
@@ -32,6 +46,11 @@ use crate::{
 
 /// The largest number a descriptor can have. gVisor's kernel takes a larger one for a negative number and closes nothing.
 const LAST_FD: libc::c_uint = libc::c_int::MAX as libc::c_uint;
+/// Stack of a command between its birth and its exec.
+const BIRTH_STACK_BYTES: usize = 64 * 1024;
+/// Where a supervisor finds its socket, and the descriptors that come with an order.
+const SOCKET: RawFd = 0;
+const STDIO: [RawFd; 3] = [1, 2, 3];
 
 /// A command, ready to start: every string is already as the kernel wants it.
 pub(crate) struct Launch {
@@ -53,6 +72,15 @@ pub(crate) struct Launched {
     pub supervisor: Pid,
     /// Carries [`Notice`]s and ends with the supervisor.
     pub notices: File,
+    /// The root it was forked over.
+    root: u64,
+}
+
+impl Launched {
+    /// The supervisor, once it has reported [`Below::Nobody`].
+    pub(crate) fn into_spare(self) -> Spare {
+        Spare { supervisor: self.supervisor, socket: self.notices.into(), root: self.root }
+    }
 }
 
 /// What the supervisor reports, in this order; a failure takes the place of a start.
@@ -64,14 +92,24 @@ pub(crate) enum Notice {
     NoDirectory(i32),
     /// No program could be executed: error number.
     NoProgram(i32),
-    /// The command has ended: wait status.
-    Ended(i32),
+    /// The command has ended: wait status, and who is left.
+    Ended(i32, Below),
+}
+
+/// Who is left below a supervisor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Below {
+    /// Nobody: it waits for its next order.
+    Nobody,
+    /// What the command has started.
+    Leftovers,
 }
 
 const STARTED: i32 = 1;
 const NO_DIRECTORY: i32 = 2;
 const NO_PROGRAM: i32 = 3;
 const ENDED: i32 = 4;
+const ENDED_ALONE: i32 = 5;
 
 /// Commands are killed before the guest when memory runs out.
 const OOM_SCORE: &[u8] = b"500";
@@ -91,155 +129,338 @@ impl Notice {
             STARTED => Ok(Some(Self::Started(value.unsigned_abs()))),
             NO_DIRECTORY => Ok(Some(Self::NoDirectory(value))),
             NO_PROGRAM => Ok(Some(Self::NoProgram(value))),
-            ENDED => Ok(Some(Self::Ended(value))),
+            ENDED => Ok(Some(Self::Ended(value, Below::Leftovers))),
+            ENDED_ALONE => Ok(Some(Self::Ended(value, Below::Nobody))),
             other => Err(io::Error::other(format!("unknown notice {other}"))),
         }
     }
 }
 
-/// Starts the command.
-///
-/// # Errors
-/// When the kernel has no process or pipe left to give.
-pub(crate) fn launch(launch: &Launch) -> io::Result<Launched> {
-    let (notices, report) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)?;
-    let argv = pointers(&launch.argv);
-    let env = pointers(&launch.env);
-    let programs: Vec<*const libc::c_char> = launch.programs.iter().map(|program| program.as_ptr()).collect();
-    let prepared = Prepared {
-        programs: &programs,
-        argv: argv.as_ptr(),
-        env: env.as_ptr(),
-        cwd: launch.cwd.as_ptr(),
-        stdio: [launch.stdin.as_raw_fd(), launch.stdout.as_raw_fd(), launch.stderr.as_raw_fd()],
-        terminal: launch.terminal,
-        limits: launch.limits,
-        report: report.as_fd().as_raw_fd(),
-    };
-    // SAFETY: the child runs `supervise` alone, which keeps to async-signal-safe calls and never returns.
-    let pid = unsafe { libc::fork() };
-    if pid == 0 {
-        // SAFETY: this is the forked child; the pointers in `prepared` live in its copy of the memory.
-        unsafe { supervise(&prepared) }
+/// A supervisor that waits for its order.
+pub(crate) struct Spare {
+    supervisor: Pid,
+    socket: OwnedFd,
+    root: u64,
+}
+
+impl Spare {
+    /// Forks one over the root that is mounted now and has this number.
+    ///
+    /// # Errors
+    /// When the kernel has no process or socket left to give.
+    pub(crate) fn make(root: u64) -> io::Result<Self> {
+        let (socket, theirs) = socketpair(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
+        // SAFETY: the child runs `supervise` alone, which keeps to async-signal-safe calls and never returns.
+        let pid = unsafe { libc::fork() };
+        if pid == 0 {
+            // SAFETY: this is the forked child.
+            unsafe { supervise(theirs.as_fd().as_raw_fd()) }
+        }
+        let supervisor = Pid::from_raw(pid).filter(|_| pid > 0).ok_or_else(io::Error::last_os_error)?;
+        Ok(Self { supervisor, socket, root })
     }
-    let supervisor = Pid::from_raw(pid).filter(|_| pid > 0).ok_or_else(io::Error::last_os_error)?;
-    Ok(Launched { supervisor, notices: File::from(notices) })
+
+    pub(crate) const fn root(&self) -> u64 {
+        self.root
+    }
+
+    pub(crate) fn supervisor(&self) -> Pid {
+        self.supervisor
+    }
+
+    /// Gives it its order.
+    ///
+    /// # Errors
+    /// When it has been killed while it waited; then nothing was started.
+    pub(crate) fn launch(self, launch: &Launch) -> io::Result<Launched> {
+        // A command of the sandbox may have stopped it.
+        let _ = kill_process(self.supervisor, Signal::CONT);
+        let text = launch.text();
+        let order = Order {
+            text_bytes: text.len(),
+            programs: launch.programs.len(),
+            argv: launch.argv.len(),
+            env: launch.env.len(),
+            terminal: launch.terminal,
+            limits: launch.limits,
+        };
+        let descriptors = [launch.stdin.as_fd(), launch.stdout.as_fd(), launch.stderr.as_fd()];
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(3))];
+        let mut ancillary = SendAncillaryBuffer::new(&mut space);
+        ancillary.push(SendAncillaryMessage::ScmRights(&descriptors));
+        let sent = sendmsg(&self.socket, &[IoSlice::new(order.bytes())], &mut ancillary, SendFlags::NOSIGNAL)?;
+        let mut socket = File::from(self.socket);
+        socket.write_all(&order.bytes()[sent..])?;
+        socket.write_all(&text)?;
+        Ok(Launched { supervisor: self.supervisor, notices: socket, root: self.root })
+    }
 }
 
-/// A null-terminated array for the kernel, borrowing from `strings`.
-fn pointers(strings: &[CString]) -> Vec<*const libc::c_char> {
-    strings.iter().map(|string| string.as_ptr()).chain([ptr::null()]).collect()
+impl Launch {
+    /// All strings, each with its zero byte, in the order of [`Order`]'s counts; last the working directory.
+    fn text(&self) -> Vec<u8> {
+        let strings = || self.programs.iter().chain(&self.argv).chain(&self.env).chain([&self.cwd]);
+        let mut text = Vec::with_capacity(strings().map(|string| string.as_bytes_with_nul().len()).sum());
+        strings().for_each(|string| text.extend_from_slice(string.as_bytes_with_nul()));
+        text
+    }
 }
 
-struct Prepared<'a> {
-    programs: &'a [*const libc::c_char],
-    argv: *const *const libc::c_char,
-    env: *const *const libc::c_char,
-    cwd: *const libc::c_char,
-    stdio: [RawFd; 3],
+/// What comes before the strings. Both ends are the same program, so it travels as it lies in memory.
+#[repr(C)]
+#[derive(Clone, Copy)]
+struct Order {
+    text_bytes: usize,
+    programs: usize,
+    argv: usize,
+    env: usize,
     terminal: bool,
     limits: ProcessLimits,
-    report: RawFd,
+}
+
+impl Order {
+    fn bytes(&self) -> &[u8] {
+        // SAFETY: reads the struct's own bytes; those between its fields are sent along and never looked at.
+        unsafe { std::slice::from_raw_parts(ptr::from_ref(self).cast(), size_of::<Self>()) }
+    }
+
+    /// How many pointers the kernel wants: each list ends with a null.
+    const fn pointers(&self) -> usize {
+        self.programs + 1 + self.argv + 1 + self.env + 1
+    }
 }
 
 /// The supervisor's whole life.
 ///
 /// # Safety
 /// Only in a freshly forked child.
-unsafe fn supervise(prepared: &Prepared<'_>) -> ! {
+unsafe fn supervise(socket: RawFd) -> ! {
     // SAFETY: async-signal-safe calls on numbers and on memory of this process.
     unsafe {
         kernel::set_name(c"hangar-exec");
         libc::prctl(libc::PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
-        // SIGKILL when the thread that forked it ends would be wrong: exec threads come and go. The guest's end takes all along anyway.
-        // Closed by a successful exec; else the command writes what failed.
-        let mut outcome = [-1; 2];
-        if libc::pipe2(outcome.as_mut_ptr(), libc::O_CLOEXEC) != 0 {
-            report(prepared.report, NO_PROGRAM, *libc::__errno_location());
-            libc::_exit(1);
-        }
-        let [outcome, tell] = outcome;
-        let command = libc::fork();
-        if command == 0 {
-            run(prepared, tell);
-        }
-        if command < 0 {
-            report(prepared.report, NO_PROGRAM, *libc::__errno_location());
-            libc::_exit(1);
-        }
-        libc::close(tell);
-        let mut failure = [0u8; 8];
-        if libc::read(outcome, failure.as_mut_ptr().cast(), failure.len()) == 8 {
-            libc::write(prepared.report, failure.as_ptr().cast(), failure.len());
-            libc::_exit(1);
-        }
-        report(prepared.report, STARTED, command);
-        // Only the report stays open: the supervisor must not keep pipes of this or of other commands alive.
-        libc::dup2(prepared.report, 0);
+        // SIGKILL when the thread that forked it ends would be wrong: that thread is replaced by snapshots. The guest's end takes all along anyway.
+        libc::dup2(socket, SOCKET);
         libc::close_range(1, LAST_FD, 0);
+        // Like the guest this process is not dumpable, and so not even the owner of its own files in /proc. There is nothing in it yet that a command
+        // must not see.
+        libc::prctl(libc::PR_SET_DUMPABLE, 1, 0, 0, 0);
+        let score = libc::open(c"/proc/self/oom_score_adj".as_ptr(), libc::O_WRONLY | libc::O_CLOEXEC);
+        libc::write(score, OOM_SCORE.as_ptr().cast(), OOM_SCORE.len());
+        libc::close(score);
+        if stands(Guard::NotDumpable) {
+            libc::prctl(libc::PR_SET_DUMPABLE, 0, 0, 0, 0);
+        }
+        if stands(Guard::NoCoreDumps) {
+            kernel::limit_resource(libc::RLIMIT_CORE, 0);
+        }
+        while let Some(order) = receive() {
+            serve(&order);
+        }
+        libc::_exit(0)
+    }
+}
+
+/// Starts one command and returns when nobody is left of it.
+unsafe fn serve(order: &Order) {
+    // SAFETY: async-signal-safe calls on numbers and on memory of this process.
+    unsafe {
+        let Some(strings) = Strings::receive(order) else { libc::_exit(1) };
+        let (command, refused) = bear(order, &strings);
+        // The supervisor must not keep pipes of this command alive, nor what stood in its order.
+        libc::close_range(1, LAST_FD, 0);
+        strings.forget();
+        match refused {
+            Some((kind, error)) => report(kind, error),
+            None => report(STARTED, command),
+        }
         loop {
-            let mut status = 0;
+            let (mut status, mut later) = (0, 0);
             let ended = libc::waitpid(-1, &raw mut status, 0);
-            if ended == command {
-                report(0, ENDED, status);
+            if ended == command && refused.is_none() {
+                let left = libc::waitpid(-1, &raw mut later, libc::WNOHANG);
+                let alone = left < 0 && *libc::__errno_location() == libc::ECHILD;
+                report(if alone { ENDED_ALONE } else { ENDED }, status);
+                if alone {
+                    return;
+                }
             } else if ended < 0 && *libc::__errno_location() != libc::EINTR {
-                libc::_exit(0);
+                return;
             }
         }
     }
 }
 
-/// Between fork and exec.
-///
-/// # Safety
-/// Only in a freshly forked child.
-unsafe fn run(prepared: &Prepared<'_>, tell: RawFd) -> ! {
-    // SAFETY: async-signal-safe calls; all pointers were prepared before the fork and point into copied memory.
+/// Waits for the order, whose descriptors get the numbers of [`STDIO`]. `None` when there will be none.
+unsafe fn receive() -> Option<Order> {
+    // SAFETY: all structs are this function's own, and the message's lengths are those of its buffers.
     unsafe {
-        let score = libc::open(c"/proc/self/oom_score_adj".as_ptr(), libc::O_WRONLY | libc::O_CLOEXEC);
-        libc::write(score, OOM_SCORE.as_ptr().cast(), OOM_SCORE.len());
+        let mut order = MaybeUninit::<Order>::zeroed();
+        let mut part = libc::iovec { iov_base: order.as_mut_ptr().cast(), iov_len: size_of::<Order>() };
+        let mut control = [0u64; 8];
+        let mut message: libc::msghdr = std::mem::zeroed();
+        message.msg_iov = &raw mut part;
+        message.msg_iovlen = 1;
+        message.msg_control = control.as_mut_ptr().cast();
+        message.msg_controllen = size_of_val(&control);
+        let got = loop {
+            let got = libc::recvmsg(SOCKET, &raw mut message, libc::MSG_CMSG_CLOEXEC);
+            if got >= 0 || *libc::__errno_location() != libc::EINTR {
+                break got;
+            }
+        };
+        let got = usize::try_from(got).ok().filter(|got| *got > 0)?;
+        let rest = std::slice::from_raw_parts_mut(order.as_mut_ptr().cast::<u8>().add(got), size_of::<Order>() - got);
+        // With too many descriptors open in the sandbox they may not all have come.
+        let whole = read_whole(rest) && libc::fcntl(STDIO[2], libc::F_GETFD) >= 0;
+        // The bytes are those of an `Order` of the guest this was forked from.
+        whole.then(|| order.assume_init())
+    }
+}
+
+/// Fills the buffer from the socket.
+unsafe fn read_whole(mut buffer: &mut [u8]) -> bool {
+    while !buffer.is_empty() {
+        // SAFETY: the length is that of the buffer.
+        let got = unsafe { libc::read(SOCKET, buffer.as_mut_ptr().cast(), buffer.len()) };
+        match usize::try_from(got) {
+            Ok(got) if got > 0 => buffer = &mut buffer[got..],
+            // SAFETY: the location of this thread's error number.
+            Err(_) if unsafe { *libc::__errno_location() } == libc::EINTR => {}
+            Ok(_) | Err(_) => return false,
+        }
+    }
+    true
+}
+
+/// The strings of an order in a mapping of their own, with the lists of pointers that the kernel wants before them.
+struct Strings {
+    mapping: *mut libc::c_void,
+    bytes: usize,
+    programs: *const *const libc::c_char,
+    argv: *const *const libc::c_char,
+    env: *const *const libc::c_char,
+    cwd: *const libc::c_char,
+}
+
+impl Strings {
+    unsafe fn receive(order: &Order) -> Option<Self> {
+        let table = order.pointers() * size_of::<*const libc::c_char>();
+        let bytes = table + order.text_bytes;
+        // SAFETY: a fresh mapping, in which the table and the text lie one after the other.
+        unsafe {
+            let mapping = libc::mmap(
+                ptr::null_mut(),
+                bytes,
+                libc::PROT_READ | libc::PROT_WRITE,
+                libc::MAP_PRIVATE | libc::MAP_ANONYMOUS,
+                -1,
+                0,
+            );
+            if mapping == libc::MAP_FAILED {
+                return None;
+            }
+            let text = std::slice::from_raw_parts_mut(mapping.cast::<u8>().add(table), order.text_bytes);
+            if !read_whole(text) {
+                return None;
+            }
+            let mut at = mapping.cast::<*const libc::c_char>();
+            let mut strings = text.split_inclusive(|byte| *byte == 0).map(|string| string.as_ptr().cast());
+            let mut list = |count: usize| {
+                let list = at;
+                // The mapping was full of zeros, so that a null stands behind each list.
+                for string in strings.by_ref().take(count) {
+                    *at = string;
+                    at = at.add(1);
+                }
+                at = list.add(count + 1);
+                list.cast_const()
+            };
+            let (programs, argv, env) = (list(order.programs), list(order.argv), list(order.env));
+            let cwd = strings.next()?;
+            Some(Self { mapping, bytes, programs, argv, env, cwd })
+        }
+    }
+
+    unsafe fn forget(self) {
+        // SAFETY: nothing points into it any more: the command has memory of its own.
+        unsafe { libc::munmap(self.mapping, self.bytes) };
+    }
+}
+
+/// What a command is given on its way to its exec, and why it did not get there. It shares the supervisor's memory until then.
+struct Birth<'a> {
+    order: &'a Order,
+    strings: &'a Strings,
+    refused: Option<(i32, i32)>,
+}
+
+/// Makes the command and waits until it has its own program, or has failed to get it. Returns its process id, and what failed with its error number.
+unsafe fn bear(order: &Order, strings: &Strings) -> (libc::pid_t, Option<(i32, i32)>) {
+    let mut birth = Birth { order, strings, refused: None };
+    let mut stack = [MaybeUninit::<u8>::uninit(); BIRTH_STACK_BYTES];
+    // SAFETY: the child runs on this stack while this process stands still (CLONE_VFORK); `birth` lives longer than that.
+    unsafe {
+        // The stack grows downwards from an address that the ABI wants to be a multiple of 16.
+        let top = stack.as_mut_ptr_range().end;
+        let top = top.sub(top.addr() % 16);
+        let flags = libc::CLONE_VM | libc::CLONE_VFORK | libc::SIGCHLD;
+        let command = libc::clone(become_command, top.cast(), flags, (&raw mut birth).cast());
+        if command < 0 {
+            return (command, Some((NO_PROGRAM, *libc::__errno_location())));
+        }
+        (command, birth.refused)
+    }
+}
+
+/// Between the command's birth and its exec.
+extern "C" fn become_command(birth: *mut libc::c_void) -> libc::c_int {
+    // SAFETY: async-signal-safe calls; the pointer is `bear`'s, who waits.
+    unsafe {
+        let birth = &mut *birth.cast::<Birth<'_>>();
+        let (order, strings) = (birth.order, birth.strings);
         libc::setsid();
-        for (to, from) in (0..).zip(prepared.stdio) {
+        // The socket's number becomes standard input's; each goes down by one.
+        for (to, from) in (0..).zip(STDIO) {
             libc::dup2(from, to);
         }
-        if prepared.terminal {
+        if order.terminal {
             kernel::take_terminal(0);
         }
-        libc::close_range(3, LAST_FD, libc::CLOSE_RANGE_CLOEXEC as libc::c_int);
+        libc::close_range(3, LAST_FD, 0);
         for signal in [libc::SIGPIPE, libc::SIGXFSZ] {
             libc::signal(signal, libc::SIG_DFL);
         }
         let mut none: libc::sigset_t = std::mem::zeroed();
         libc::sigemptyset(&raw mut none);
         libc::sigprocmask(libc::SIG_SETMASK, &raw const none, ptr::null_mut());
-        kernel::limit_resource(libc::RLIMIT_NOFILE, prepared.limits.open_files);
-        kernel::limit_resource(libc::RLIMIT_FSIZE, prepared.limits.file_bytes);
-        if stands(Guard::NoCoreDumps) {
-            kernel::limit_resource(libc::RLIMIT_CORE, 0);
-        }
-        if libc::chdir(prepared.cwd) != 0 {
-            report(tell, NO_DIRECTORY, *libc::__errno_location());
+        kernel::limit_resource(libc::RLIMIT_NOFILE, order.limits.open_files);
+        kernel::limit_resource(libc::RLIMIT_FSIZE, order.limits.file_bytes);
+        if libc::chdir(strings.cwd) != 0 {
+            birth.refused = Some((NO_DIRECTORY, *libc::__errno_location()));
             libc::_exit(126);
         }
         let mut reason = libc::ENOENT;
-        for program in prepared.programs {
-            libc::execve(*program, prepared.argv, prepared.env);
+        let mut program = strings.programs;
+        while !(*program).is_null() {
+            libc::execve(*program, strings.argv, strings.env);
             let error = *libc::__errno_location();
             // Like a shell: go on looking, but remember a file that was there and could not be run.
             if error != libc::ENOENT && error != libc::ENOTDIR {
                 reason = error;
             }
+            program = program.add(1);
         }
-        report(tell, NO_PROGRAM, reason);
+        birth.refused = Some((NO_PROGRAM, reason));
         libc::_exit(127)
     }
 }
 
-/// Writes one notice; eight bytes into a pipe are written whole or not at all.
-fn report(pipe: RawFd, kind: i32, value: i32) {
+/// Writes one notice. There are two at most, for which a socket always has room.
+fn report(kind: i32, value: i32) {
     let mut bytes = [0u8; 8];
     bytes[..4].copy_from_slice(&kind.to_ne_bytes());
     bytes[4..].copy_from_slice(&value.to_ne_bytes());
     // SAFETY: the buffer outlives the call.
-    unsafe { libc::write(pipe, bytes.as_ptr().cast(), bytes.len()) };
+    unsafe { libc::write(SOCKET, bytes.as_ptr().cast(), bytes.len()) };
 }

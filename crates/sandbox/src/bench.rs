@@ -56,22 +56,76 @@ const FILL_PATIENCE: Duration = Duration::from_secs(120);
 /// Between two looks at the pool.
 const FILL_PAUSE: Duration = Duration::from_micros(200);
 
-/// Measures all of it. `folder` is an empty directory on the file system that is to be measured; everything in it can be removed afterwards. Takes a minute.
+/// What can be measured by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// Commands and pauses in a running sandbox.
+    Exec,
+    /// Claims with slots ready.
+    Claim,
+    /// Everything without a slot.
+    Cold,
+    /// What slots cost.
+    Slots,
+    /// Five hundred claims at once.
+    Crowd,
+    /// Other programs, where installed.
+    Peers,
+}
+
+impl Part {
+    /// All of them, in the order they are measured in.
+    pub const ALL: [Self; 6] = [Self::Exec, Self::Claim, Self::Cold, Self::Slots, Self::Crowd, Self::Peers];
+
+    /// Its name on the command line.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Exec => "exec",
+            Self::Claim => "claim",
+            Self::Cold => "cold",
+            Self::Slots => "slots",
+            Self::Crowd => "crowd",
+            Self::Peers => "peers",
+        }
+    }
+
+    const fn says(self) -> &'static str {
+        match self {
+            Self::Exec => "commands, pause and resume in a running sandbox",
+            Self::Claim => "claims with slots ready",
+            Self::Cold => "cold: no slot ready",
+            Self::Slots => "slots: memory and rate",
+            Self::Crowd => "500 claimed at once",
+            Self::Peers => "other programs, where installed",
+        }
+    }
+}
+
+/// Measures these parts. `folder` is an empty directory on the file system that is to be measured; everything in it can be removed afterwards. All take a
+/// minute. Call it from a task: whoever blocks on it from outside the runtime measures the way back there as well.
 ///
 /// # Errors
 /// When sandboxes cannot be made here.
-pub async fn measure(folder: &Path, rounds: u32, mut tell: impl FnMut(&str)) -> Result<Found, Error> {
+pub async fn measure(
+    folder: &Path,
+    rounds: u32,
+    parts: &[Part],
+    mut tell: impl FnMut(&str) + Send,
+) -> Result<Found, Error> {
     let mut found = Found::default();
-    tell("warm: exec, pause, resume, claims");
-    warm(&folder.join("warm"), rounds, &mut found).await?;
-    tell("cold: no slot ready");
-    cold(&folder.join("cold"), rounds, &mut found).await?;
-    tell("slots: memory and rate");
-    slots(&folder.join("slots"), &mut found).await?;
-    tell("500 claimed at once");
-    at_once(&folder.join("crowd"), &mut found).await?;
-    tell("other programs, where installed");
-    peers(&folder.join("peers"), rounds, &mut found)?;
+    for part in parts {
+        tell(part.says());
+        let folder = folder.join(part.name());
+        match part {
+            Part::Exec => exec(&folder, rounds, &mut found).await?,
+            Part::Claim => claim(&folder, rounds, &mut found).await?,
+            Part::Cold => cold(&folder, rounds, &mut found).await?,
+            Part::Slots => slots(&folder, &mut found).await?,
+            Part::Crowd => at_once(&folder, &mut found).await?,
+            Part::Peers => peers(&folder, rounds, &mut found)?,
+        }
+    }
     Ok(found)
 }
 
@@ -145,12 +199,18 @@ async fn run(sandbox: &Sandbox) -> Result<(), Error> {
     sandbox.exec_stream(&a_true()).await?.wait().await.map(drop)
 }
 
-async fn warm(folder: &Path, rounds: u32, found: &mut Found) -> Result<(), Error> {
-    let engine = engine(folder, 4).await?;
-    filled(&engine, 4).await?;
+async fn exec(folder: &Path, rounds: u32, found: &mut Found) -> Result<(), Error> {
+    let engine = engine(folder, 1).await?;
+    filled(&engine, 1).await?;
     let sandbox = engine.create(spec(folder, 0)).await?;
     run(&sandbox).await?;
-    let [mut exec, mut pause, mut resume] = ["exec_claimed", "pause", "resume"].map(Series::new);
+    let [mut ping, mut exec, mut pause, mut resume] = ["ping", "exec_claimed", "pause", "resume"].map(Series::new);
+    for _ in 0..rounds {
+        ping.floor()?;
+        let began = Instant::now();
+        sandbox.ping().await?;
+        ping.add(began.elapsed());
+    }
     for _ in 0..rounds {
         exec.floor()?;
         let began = Instant::now();
@@ -170,6 +230,13 @@ async fn warm(folder: &Path, rounds: u32, found: &mut Found) -> Result<(), Error
         }
     }
     sandbox.destroy().await;
+    found.times.extend([ping, exec, pause, resume].map(|series| series.times));
+    engine.close();
+    Ok(())
+}
+
+async fn claim(folder: &Path, rounds: u32, found: &mut Found) -> Result<(), Error> {
+    let engine = engine(folder, 4).await?;
     let [mut claim, mut first, mut network] = ["claim", "claim_first_exec", "network_setup"].map(Series::new);
     for number in 1..=2 * rounds {
         let spec = session(folder, number)?;
@@ -188,7 +255,7 @@ async fn warm(folder: &Path, rounds: u32, found: &mut Found) -> Result<(), Error
         }
         sandbox.destroy().await;
     }
-    found.times.extend([exec, claim, first, pause, resume, network].map(|series| series.times));
+    found.times.extend([claim, first, network].map(|series| series.times));
     engine.close();
     Ok(())
 }
@@ -217,14 +284,15 @@ async fn slots(folder: &Path, found: &mut Found) -> Result<(), Error> {
     // The first engine warms what is shared by all.
     let first = engine(&folder.join("first"), 1).await?;
     filled(&first, 1).await?;
-    let before = available_bytes();
-    let began = Instant::now();
     let engine = engine(&folder.join("many"), SLOTS).await?;
+    // From the first slot on: opening an engine happens once.
+    filled(&engine, 1).await?;
+    let (already, before, began) = (engine.slots().ready, available_bytes(), Instant::now());
     filled(&engine, SLOTS).await?;
-    let took = began.elapsed();
-    let bytes = (before - available_bytes()) / SLOTS as f64;
+    let (took, made) = (began.elapsed(), (SLOTS - already) as f64);
+    let bytes = (before - available_bytes()) / made;
     let cores = std::thread::available_parallelism().map_or(1, usize::from) as f64;
-    let rate = SLOTS as f64 / took.as_secs_f64() / cores;
+    let rate = made / took.as_secs_f64() / cores;
     found.figures.extend([
         Figure { name: "slot_bytes", unit: "bytes", n: SLOTS, value: bytes },
         Figure { name: "slots_per_s", unit: "1/s per core", n: SLOTS, value: rate },

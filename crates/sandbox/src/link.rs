@@ -1,6 +1,6 @@
 //! The host's end of the guest's socket: many exchanges over one stream.
 //!
-//! Two tasks, one that reads and one that writes, so that neither direction waits for the other. The reading task never
+//! Neither direction waits for the other: `outgoing.rs` writes, a task of this module reads. The reading task never
 //! waits for a consumer: an exchange has room for everything the protocol lets the guest send ahead, and a guest that sends
 //! more has that exchange cut off.
 
@@ -19,15 +19,13 @@ use hangar_protocol::guest::{
     STDIN_FRAMES_AHEAD, decode, encode,
 };
 use tokio::{
-    io::{AsyncRead, AsyncWrite, AsyncWriteExt},
+    io::{AsyncRead, AsyncWrite},
     sync::{OwnedSemaphorePermit, Semaphore, mpsc},
 };
 use tokio_util::codec::{FramedRead, LengthDelimitedCodec};
 
-use crate::error::Error;
+use crate::{error::Error, outgoing::Outgoing};
 
-/// Frames that may wait to be written. Beyond it, whoever sends waits.
-const OUTGOING_MAX: usize = 32;
 /// What an exchange may receive ahead of its reader: output, input receipts, and the few single answers.
 const INCOMING_MAX: usize = (OUTPUT_FRAMES_AHEAD + STDIN_FRAMES_AHEAD) as usize + 8;
 
@@ -58,19 +56,22 @@ impl Shared {
 #[derive(Clone)]
 pub(crate) struct Link {
     shared: Arc<Shared>,
-    outgoing: mpsc::Sender<Vec<u8>>,
+    outgoing: Outgoing,
     room: Arc<Semaphore>,
     next: Arc<AtomicU32>,
 }
 
 impl Link {
-    /// Starts both tasks over a guest's stream.
+    /// Starts over a guest's stream.
     pub(crate) fn start(read: Box<dyn AsyncRead + Send + Unpin>, write: Box<dyn AsyncWrite + Send + Unpin>) -> Self {
-        let (outgoing, queue) = mpsc::channel(OUTGOING_MAX);
         let shared = Arc::new(Shared { open: Mutex::new(HashMap::new()), closed: AtomicBool::new(false) });
-        tokio::spawn(write_all(write, queue));
         tokio::spawn(read_all(read, Arc::clone(&shared)));
-        Self { shared, outgoing, room: Arc::new(Semaphore::new(EXCHANGES_MAX)), next: Arc::new(AtomicU32::new(1)) }
+        Self {
+            shared,
+            outgoing: Outgoing::start(write),
+            room: Arc::new(Semaphore::new(EXCHANGES_MAX)),
+            next: Arc::new(AtomicU32::new(1)),
+        }
     }
 
     /// Begins an exchange.
@@ -126,7 +127,7 @@ impl Exchange {
     /// Sends something that belongs to this exchange. Waits while too much is waiting to be written.
     pub(crate) async fn send(&self, request: &Request, payload: &[u8]) -> Result<(), Error> {
         let frame = encode(self.id, request, payload).map_err(|_| Error::Protocol)?;
-        self.link.outgoing.send(frame).await.map_err(|_| Error::Gone)
+        self.link.outgoing.send(frame).await
     }
 
     /// The next answer. A failure of the guest ends the exchange.
@@ -163,7 +164,7 @@ impl Exchange {
 /// Standard input of one exchange.
 pub(crate) struct Input {
     id: ExchangeId,
-    outgoing: mpsc::Sender<Vec<u8>>,
+    outgoing: Outgoing,
     room: Arc<Semaphore>,
 }
 
@@ -184,7 +185,7 @@ impl Input {
 
     async fn pass(&self, request: &Request, payload: &[u8]) -> Result<(), Error> {
         let frame = encode(self.id, request, payload).map_err(|_| Error::Protocol)?;
-        self.outgoing.send(frame).await.map_err(|_| Error::Gone)
+        self.outgoing.send(frame).await
     }
 }
 
@@ -197,21 +198,12 @@ impl Drop for Exchange {
             return;
         }
         let Ok(frame) = encode(self.id, &Request::Cancel, &[]) else { return };
-        if let Err(mpsc::error::TrySendError::Full(frame)) = self.link.outgoing.try_send(frame) {
+        if let Err(frame) = self.link.outgoing.try_send(frame) {
             // Without a runtime the process is ending, and the guest with it.
             if let Ok(runtime) = tokio::runtime::Handle::try_current() {
                 let outgoing = self.link.outgoing.clone();
                 runtime.spawn(async move { drop(outgoing.send(frame).await) });
             }
-        }
-    }
-}
-
-async fn write_all(mut socket: Box<dyn AsyncWrite + Send + Unpin>, mut queue: mpsc::Receiver<Vec<u8>>) {
-    while let Some(frame) = queue.recv().await {
-        if socket.write_all(&frame).await.is_err() {
-            // The guest is gone; the reading task notices the same and closes the exchanges.
-            return;
         }
     }
 }

@@ -1,6 +1,9 @@
 //! A sandbox, as its callers hold it.
 
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::{
+    sync::{Arc, Mutex, PoisonError, Weak},
+    time::Duration,
+};
 
 use bytes::Bytes;
 use hangar_protocol::guest::{
@@ -23,6 +26,8 @@ use crate::{
 
 /// How much of each stream [`Sandbox::exec`] keeps.
 pub const COLLECTED_BYTES_MAX: usize = 1024 * 1024;
+/// How long a guest may take to let go of what it keeps ready.
+const STAND_DOWN_PATIENCE: Duration = Duration::from_millis(100);
 
 /// A sandbox. A cheap handle: clones are the same sandbox, which ends when the last one is dropped.
 #[derive(Clone)]
@@ -117,13 +122,22 @@ impl Sandbox {
     /// When the backend cannot do it, the disk is full, or the sandbox has ended.
     pub async fn snapshot(&self) -> Result<Frozen, Error> {
         let body = self.body()?;
-        let activity = Arc::clone(&self.inner.activity);
+        let (activity, link) = (Arc::clone(&self.inner.activity), self.inner.link.clone());
         // What changes files waits: it would change the old or miss the new.
         let gate = Arc::clone(&self.inner.gate).write_owned().await;
         // Once begun it is carried through, also when nobody waits for it any more.
         let taken = tokio::spawn(async move {
-            let frozen = body.snapshot(activity.is_busy()).await;
+            let busy = activity.is_busy();
+            if !busy {
+                // What the guest has ready for the next command would count as a process. One that is paused does not answer, and is copied as it stands.
+                let _ = tokio::time::timeout(STAND_DOWN_PATIENCE, link.ask(&Request::StandBy(false), &[])).await;
+            }
+            let frozen = body.snapshot(busy).await;
             drop(gate);
+            if !busy {
+                // Nobody waits for it: the next command has one made where there is none.
+                tokio::spawn(async move { drop(link.ask(&Request::StandBy(true), &[]).await) });
+            }
             frozen
         });
         taken.await.map_err(|error| Error::Setup(error.to_string()))?

@@ -319,7 +319,7 @@ impl Inner {
             Ok(body)
         });
         let body = body.await?;
-        let (reader, writer) = talk.claimed().await?.into_split();
+        let (reader, writer) = talk.claimed().await?;
         Ok(Made { reader: Box::new(reader), writer: Box::new(writer), body: Box::new(body), border: Some(border) })
     }
 

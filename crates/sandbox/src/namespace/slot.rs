@@ -22,12 +22,12 @@ use rustix::{
         SendFlags, SocketFlags, SocketType, recvmsg, sendmsg, socketpair,
     },
 };
-use tokio::{io::Interest, net::UnixStream};
 
 use crate::{
     border::Border,
     error::Error,
     guard::{self, Guard, stands},
+    guest_socket::{Reader, Writer, halves},
     ids::IdRange,
     namespace::{
         process::{Process, clone},
@@ -159,13 +159,15 @@ fn send_order(socket: &StdStream, order: &Order, mounts: &[OwnedFd]) -> Result<(
 /// A guest's socket once it is waited for.
 #[derive(Debug)]
 pub(crate) struct Talk {
-    stream: UnixStream,
+    reader: Reader,
+    writer: Writer,
 }
 
 impl Talk {
     pub(crate) fn new(socket: StdStream) -> Result<Self, Error> {
-        let stream = socket.set_nonblocking(true).and_then(|()| UnixStream::from_std(socket));
-        Ok(Self { stream: stream.map_err(Error::kernel("talk to a guest"))? })
+        let halves = socket.set_nonblocking(true).and_then(|()| halves(OwnedFd::from(socket)));
+        let (reader, writer) = halves.map_err(Error::kernel("talk to a guest"))?;
+        Ok(Self { reader, writer })
     }
 
     /// Waits until the guest is a slot, and takes the border's sockets.
@@ -182,9 +184,9 @@ impl Talk {
     }
 
     /// Waits until the guest is a sandbox, and gives the socket for what follows.
-    pub(crate) async fn claimed(self) -> Result<UnixStream, Error> {
+    pub(crate) async fn claimed(self) -> Result<(Reader, Writer), Error> {
         match self.answer().await?.0 {
-            Reply::Claimed => Ok(self.stream),
+            Reply::Claimed => Ok((self.reader, self.writer)),
             Reply::Failed(failure) => Err(Error::Setup(failure.message)),
             other => Err(Error::Setup(format!("the guest answered {other:?}"))),
         }
@@ -192,7 +194,7 @@ impl Talk {
 
     /// A copy of the socket's descriptor, for orders given from another thread.
     pub(crate) fn orders(&self) -> Result<Orders, Error> {
-        let copy = self.stream.as_fd().try_clone_to_owned().map_err(Error::kernel("talk to a guest"))?;
+        let copy = self.reader.descriptor().try_clone().map_err(Error::kernel("talk to a guest"))?;
         Ok(Orders(StdStream::from(copy)))
     }
 
@@ -216,7 +218,7 @@ impl Talk {
                     return Ok((header.body, sockets));
                 }
             }
-            let read = self.stream.async_io(Interest::READABLE, || receive(&self.stream, &mut frame, &mut sockets));
+            let read = self.reader.take(|socket| receive(socket, &mut frame, &mut sockets));
             if read.await.map_err(silent)? == 0 {
                 return Err(silent(io::ErrorKind::UnexpectedEof.into()));
             }
@@ -235,7 +237,7 @@ impl Orders {
 }
 
 /// Reads what is there, not past the answer: the guest sends nothing more until it is asked.
-fn receive(stream: &UnixStream, frame: &mut Vec<u8>, sockets: &mut Vec<OwnedFd>) -> io::Result<usize> {
+fn receive(stream: &OwnedFd, frame: &mut Vec<u8>, sockets: &mut Vec<OwnedFd>) -> io::Result<usize> {
     let mut bytes = [0u8; 4096];
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(SOCKETS_MAX))];
     let mut ancillary = RecvAncillaryBuffer::new(&mut space);
