@@ -2,40 +2,32 @@
 
 use std::{fs, os::fd::OwnedFd};
 
-use hangar_protocol::guest::{
-    Claim,
-    setup::{DATA, RootSource},
-};
+use hangar_protocol::guest::{Claim, setup::RootSource};
 use rustix::{
     fs::{CWD, Mode, OFlags},
-    mount::{MoveMountFlags, UnmountFlags, move_mount, unmount},
+    mount::{MoveMountFlags, move_mount},
 };
 
 use crate::{
     fault::SetupError,
-    mounts::{make_parent, overlay, resize},
+    mounts::{inside, make_parent, overlay, resize},
 };
 
 /// Moves into the sandbox's root and takes along what was staged.
 ///
-/// The root is mounted over the slot's own small root, which so becomes unreachable; an unmount would cost a grace period of the kernel.
+/// The root is mounted over the ground, which so becomes unreachable, and with it the slot; an unmount would cost a grace period of the kernel.
 pub(crate) fn apply(claim: &Claim, sent: Option<OwnedFd>) -> Result<(), SetupError> {
     for file in &claim.files {
-        fs::write(&file.path, &file.content).map_err(SetupError::at(format!("write {}", file.path)))?;
+        fs::write(inside(&file.path), &file.content).map_err(SetupError::at(format!("write {}", file.path)))?;
     }
     claim.sizes.iter().try_for_each(|(path, bytes)| resize(path, *bytes))?;
     let root = match &claim.root {
         RootSource::Sent => sent.ok_or_else(|| SetupError::new("cannot enter the root: it was not sent".into()))?,
-        RootSource::Overlay { lower, upper, work } => {
-            let root = overlay(lower, upper, work)?;
-            // The overlay keeps its layers itself.
-            unmount(DATA, UnmountFlags::DETACH).map_err(SetupError::at("leave the data directory"))?;
-            root
-        }
+        RootSource::Overlay { lower, upper, work } => overlay(lower, upper, work)?,
     };
     rustix::system::sethostname(claim.hostname.as_bytes()).map_err(SetupError::at("set the host name"))?;
     let what = "enter the root";
-    let staged = rustix::fs::open("/", OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
+    let staged = rustix::fs::open(".", OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
         .map_err(SetupError::at(what))?;
     move_mount(&root, "", CWD, "/", MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH).map_err(SetupError::at(what))?;
     rustix::process::fchdir(&root).map_err(SetupError::at(what))?;

@@ -18,6 +18,7 @@ pub(crate) enum Guard {
     OwnProc,
     ControlGroupNamespace,
     Network,
+    IpcNamespace,
     NoCoreDumps,
 }
 

@@ -5,11 +5,123 @@ use std::{
     ffi::CStr,
     fs::File,
     io,
-    os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd},
+    os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd},
 };
 
 use hangar_protocol::guest::SOCKET_FD;
-use rustix::io::{FdFlags, fcntl_getfd, fcntl_setfd};
+use rustix::{
+    io::{FdFlags, fcntl_getfd, fcntl_setfd},
+    process::{Signal, WaitId, WaitIdOptions, pidfd_send_signal, waitid},
+};
+
+/// A process that was just forked, as each of the two sees it.
+pub(crate) enum Forked {
+    Child,
+    Parent(Child),
+}
+
+/// Whose child the new process is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kin {
+    /// This process's.
+    Child,
+    /// That of this process's own parent, who reaps it and with whom it ends.
+    Sibling,
+}
+
+/// A process held by its descriptor.
+pub(crate) struct Child {
+    pid: i32,
+    descriptor: OwnedFd,
+}
+
+impl Child {
+    pub(crate) const fn pid(&self) -> i32 {
+        self.pid
+    }
+
+    pub(crate) fn descriptor(&self) -> BorrowedFd<'_> {
+        self.descriptor.as_fd()
+    }
+
+    /// Waits for the end of a child of this process, and gives its exit code; -1 when a signal ended it.
+    pub(crate) fn wait(self) -> io::Result<i32> {
+        let ended = waitid(WaitId::PidFd(self.descriptor.as_fd()), WaitIdOptions::EXITED)?;
+        Ok(ended.and_then(|ended| ended.exit_status()).unwrap_or(-1))
+    }
+
+    /// Kills a child of this process and waits for its end.
+    pub(crate) fn end(self) -> io::Result<()> {
+        pidfd_send_signal(&self.descriptor, Signal::KILL)?;
+        self.wait().map(drop)
+    }
+}
+
+/// Makes the child in another control group than its parent's (clone3(2), Linux 5.7).
+const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
+
+/// Forks into new namespaces and, on version 2 of control groups, straight into a group. Only for a process of one thread: the child goes on with a
+/// whole copy of it.
+pub(crate) fn fork(namespaces: libc::c_int, kin: Kin, group: Option<BorrowedFd<'_>>) -> io::Result<Forked> {
+    let mut descriptor: RawFd = -1;
+    // SAFETY: all zero is a valid clone_args.
+    let mut args: libc::clone_args = unsafe { std::mem::zeroed() };
+    args.flags = u64::from((namespaces | libc::CLONE_PIDFD).unsigned_abs());
+    args.pidfd = std::ptr::from_mut(&mut descriptor) as u64;
+    match kin {
+        Kin::Child => args.exit_signal = u64::from(libc::SIGCHLD.unsigned_abs()),
+        // It tells its parent's parent the way this process would.
+        Kin::Sibling => args.flags |= u64::from(libc::CLONE_PARENT.unsigned_abs()),
+    }
+    if let Some(group) = group {
+        args.flags |= CLONE_INTO_CGROUP;
+        args.cgroup = u64::from(group.as_raw_fd().unsigned_abs());
+    }
+    // SAFETY: like fork: without CLONE_VM the child has its own copy of the memory, which no other thread was changing; args is valid for the call.
+    let pid = unsafe { libc::syscall(libc::SYS_clone3, std::ptr::from_ref(&args), size_of::<libc::clone_args>()) };
+    if pid == 0 {
+        return Ok(Forked::Child);
+    }
+    let pid = i32::try_from(pid).ok().filter(|pid| *pid > 0).ok_or_else(io::Error::last_os_error)?;
+    // SAFETY: the kernel has just opened this descriptor for us.
+    let descriptor = unsafe { OwnedFd::from_raw_fd(descriptor) };
+    Ok(Forked::Parent(Child { pid, descriptor }))
+}
+
+/// Closes every descriptor but the standard ones and these two.
+pub(crate) fn close_all_but(kept: [&OwnedFd; 2]) -> io::Result<()> {
+    let mut kept = kept.map(|fd| fd.as_raw_fd().unsigned_abs());
+    kept.sort_unstable();
+    let mut first = 3;
+    for (first, last) in
+        kept.map(|fd| (std::mem::replace(&mut first, fd + 1), fd)).into_iter().chain([(first, u32::MAX)])
+    {
+        // SAFETY: numbers only. What is closed here belongs to values of the parent's that this process never uses or drops.
+        let done =
+            if first < last { unsafe { libc::close_range(first, last - u32::from(last != u32::MAX), 0) } } else { 0 };
+        if done != 0 {
+            return Err(io::Error::last_os_error());
+        }
+    }
+    Ok(())
+}
+
+/// Ends this process without undoing anything.
+pub(crate) fn exit(code: i32) -> ! {
+    // SAFETY: takes a number.
+    unsafe { libc::_exit(code) }
+}
+
+/// Waits to be killed, by the end of its parent at the latest.
+pub(crate) fn pause_for_ever() -> ! {
+    // SAFETY: numbers only.
+    unsafe {
+        libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL, 0, 0, 0);
+        loop {
+            libc::pause();
+        }
+    }
+}
 
 /// The socket which the host left at [`SOCKET_FD`].
 pub(crate) fn inherited_socket() -> io::Result<File> {

@@ -40,6 +40,13 @@ pub(crate) fn detached(mount: &Mount, sent: &mut [Option<OwnedFd>]) -> Result<De
                 fd.ok_or_else(|| SetupError::new(format!("cannot {}: descriptor {index} was not sent", what())))?;
             Ok(Detached { fd, directory: *directory })
         }
+        Source::Ground => {
+            let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC | OpenTreeFlags::AT_RECURSIVE;
+            let path = mount.target.as_str();
+            // A copy can be moved, as what came with the mount namespace cannot.
+            let fd = open_tree(CWD, path, flags).map_err(SetupError::at(format!("pick up {path}")))?;
+            Ok(Detached { fd, directory: Path::new(path).is_dir() })
+        }
         Source::Bind { path, access } => {
             let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC | OpenTreeFlags::AT_RECURSIVE;
             let fd = open_tree(CWD, path.as_str(), flags).map_err(SetupError::at(format!("pick up {path}")))?;
@@ -144,22 +151,6 @@ pub(crate) fn make_movable(path: &str) -> Result<(), SetupError> {
     move_onto(fd, &target).map_err(SetupError::at(format!("attach {path}")))
 }
 
-/// Hides a path: /dev/null over a file, an empty read-only directory over a directory. What does not exist needs no hiding.
-pub(crate) fn mask(path: &str) -> Result<(), SetupError> {
-    let target = inside(path);
-    let what = || format!("hide {path}");
-    let Ok(meta) = fs::symlink_metadata(&target) else { return Ok(()) };
-    let clone = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
-    let cover = if meta.is_dir() {
-        let fs = fsopen("tmpfs", FsOpenFlags::FSOPEN_CLOEXEC).map_err(SetupError::at(what()))?;
-        fsconfig_set_string(&fs, "nr_inodes", "2").map_err(SetupError::at(what()))?;
-        created(&fs, plain() | MountAttrFlags::MOUNT_ATTR_RDONLY, &what)?
-    } else {
-        open_tree(CWD, "dev/null", clone).map_err(SetupError::at(what()))?
-    };
-    move_onto(cover, &target).map_err(SetupError::at(what()))
-}
-
 /// Covers a directory by itself, read only; a mount it is already is made read only.
 pub(crate) fn write_protect(path: &str) -> Result<(), SetupError> {
     let target = inside(path);
@@ -174,21 +165,22 @@ pub(crate) fn write_protect(path: &str) -> Result<(), SetupError> {
 }
 
 /// Makes one mount read only, not those below it.
-pub(crate) fn close(path: &str) -> Result<(), SetupError> {
+pub(crate) fn close(path: &Path) -> Result<(), SetupError> {
+    let what = || format!("protect {}", path.display());
     let flags = rustix::fs::OFlags::PATH | rustix::fs::OFlags::CLOEXEC;
-    let fd = rustix::fs::open(inside(path), flags, Mode::empty()).map_err(SetupError::at(format!("open {path}")))?;
-    set_mount_attributes(fd, libc::MOUNT_ATTR_RDONLY, false).map_err(SetupError::at(format!("protect {path}")))
+    let fd = rustix::fs::open(path, flags, Mode::empty()).map_err(SetupError::at(what()))?;
+    set_mount_attributes(fd, libc::MOUNT_ATTR_RDONLY, false).map_err(SetupError::at(what()))
 }
 
 /// Gives a memory file system another size.
 pub(crate) fn resize(path: &str, bytes: u64) -> Result<(), SetupError> {
     let what = || format!("resize {path}");
-    let fs = fspick(CWD, path, rustix::mount::FsPickFlags::FSPICK_CLOEXEC).map_err(SetupError::at(what()))?;
+    let fs = fspick(CWD, inside(path), rustix::mount::FsPickFlags::FSPICK_CLOEXEC).map_err(SetupError::at(what()))?;
     fsconfig_set_string(&fs, "size", bytes.to_string()).map_err(SetupError::at(what()))?;
     fsconfig_reconfigure(&fs).map_err(SetupError::at(what()))
 }
 
-/// A path of the slot while its root is still the working directory.
+/// A path of the ground while it is built, or of a slot: that is the working directory.
 pub(crate) fn inside(path: &str) -> PathBuf {
     PathBuf::from(path.trim_start_matches('/'))
 }

@@ -1,7 +1,8 @@
-//! A few threads for requests that touch files.
+//! A few threads for requests that touch files. They are started when there is work for them: a sandbox that waits has none.
 
 use std::sync::{
     Arc, Mutex, PoisonError,
+    atomic::{AtomicUsize, Ordering},
     mpsc::{Receiver, SyncSender, TrySendError, sync_channel},
 };
 
@@ -19,26 +20,45 @@ type Job = Box<dyn FnOnce() + Send>;
 /// The threads.
 pub(crate) struct Pool {
     queue: SyncSender<Job>,
+    jobs: Arc<Mutex<Receiver<Job>>>,
+    /// Handed over and not done yet.
+    open: Arc<AtomicUsize>,
+    workers: AtomicUsize,
 }
 
 impl Pool {
-    pub(crate) fn start() -> std::io::Result<Self> {
+    pub(crate) fn new() -> Self {
         let (queue, jobs) = sync_channel(WAITING_MAX);
-        let jobs = Arc::new(Mutex::new(jobs));
-        for _ in 0..WORKERS {
-            let jobs = Arc::clone(&jobs);
-            std::thread::Builder::new().name("files".into()).stack_size(STACK_BYTES).spawn(move || work(&jobs))?;
-        }
-        Ok(Self { queue })
+        Self { queue, jobs: Arc::new(Mutex::new(jobs)), open: Arc::default(), workers: AtomicUsize::new(0) }
     }
 
-    /// Hands a job to the next free thread.
+    /// Hands a job to the next free thread. Called by one thread.
     pub(crate) fn run(&self, job: impl FnOnce() + Send + 'static) -> Result<(), Failure> {
-        self.queue.try_send(Box::new(job)).map_err(|error| match error {
-            TrySendError::Full(_) | TrySendError::Disconnected(_) => Failure {
-                kind: FailureKind::Busy,
-                message: format!("{WAITING_MAX} requests for files are waiting already; try again"),
-            },
+        let workers = self.workers.load(Ordering::Relaxed);
+        if workers < WORKERS && self.open.load(Ordering::Relaxed) >= workers {
+            let jobs = Arc::clone(&self.jobs);
+            let thread = std::thread::Builder::new().name("files".into()).stack_size(STACK_BYTES);
+            match thread.spawn(move || work(&jobs)) {
+                Ok(_) => drop(self.workers.fetch_add(1, Ordering::Relaxed)),
+                // Those that there are do it, later.
+                Err(_) if workers > 0 => {}
+                Err(error) => return Err(crate::files::failure("starting a thread", &error)),
+            }
+        }
+        self.open.fetch_add(1, Ordering::Relaxed);
+        let open = Arc::clone(&self.open);
+        let handed = self.queue.try_send(Box::new(move || {
+            job();
+            open.fetch_sub(1, Ordering::Relaxed);
+        }));
+        handed.map_err(|error| match error {
+            TrySendError::Full(_) | TrySendError::Disconnected(_) => {
+                self.open.fetch_sub(1, Ordering::Relaxed);
+                Failure {
+                    kind: FailureKind::Busy,
+                    message: format!("{WAITING_MAX} requests for files are waiting already; try again"),
+                }
+            }
         })
     }
 }

@@ -62,7 +62,7 @@ struct Guest {
 
 /// Serves until the host closes the socket.
 pub(crate) fn run(socket: File, surroundings: Surroundings) {
-    let (Ok(writer), Ok(pool), Ok(reaper)) = (Writer::new(&socket), Pool::start(), Reaper::start()) else { return };
+    let (Ok(writer), Ok(reaper)) = (Writer::new(&socket), Reaper::start()) else { return };
     let starter = Starter::new(surroundings.bounds, reaper.clone());
     if let Err(error) = starter.stand_by() {
         return writer.fail(ExchangeId::NONE, files::failure("getting ready for commands", &error));
@@ -73,7 +73,7 @@ pub(crate) fn run(socket: File, surroundings: Surroundings) {
         surroundings,
         starting: RwLock::new(()),
         shrink_only: AtomicBool::new(false),
-        pool,
+        pool: Pool::new(),
         reaper,
         starter,
         runners: Runners::default(),

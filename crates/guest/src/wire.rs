@@ -4,7 +4,7 @@ use std::{
     fs::File,
     io::{self, IoSlice, IoSliceMut, Read, Write},
     mem::MaybeUninit,
-    os::fd::{AsFd, OwnedFd},
+    os::fd::{BorrowedFd, OwnedFd},
     sync::Mutex,
 };
 
@@ -57,14 +57,13 @@ pub(crate) fn read_first<B: DeserializeOwned>(mut host: &File) -> Result<B, Setu
     }
 }
 
-/// Says that an order was carried out, with the sockets that belong to the host attached. The guest keeps no copy of them.
-pub(crate) fn answer(socket: &File, reply: &Reply, descriptors: Vec<OwnedFd>) -> Result<(), SetupError> {
+/// Says that an order was carried out, with the descriptors that belong to the host attached.
+pub(crate) fn answer(socket: &File, reply: &Reply, descriptors: &[BorrowedFd<'_>]) -> Result<(), SetupError> {
     let frame = encode(ExchangeId::NONE, reply, &[]).map_err(SetupError::at("answer"))?;
-    let descriptors: Vec<_> = descriptors.iter().map(AsFd::as_fd).collect();
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(BORDER_DESCRIPTORS_MAX))];
     let mut ancillary = SendAncillaryBuffer::new(&mut space);
     if !descriptors.is_empty() {
-        ancillary.push(SendAncillaryMessage::ScmRights(&descriptors));
+        ancillary.push(SendAncillaryMessage::ScmRights(descriptors));
     }
     let sent = sendmsg(socket, &[IoSlice::new(&frame)], &mut ancillary, SendFlags::empty())
         .map_err(SetupError::at("answer"))?;

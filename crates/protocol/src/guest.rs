@@ -29,9 +29,9 @@
 //!
 //! # The first frames
 //!
-//! The first frames are orders ([`setup::Order`]), each with file descriptors attached to its first byte (`SCM_RIGHTS`). A stage makes the guest an
-//! unclaimed slot; it carries detached mounts in the order [`setup::Source::Fd`] counts them and is answered with [`Reply::Staged`] and the border's
-//! sockets. A claim makes the slot a sandbox; it carries the root's mount and is answered with [`Reply::Claimed`]. From then on the guest runs as the sandbox's
+//! The first frames are orders ([`setup::Order`]), each with file descriptors attached to its first byte (`SCM_RIGHTS`). The first order of all makes the guest a
+//! nursery, from which slots are forked; it carries detached mounts in the order [`setup::Source::Fd`] counts them. Each slot has a socket of its own, on which it
+//! sends [`Reply::Staged`] with the border's sockets when it is ready. A claim makes the slot a sandbox; it carries the root's mount and is answered with [`Reply::Claimed`]. From then on the guest runs as the sandbox's
 //! account. Where somebody else has built the sandbox, the one frame is [`setup::Contained`] or [`setup::Machine`].
 //!
 //! A frame whose header cannot be understood is answered with [`Reply::Failed`] under exchange 0 and does not disturb the others.
@@ -46,7 +46,7 @@ pub use reply::{
     ExitStatus, Failure, FailureKind, FileChange, FileKind, Found, GrepMatch, Listed, Reply, Stat, Stream,
 };
 pub use request::{ExecRequest, GlobRequest, GrepRequest, Program, Request, Signal, StdinMode, WindowSize};
-pub use setup::{Account, Claim, Order, Stage};
+pub use setup::{Account, Claim, NewSlot, Order, Stage};
 
 /// Largest frame, counted without its first four bytes.
 pub const FRAME_BYTES_MAX: usize = 4 + HEADER_BYTES_MAX + PAYLOAD_BYTES_MAX;

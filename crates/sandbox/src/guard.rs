@@ -17,8 +17,6 @@ pub(crate) enum Guard {
     TemporaryFiles,
     OwnIds,
     OwnRange,
-    Network,
-    IpcNamespace,
 }
 
 /// Whether it stands.
@@ -69,7 +67,7 @@ pub(crate) fn standing(mut limits: Limits) -> Limits {
             Guard::OpenFiles => limits.open_files = 16_384,
             Guard::FileSize => limits.file_bytes = 64 * GIB,
             Guard::TemporaryFiles => (limits.tmp_bytes, limits.memory_bytes) = (GIB, 4 * GIB),
-            Guard::OwnIds | Guard::OwnRange | Guard::Network | Guard::IpcNamespace => {}
+            Guard::OwnIds | Guard::OwnRange => {}
         }
     }
     limits

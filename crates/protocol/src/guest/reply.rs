@@ -6,6 +6,15 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Reply {
+    /// Slots can be made.
+    Prepared,
+    /// A slot has been made, and is getting ready; the descriptor of its process is attached.
+    Born {
+        /// Its process id, as the host sees it.
+        pid: i32,
+    },
+    /// The user namespace is attached.
+    Mapped,
     /// The slot is ready; the border's sockets are attached.
     Staged {
         /// How long it took to set the network up.

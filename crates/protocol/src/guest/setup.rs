@@ -1,7 +1,7 @@
-//! What turns a process into a slot, and a slot into a sandbox.
+//! What turns a process into a nursery, its children into slots, and a slot into a sandbox.
 //!
-//! A guest is given two orders. [`Order::Stage`] prepares everything that every sandbox has, whatever it will be used for; it is carried out ahead of
-//! need. [`Order::Claim`] makes the slot one particular sandbox, while somebody waits. Where somebody else
+//! A guest is started once and told what all slots have in common ([`Order::Nursery`]). From then on it forks a slot for each [`Order::Slot`], ahead of
+//! need. [`Order::Claim`] makes a slot one particular sandbox, while somebody waits. Where somebody else
 //! has built the sandbox, [`Contained`] or [`Machine`] is the only order.
 
 use std::collections::BTreeMap;
@@ -12,30 +12,57 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Order {
-    /// Become a slot. Answered with [`Reply::Staged`](super::Reply::Staged).
-    Stage(Stage),
+    /// Prepare what all slots have in common. Answered with [`Reply::Prepared`](super::Reply::Prepared).
+    Nursery(Stage),
+    /// Make a slot. Answered with [`Reply::Born`](super::Reply::Born) by the nursery, and with [`Reply::Staged`](super::Reply::Staged) by the slot on its own
+    /// socket.
+    Slot(NewSlot),
+    /// Make a user namespace with a mapping in which nobody lives. Answered with [`Reply::Mapped`](super::Reply::Mapped).
+    Map(Mapping),
     /// Become a sandbox. Answered with [`Reply::Claimed`](super::Reply::Claimed).
     Claim(Claim),
 }
 
-/// What a slot has before it is claimed: a small root in memory with everything that does not depend on the image.
+/// What every slot has before it is claimed, that does not depend on the image.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Stage {
-    /// How ids are mapped.
-    pub ids: IdMapping,
-    /// What to mount, in this order. Mount points are created.
+    /// Mounted once and shared by all slots, in this order. Mount points are created. Slots can change nothing in them.
+    pub ground: Vec<Mount>,
+    /// Mounted by each slot for itself, in this order. Those of [`Source::Ground`] are the ground's, the others its own.
     pub mounts: Vec<Mount>,
-    /// Files to write, each of which a claim can attach.
+    /// Files of each slot, each of which a claim can attach.
     pub files: Vec<RootFile>,
-    /// Symbolic links to make: path and target.
+    /// Symbolic links in the ground: path and target.
     pub links: Vec<(String, String)>,
-    /// Paths to hide: a file shows nothing, a directory is empty.
+    /// Parts of the ground that nobody can change: mounts that hold nothing but mount points and links once they are made.
+    pub closed: Vec<String>,
+    /// Paths to hide in each slot: a file shows nothing, a directory is empty.
     pub masked: Vec<String>,
-    /// Directories that can only be read, although their mount could be written.
+    /// Directories of each slot that can only be read, although their mount could be written.
     pub read_only: Vec<String>,
-    /// Ports at which the host listens inside. Their sockets go with the answer: one for each TCP port in this order, and last one for UDP at
+    /// Ports at which the host listens inside. Their sockets go with the slot's answer: one for each TCP port in this order, and last one for UDP at
     /// [`DNS_PORT`](super::DNS_PORT).
     pub ports: Vec<u16>,
+}
+
+/// One slot. Its socket goes with the order, and behind it, if there is one to be named, the directory of its control group.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NewSlot {
+    /// Its ids.
+    pub mapping: Mapping,
+    /// How they are mapped.
+    pub ids: IdMapping,
+    /// Its machine's id, as in `/etc/machine-id`.
+    pub machine_id: String,
+}
+
+/// How a user namespace maps ids, as `/proc/…/uid_map` wants it (user_namespaces(7)).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Mapping {
+    /// Of users.
+    pub users: String,
+    /// Of groups.
+    pub groups: String,
 }
 
 /// What makes a slot one particular sandbox.
@@ -114,7 +141,7 @@ pub enum RootSource {
 pub const DATA: &str = "/data";
 
 /// Who commands are inside.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Account {
     /// The user `agent`, who can do nothing special.
@@ -154,6 +181,8 @@ pub enum Source {
         /// Whether it is a directory.
         directory: bool,
     },
+    /// What is mounted at the same place of the ground, with everything below it.
+    Ground,
     /// A path of the host (rootless only: as root the host sends descriptors).
     Bind {
         /// Which.

@@ -22,7 +22,6 @@ use crate::{
         mounts::{self, Allow},
         rights::Rights,
     },
-    random,
     spec::{Base as BaseKind, Limits, SandboxSpec},
     toolchains::{TOOLCHAINS, Toolchain},
 };
@@ -193,35 +192,31 @@ impl Base {
         &self.trees
     }
 
-    /// The order that makes a slot, and the descriptors that go with it.
+    /// What all slots have, and the descriptors that go with it.
     pub(crate) fn stage(&self, account: Account) -> Result<(Stage, Vec<OwnedFd>), Error> {
-        let mut plan = Plan { rights: self.rights, mounts: vec![], descriptors: vec![] };
+        let mut ground = Plan { rights: self.rights, mounts: vec![], descriptors: vec![] };
         let owner = match (self.rights, account) {
             // The one id there is.
             (Rights::Rootless, Account::Agent) => AGENT_ID,
             (Rights::Rootless, Account::Builder) | (Rights::Root, _) => 0,
         };
         let memory = |bytes, inodes, mode| Source::Tmpfs { bytes, inodes, mode, owner };
-        plan.fresh("/proc", Source::Proc);
-        plan.fresh("/dev", memory(DEV_BYTES, DEV_INODES, 0o755));
+        ground.fresh("/dev", memory(DEV_BYTES, DEV_INODES, 0o755));
         for device in DEVICES {
             let path = format!("/dev/{device}");
-            plan.bind(&path, Path::new(&path), Allow::Device)?;
+            ground.bind(&path, Path::new(&path), Allow::Device)?;
         }
-        plan.fresh("/dev/pts", Source::Devpts);
-        let sizes = Sizes::of(&Limits::default());
-        plan.fresh("/dev/shm", memory(sizes.shm, TMP_INODES, 0o1777));
-        plan.fresh("/tmp", memory(sizes.tmp, TMP_INODES, 0o1777));
-        plan.fresh("/run", memory(sizes.run, TMP_INODES, 0o1777));
+        let mut closed = vec!["/dev".to_owned()];
         if self.attach.iter().any(|path| path == TOOLCHAINS) {
-            plan.fresh(TOOLCHAINS, memory(DEV_BYTES, DEV_INODES, 0o755));
+            ground.fresh(TOOLCHAINS, memory(DEV_BYTES, DEV_INODES, 0o755));
+            closed.push(TOOLCHAINS.into());
         }
         for (target, path) in &self.trees {
-            plan.bind(target, path, Allow::Read)?;
+            ground.bind(target, path, Allow::Read)?;
         }
         match self.rights {
             Rights::Root => {}
-            Rights::Rootless => plan.bind(DATA, &self.data_dir, Allow::Write)?,
+            Rights::Rootless => ground.bind(DATA, &self.data_dir, Allow::Write)?,
         }
         let file = |path: &str, content: &str| RootFile { path: path.into(), content: content.into() };
         let links = [
@@ -232,21 +227,37 @@ impl Base {
             ("/dev/ptmx", "pts/ptmx"),
         ];
         let stage = Stage {
-            ids: self.ids(),
-            mounts: plan.mounts,
+            mounts: self.own_mounts(owner),
+            ground: ground.mounts,
+            closed,
             files: vec![
                 file("/etc/hostname", ""),
                 file("/etc/hosts", ""),
                 // Every address is the border's, so this is hangar.
                 file("/etc/resolv.conf", "nameserver 127.0.0.1\noptions timeout:5 attempts:2\n"),
-                file("/etc/machine-id", &format!("{}\n", random::hex())),
             ],
             links: links.map(|(path, target)| (path.to_owned(), target.to_owned())).to_vec(),
             masked: MASKED.iter().map(|path| (*path).to_owned()).collect(),
             read_only: READ_ONLY.iter().map(|path| (*path).to_owned()).collect(),
             ports: BORDER_PORTS.to_vec(),
         };
-        Ok((stage, plan.descriptors))
+        Ok((stage, ground.descriptors))
+    }
+
+    /// What each slot mounts for itself.
+    fn own_mounts(&self, owner: u32) -> Vec<Mount> {
+        let sizes = Sizes::of(&Limits::default());
+        let memory = |bytes| Source::Tmpfs { bytes, inodes: TMP_INODES, mode: 0o1777, owner };
+        let own = [
+            ("/proc", Source::Proc),
+            ("/dev", Source::Ground),
+            ("/dev/pts", Source::Devpts),
+            ("/dev/shm", memory(sizes.shm)),
+            ("/tmp", memory(sizes.tmp)),
+            ("/run", memory(sizes.run)),
+        ];
+        let grounded = self.attach.iter().map(|path| (path.as_str(), Source::Ground));
+        own.into_iter().chain(grounded).map(|(target, source)| Mount { target: target.into(), source }).collect()
     }
 
     /// The order that makes a slot this sandbox.
@@ -281,7 +292,8 @@ impl Base {
         }
     }
 
-    fn ids(&self) -> IdMapping {
+    /// How ids are mapped.
+    pub(crate) fn ids(&self) -> IdMapping {
         match self.rights {
             Rights::Root => IdMapping::Range,
             Rights::Rootless => IdMapping::Single,

@@ -334,16 +334,15 @@ impl Group {
         Ok(())
     }
 
-    /// Prepares to make a process in it. On version 1 the calling thread moves in, so that what it forks is born there: moving a
+    /// Prepares to make a process in it. On version 1 whoever makes it, a process of one thread, is moved in, so that what it forks is born there: moving a
     /// process afterwards would cost a grace period of the kernel (about 10 ms) while somebody waits. On version 2 the group's directory is returned, into which a
     /// process can be forked. Blocks.
-    pub(crate) fn carry(&self) -> Result<Option<OwnedFd>, Error> {
+    pub(crate) fn carry(&self, maker: i32) -> Result<Option<OwnedFd>, Error> {
         match &*self.hierarchy {
             Hierarchy::V1 { .. } => {
-                let thread = rustix::thread::gettid().as_raw_nonzero().get();
                 for directory in &self.directories {
                     let tasks = directory.join("tasks");
-                    fs::write(&tasks, thread.to_string()).map_err(Error::host(&tasks))?;
+                    fs::write(&tasks, maker.to_string()).map_err(Error::host(&tasks))?;
                 }
                 Ok(None)
             }
@@ -356,15 +355,14 @@ impl Group {
         }
     }
 
-    /// The calling thread goes back to where hangar is.
-    pub(crate) fn leave(&self) {
+    /// Moves the maker back to where hangar is.
+    pub(crate) fn leave(&self, maker: i32) {
         match &*self.hierarchy {
             Hierarchy::V1 { .. } => {
-                let thread = rustix::thread::gettid().as_raw_nonzero().get().to_string();
                 for directory in &self.directories {
                     if let Some(own) = directory.parent().and_then(Path::parent) {
-                        // The group is removed once the thread has ended, then.
-                        let _ = fs::write(own.join("tasks"), &thread);
+                        // The group is removed once the maker has ended, then.
+                        let _ = fs::write(own.join("tasks"), maker.to_string());
                     }
                 }
             }

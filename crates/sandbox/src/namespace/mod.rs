@@ -1,14 +1,15 @@
 //! The backend `namespace`: Linux namespaces over the host's kernel.
 //!
 //! A sandbox is made in two steps, so that the first is taken ahead of need: a **slot** (`slot.rs`) is a process in
-//! all its namespaces in which everything is prepared that does not depend on what it will be used for; a **claim** mounts the layers of one image
-//! as one overlay, sends it, upon which the guest moves in and locks itself down.
+//! all its namespaces in which everything is prepared that does not depend on what it will be used for, forked from the **nursery** (`nursery.rs`); a **claim** mounts the
+//! layers of one image as one overlay, sends it, upon which the guest moves in and locks itself down.
 
 pub(crate) mod base;
 mod body;
 pub(crate) mod cgroup;
 pub(crate) mod launcher;
 pub(crate) mod mounts;
+mod nursery;
 mod pool;
 pub(crate) mod process;
 pub(crate) mod rights;
@@ -18,7 +19,7 @@ pub(crate) mod slot;
 mod snapshot;
 
 use std::{
-    collections::{BTreeSet, HashMap},
+    collections::{BTreeSet, HashMap, hash_map::Entry},
     fs::{self, File},
     io,
     os::{
@@ -26,7 +27,7 @@ use std::{
         unix::fs::{PermissionsExt, chown},
     },
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
@@ -43,11 +44,12 @@ use self::{
     cgroup::{Cgroups, Group},
     launcher::{Launcher, Stage},
     mounts::{IdMap, View},
+    nursery::Nursery,
     pool::Pool,
     rights::Rights,
     rotate::{Footing, stacked},
     skeleton::Skeleton,
-    slot::{Ids, Slot, Talk},
+    slot::{Slot, Talk},
 };
 use crate::{
     backend::{Backend, BackendKind, Capabilities, Made, SlotCounts},
@@ -82,7 +84,9 @@ struct Inner {
     cgroups: Cgroups,
     numbers: Numbers,
     maps: Mutex<HashMap<usize, Arc<IdMap>>>,
-    /// What the launcher's next process will be born into.
+    /// Where slots are forked. Locked on the launcher's thread alone, which so waits for nobody.
+    nurseries: Mutex<HashMap<Account, Nursery>>,
+    /// What the next slot will be born into.
     cradle: Mutex<Option<Cradle>>,
     pool: Pool,
     /// Held as long as the backend lives.
@@ -115,6 +119,7 @@ impl Namespace {
             cgroups: prepared.cgroups,
             numbers: Numbers::default(),
             maps: Mutex::default(),
+            nurseries: Mutex::default(),
             cradle: Mutex::new(None),
             pool: Pool::new(config.slots),
             _lock: prepared.lock,
@@ -203,45 +208,71 @@ impl Inner {
         let inner = Arc::clone(self);
         let started = self.launcher.run(move |_| inner.start(account)).await?;
         self.prepare_cradle();
-        let Started { socket, network, body } = started;
+        let Started { socket, body, pid } = started;
         let talk = Talk::new(socket)?;
-        let border = talk.staged(network).await?;
+        let border = talk.staged(pid).await?;
         self.pool.count_made();
         Ok(Ready { talk, border, body })
     }
 
     /// Starts a slot. On the launcher's thread.
     fn start(&self, account: Account) -> Result<Started, Error> {
-        let Cradle { number, group, directory } = self.cradle()?;
-        let ids = match self.rights {
-            Rights::Root => Ids::Range(IdRange::of(number.value)),
-            Rights::Rootless => Ids::Single(account),
-        };
+        let mut nurseries = self.nurseries();
+        let nursery = self.nursery(&mut nurseries, account)?;
+        let Cradle { number, group, directory } = self.cradle(nursery)?;
         let start = || {
-            let (stage, mounts) = self.base.stage(account)?;
-            let slot = Slot::start(&self.guest, ids, self.rights, directory.as_ref().map(AsFd::as_fd))?;
-            slot.order(&Order::Stage(stage), &mounts)?;
-            let network = format!("/proc/{}/ns/net", slot.process.pid());
-            let network = OwnedFd::from(File::open(&network).map_err(Error::host(network))?);
+            let mapping = match self.rights {
+                Rights::Root => nursery::range(IdRange::of(number.value)),
+                Rights::Rootless => nursery::single(account),
+            };
+            let slot = nursery.bear(mapping, self.base.ids(), directory.as_ref().map(AsFd::as_fd))?;
             let view = match self.rights {
-                Rights::Root => Some(View::new(&self.data_dir, &*self.map(number.value)?)?),
+                Rights::Root => Some(View::new(&self.data_dir, &*self.map(nursery, number.value)?)?),
                 Rights::Rootless => None,
             };
-            Ok((slot, network, view))
+            Ok((slot, view))
         };
         match start() {
-            Ok((Slot { process, socket }, network, view)) => {
-                Ok(Started { socket, network, body: NamespaceBody::new(process, group, number, view) })
+            Ok((Slot { process, socket }, view)) => {
+                let pid = process.pid();
+                Ok(Started { socket, pid, body: NamespaceBody::new(process, group, number, view) })
             }
             Err(error) => {
-                // This thread lives in the group, which could not be removed otherwise.
-                group.leave();
+                // The nursery lives in the group, which could not be removed otherwise.
+                group.leave(nursery.pid());
                 Err(error)
             }
         }
     }
 
-    /// The launcher's thread moves on, so that the next slot finds its group ready.
+    fn nurseries(&self) -> MutexGuard<'_, HashMap<Account, Nursery>> {
+        self.nurseries.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The nursery for this account, started where there is none or it has died.
+    fn nursery<'a>(
+        &self,
+        nurseries: &'a mut HashMap<Account, Nursery>,
+        account: Account,
+    ) -> Result<&'a Nursery, Error> {
+        let account = match self.rights {
+            // A slot could be either.
+            Rights::Root => Account::Agent,
+            Rights::Rootless => account,
+        };
+        if nurseries.get(&account).is_some_and(Nursery::has_ended) {
+            nurseries.remove(&account);
+        }
+        match nurseries.entry(account) {
+            Entry::Occupied(there) => Ok(there.into_mut()),
+            Entry::Vacant(place) => {
+                let (stage, mounts) = self.base.stage(account)?;
+                Ok(place.insert(Nursery::start(&self.guest, self.rights, account, stage, &mounts)?))
+            }
+        }
+    }
+
+    /// The nursery moves on, so that the next slot finds its group ready.
     fn prepare_cradle(self: &Arc<Self>) {
         if !self.cgroups.carries() {
             return;
@@ -249,7 +280,8 @@ impl Inner {
         let inner = Arc::downgrade(self);
         self.launcher.post(move |_| {
             let Some(inner) = inner.upgrade() else { return };
-            let made = inner.cradle();
+            let mut nurseries = inner.nurseries();
+            let made = inner.nursery(&mut nurseries, Account::Agent).and_then(|nursery| inner.cradle(nursery));
             match made {
                 Ok(cradle) => *inner.cradle.lock().unwrap_or_else(PoisonError::into_inner) = Some(cradle),
                 Err(error) => tracing::warn!(%error, "no control group could be made ahead"),
@@ -258,38 +290,35 @@ impl Inner {
     }
 
     /// What was prepared, or a new one. On the launcher's thread.
-    fn cradle(&self) -> Result<Cradle, Error> {
+    fn cradle(&self, nursery: &Nursery) -> Result<Cradle, Error> {
         if let Some(ready) = self.cradle.lock().unwrap_or_else(PoisonError::into_inner).take() {
             return Ok(ready);
         }
         let number = self.numbers.take();
         let group = self.cgroups.create(&format!("{}", number.value), &Limits::default())?;
-        let directory = group.carry()?;
+        let directory = group.carry(nursery.pid())?;
         // Nobody needs to wait for this either.
         if let Rights::Root = self.rights {
-            self.map(number.value)?;
+            self.map(nursery, number.value)?;
         }
         Ok(Cradle { number, group, directory })
     }
 
-    /// Gives back what was prepared: the launcher's thread lives in it, so it must go first.
+    /// Gives back what was prepared: the nursery lives in it, so it must go first.
     fn leave_cradle(&self) {
         let cradle = self.cradle.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(cradle) = cradle {
-            self.launcher.post(move |_| {
-                cradle.group.leave();
-                drop(cradle);
-            });
-        }
+        let nurseries: Vec<Nursery> = self.nurseries().drain().map(|(_, nursery)| nursery).collect();
+        // Waiting for their end is for the thread that made them.
+        self.launcher.post(move |_| drop((nurseries, cradle)));
     }
 
     /// The id mapping of this number's range.
-    fn map(&self, number: usize) -> Result<Arc<IdMap>, Error> {
+    fn map(&self, nursery: &Nursery, number: usize) -> Result<Arc<IdMap>, Error> {
         let mut maps = self.maps.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(map) = maps.get(&number) {
             return Ok(Arc::clone(map));
         }
-        let map = Arc::new(IdMap::from_disk(IdRange::of(number))?);
+        let map = Arc::new(IdMap::of(nursery.map(IdMap::mapping(IdRange::of(number)))?));
         maps.insert(number, Arc::clone(&map));
         Ok(map)
     }
@@ -431,7 +460,7 @@ pub(crate) fn session(directory: &Path, rights: Rights) -> Result<PathBuf, Error
 /// What the launcher hands over.
 struct Started {
     socket: std::os::unix::net::UnixStream,
-    network: OwnedFd,
+    pid: i32,
     body: NamespaceBody,
 }
 

@@ -16,6 +16,8 @@ use rustix::{
     },
 };
 
+use hangar_protocol::guest::setup::Mapping;
+
 use crate::{error::Error, ids::IdRange, namespace::process::Parked};
 
 /// What a mount allows.
@@ -181,19 +183,31 @@ fn set(fd: impl AsFd, attr: libc::mount_attr, flags: libc::c_int) -> io::Result<
     if done == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
-/// Shows ids as they lie on disk as one sandbox's ids. Made once for each range, as it costs a process.
+/// Shows ids as they lie on disk as one sandbox's ids. Made once for each range.
 #[derive(Debug)]
 pub(crate) struct IdMap(OwnedFd);
 
 impl IdMap {
+    /// Of a user namespace with [`mapping`](Self::mapping).
+    pub(crate) const fn of(namespace: OwnedFd) -> Self {
+        Self(namespace)
+    }
+
+    /// Makes such a namespace, which costs a fork of this process.
     pub(crate) fn from_disk(range: IdRange) -> Result<Self, Error> {
-        // The overlay itself works as root and needs a place for root's own directory beside the upper one.
-        let map = format!("0 0 1\n{} {} {}", IdRange::DISK.first, range.first, IdRange::IDS);
+        let map = Self::mapping(range);
         let parked = Parked::in_user_namespace().map_err(Error::kernel("make a user namespace for id mapping"))?;
         let at = |file: &str| format!("/proc/{}/{file}", parked.pid());
-        fs::write(at("uid_map"), &map).map_err(Error::kernel("write a user id mapping"))?;
-        fs::write(at("gid_map"), &map).map_err(Error::kernel("write a group id mapping"))?;
+        fs::write(at("uid_map"), &map.users).map_err(Error::kernel("write a user id mapping"))?;
+        fs::write(at("gid_map"), &map.groups).map_err(Error::kernel("write a group id mapping"))?;
         let namespace = fs::File::open(at("ns/user")).map_err(Error::kernel("open a user namespace"))?;
         Ok(Self(OwnedFd::from(namespace)))
+    }
+
+    /// From ids on disk to those of a range.
+    pub(crate) fn mapping(range: IdRange) -> Mapping {
+        // The overlay itself works as root and needs a place for root's own directory beside the upper one.
+        let map = format!("0 0 1\n{} {} {}", IdRange::DISK.first, range.first, IdRange::IDS);
+        Mapping { users: map.clone(), groups: map }
     }
 }

@@ -7,7 +7,7 @@
 use std::{
     collections::VecDeque,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError, Weak,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
@@ -22,6 +22,8 @@ use crate::backend::SlotCounts;
 
 /// Slots that are made at once. More would only take processors away from sandboxes at work.
 const AT_ONCE: usize = 2;
+/// How long the pool leaves the processors to whoever has just claimed a slot, while there are others.
+const CALM: Duration = Duration::from_millis(10);
 /// After a failure, before the next try.
 const FAILURE_PAUSE: Duration = Duration::from_secs(2);
 
@@ -116,10 +118,10 @@ pub(super) fn keep_filled(inner: &Arc<Inner>) {
     if inner.pool.wanted == 0 {
         return;
     }
-    let (wake, inner) = (Arc::clone(&inner.pool.wake), Arc::downgrade(inner));
+    let (wake, weak) = (Arc::clone(&inner.pool.wake), Arc::downgrade(inner));
     tokio::spawn(async move {
         loop {
-            let Some(inner) = inner.upgrade().filter(|inner| !inner.pool.closed.load(Ordering::Acquire)) else {
+            let Some(inner) = weak.upgrade().filter(|inner| !inner.pool.closed.load(Ordering::Acquire)) else {
                 return;
             };
             let missing = inner.pool.missing().min(AT_ONCE);
@@ -141,7 +143,18 @@ pub(super) fn keep_filled(inner: &Arc<Inner>) {
                 tokio::time::sleep(FAILURE_PAUSE).await;
             } else if full {
                 wake.notified().await;
+                calm(&weak).await;
             }
         }
     });
+}
+
+/// Lets whoever has claimed a slot get going, unless it was the last one or there is nothing to wait for.
+async fn calm(inner: &Weak<Inner>) {
+    let others = inner
+        .upgrade()
+        .is_some_and(|inner| !inner.pool.closed.load(Ordering::Acquire) && !inner.pool.ready().is_empty());
+    if others {
+        tokio::time::sleep(CALM).await;
+    }
 }

@@ -9,6 +9,8 @@ use std::{
 
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, pidfd_send_signal, waitid};
 
+use crate::error::Error;
+
 /// Makes the child in another control group than its parent's (clone3(2), Linux 5.7).
 const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
 
@@ -21,6 +23,12 @@ pub(crate) struct Process {
 }
 
 impl Process {
+    /// A child that another process has made for this one.
+    pub(crate) fn adopt(pidfd: OwnedFd, pid: i32) -> Result<Self, Error> {
+        let pid = Pid::from_raw(pid).ok_or(Error::Protocol)?;
+        Ok(Self { pidfd, pid, reaped: AtomicBool::new(false) })
+    }
+
     pub(crate) fn pid(&self) -> i32 {
         self.pid.as_raw_nonzero().get()
     }

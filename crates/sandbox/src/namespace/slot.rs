@@ -1,4 +1,4 @@
-//! Slots: processes in namespaces of their own that could become any sandbox.
+//! Slots: processes in namespaces of their own that could become any sandbox; and the guest's program, from which they are.
 #![allow(unsafe_code, reason = "what the child does between clone and exec has no safe wrapper")]
 
 use std::{
@@ -13,7 +13,7 @@ use std::{
 };
 
 use hangar_protocol::guest::{
-    AGENT_ID, Account, BORDER_PORTS, ExchangeId, FRAME_BYTES_MAX, Order, Reply, SOCKET_FD, decode, encode,
+    Account, BORDER_PORTS, ExchangeId, FRAME_BYTES_MAX, Order, Reply, SOCKET_FD, decode, encode,
 };
 use rustix::{
     io::fcntl_dupfd_cloexec,
@@ -26,10 +26,10 @@ use rustix::{
 use crate::{
     border::Border,
     error::Error,
-    guard::{self, Guard, stands},
+    guard,
     guest_socket::{Reader, Writer, halves},
-    ids::IdRange,
     namespace::{
+        nursery::one_id,
         process::{Process, clone},
         rights::Rights,
     },
@@ -42,22 +42,9 @@ const DESCRIPTORS_MAX: usize = 250;
 /// Sockets of the border in one answer.
 const SOCKETS_MAX: usize = 16;
 /// Largest answer to an order: a failure's words.
-const ANSWER_BYTES_MAX: usize = 64 * 1024;
-/// How unwilling the kernel should be to kill a guest for memory (-1000 never, 1000 first).
-const OOM_SCORE: &str = "-900";
+pub(crate) const ANSWER_BYTES_MAX: usize = 64 * 1024;
 /// First descriptor number for what the child keeps, out of the way of the numbers it must fill.
 const HIGH_FD: RawFd = 10;
-
-/// The namespaces of a sandbox; the cgroup namespace follows once the process is in its cgroup.
-fn namespaces() -> libc::c_int {
-    let own = |guard, namespace| if stands(guard) { namespace } else { 0 };
-    libc::CLONE_NEWUSER
-        | libc::CLONE_NEWNS
-        | libc::CLONE_NEWPID
-        | libc::CLONE_NEWUTS
-        | own(Guard::Network, libc::CLONE_NEWNET)
-        | own(Guard::IpcNamespace, libc::CLONE_NEWIPC)
-}
 
 /// The guest's program.
 pub(crate) static GUEST: &[u8] = include_bytes!(env!("HANGAR_GUEST"));
@@ -77,15 +64,6 @@ pub(crate) fn guest_program() -> Result<OwnedFd, Error> {
     fcntl_dupfd_cloexec(&file, HIGH_FD).map_err(Error::kernel("keep the guest's memory file"))
 }
 
-/// The ids a slot's user namespace has.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Ids {
-    /// A range of its own.
-    Range(IdRange),
-    /// The one id of this user, as the account's.
-    Single(Account),
-}
-
 /// A process that became, or is becoming, a slot.
 #[derive(Debug)]
 pub(crate) struct Slot {
@@ -93,52 +71,44 @@ pub(crate) struct Slot {
     pub socket: StdStream,
 }
 
-impl Slot {
-    /// Makes the process, in `group` where there is one to be named, else in the group of this thread.
-    ///
-    /// Called on the launcher's thread: the slot dies with the thread that made it.
-    pub(crate) fn start(
-        guest: &OwnedFd,
-        ids: Ids,
-        rights: Rights,
-        group: Option<BorrowedFd<'_>>,
-    ) -> Result<Self, Error> {
-        let what = "make a process in its own namespaces";
-        let (host, inner) = socketpair(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)
-            .map_err(Error::kernel(what))?;
-        let inner = fcntl_dupfd_cloexec(&inner, HIGH_FD).map_err(Error::kernel(what))?;
-        let (go, held) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).map_err(Error::kernel(what))?;
-        let go = fcntl_dupfd_cloexec(&go, HIGH_FD).map_err(Error::kernel(what))?;
-        let null = File::options().read(true).write(true).open("/dev/null").map_err(Error::host("/dev/null"))?;
-        let null = fcntl_dupfd_cloexec(&null, HIGH_FD).map_err(Error::kernel(what))?;
-        let environment = guard::environment();
-        let plan = Plan {
-            guest: guest.as_raw_fd(),
-            socket: inner.as_raw_fd(),
-            go: go.as_raw_fd(),
-            held: held.as_raw_fd(),
-            null: null.as_raw_fd(),
-            rights,
-            environment: environment.iter().map(|text| text.as_ptr()).chain([std::ptr::null()]).collect(),
-        };
-        let process = clone(namespaces(), group, || plan.run()).map_err(Error::kernel(what))?;
-        drop((inner, go, null));
-        map_ids(process.pid(), ids)?;
-        // Commands go first when memory runs out, the guest last. Without CAP_SYS_RESOURCE this is not granted, and the
-        // commands' own, higher score has to do.
-        let _ = fs::write(format!("/proc/{}/oom_score_adj", process.pid()), OOM_SCORE);
-        File::from(held).write_all(b"g").map_err(Error::kernel("start the guest"))?;
-        Ok(Self { process, socket: StdStream::from(host) })
+/// Starts the guest's program as a nursery for this account, in a mount namespace of its own (without root, in a user namespace as well, in which the one id is the account's).
+///
+/// Called on the launcher's thread: it dies with the thread that made it.
+pub(crate) fn start_guest(guest: &OwnedFd, rights: Rights, account: Account) -> Result<(Process, StdStream), Error> {
+    let what = "start the guest";
+    let (host, inner) =
+        socketpair(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None).map_err(Error::kernel(what))?;
+    let inner = fcntl_dupfd_cloexec(&inner, HIGH_FD).map_err(Error::kernel(what))?;
+    let (go, held) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).map_err(Error::kernel(what))?;
+    let go = fcntl_dupfd_cloexec(&go, HIGH_FD).map_err(Error::kernel(what))?;
+    let null = File::options().read(true).write(true).open("/dev/null").map_err(Error::host("/dev/null"))?;
+    let null = fcntl_dupfd_cloexec(&null, HIGH_FD).map_err(Error::kernel(what))?;
+    let environment = guard::environment();
+    let plan = Plan {
+        guest: guest.as_raw_fd(),
+        socket: inner.as_raw_fd(),
+        go: go.as_raw_fd(),
+        held: held.as_raw_fd(),
+        null: null.as_raw_fd(),
+        rights,
+        environment: environment.iter().map(|text| text.as_ptr()).chain([std::ptr::null()]).collect(),
+    };
+    let namespaces = match rights {
+        Rights::Root => libc::CLONE_NEWNS,
+        Rights::Rootless => libc::CLONE_NEWUSER | libc::CLONE_NEWNS,
+    };
+    let process = clone(namespaces, None, || plan.run()).map_err(Error::kernel(what))?;
+    drop((inner, go, null));
+    match rights {
+        Rights::Root => {}
+        Rights::Rootless => map_own_id(process.pid(), one_id(account))?,
     }
-
-    /// Gives the guest an order, which it carries out in its own time.
-    pub(crate) fn order(&self, order: &Order, mounts: &[OwnedFd]) -> Result<(), Error> {
-        send_order(&self.socket, order, mounts)
-    }
+    File::from(held).write_all(b"g").map_err(Error::kernel(what))?;
+    Ok((process, StdStream::from(host)))
 }
 
 /// Sends an order with descriptors on a socket whose other end is reading.
-fn send_order(socket: &StdStream, order: &Order, mounts: &[OwnedFd]) -> Result<(), Error> {
+pub(crate) fn send_order<F: AsFd>(socket: &StdStream, order: &Order, mounts: &[F]) -> Result<(), Error> {
     let what = "give the guest an order";
     let frame = encode(ExchangeId::NONE, order, &[]).map_err(|error| Error::Setup(error.to_string()))?;
     let descriptors: Vec<BorrowedFd<'_>> = mounts.iter().map(AsFd::as_fd).collect();
@@ -170,11 +140,13 @@ impl Talk {
         Ok(Self { reader, writer })
     }
 
-    /// Waits until the guest is a slot, and takes the border's sockets.
-    pub(crate) async fn staged(&self, network: OwnedFd) -> Result<Border, Error> {
+    /// Waits until the guest, this process, is a slot, and takes the border's sockets.
+    pub(crate) async fn staged(&self, process: i32) -> Result<Border, Error> {
         let (reply, sockets) = self.answer().await?;
         match reply {
             Reply::Staged { network_us } if sockets.len() == BORDER_PORTS.len() + 1 => {
+                let network = format!("/proc/{process}/ns/net");
+                let network = OwnedFd::from(File::open(&network).map_err(Error::host(network))?);
                 Border::assemble(sockets, network, Duration::from_micros(network_us.into()))
                     .map_err(Error::kernel("listen at the border"))
             }
@@ -230,7 +202,7 @@ impl Talk {
 pub(crate) struct Orders(StdStream);
 
 impl Orders {
-    /// See [`Slot::order`]. The guest is waiting for it, so it fits into the socket's buffer.
+    /// Gives the guest an order, which it carries out in its own time. The guest is waiting for it, so it fits into the socket's buffer.
     pub(crate) fn give(&self, order: &Order, mounts: &[OwnedFd]) -> Result<(), Error> {
         send_order(&self.0, order, mounts)
     }
@@ -251,28 +223,15 @@ fn receive(stream: &OwnedFd, frame: &mut Vec<u8>, sockets: &mut Vec<OwnedFd>) ->
     Ok(got.bytes)
 }
 
-/// Gives a new user namespace its ids.
-fn map_ids(pid: i32, ids: Ids) -> Result<(), Error> {
+/// Maps this user's own id, and no other, to one of a new user namespace.
+fn map_own_id(pid: i32, inside: u32) -> Result<(), Error> {
     let at = |file: &str| format!("/proc/{pid}/{file}");
     let what = "map the sandbox's ids";
-    let (uids, gids) = match ids {
-        Ids::Range(range) => {
-            let map = format!("0 {} {}", range.first, IdRange::IDS);
-            (map.clone(), map)
-        }
-        Ids::Single(account) => {
-            let inside = match account {
-                Account::Agent => AGENT_ID,
-                Account::Builder => 0,
-            };
-            // Without rights over the machine the kernel accepts a mapping of one's own id alone, and no groups.
-            fs::write(at("setgroups"), "deny").map_err(Error::kernel(what))?;
-            let (uid, gid) = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
-            (format!("{inside} {uid} 1"), format!("{inside} {gid} 1"))
-        }
-    };
-    fs::write(at("uid_map"), uids).map_err(Error::kernel(what))?;
-    fs::write(at("gid_map"), gids).map_err(Error::kernel(what))
+    let (uid, gid) = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
+    // Without rights over the machine the kernel accepts a mapping of one's own id alone, and no groups.
+    fs::write(at("setgroups"), "deny").map_err(Error::kernel(what))?;
+    fs::write(at("uid_map"), format!("{inside} {uid} 1")).map_err(Error::kernel(what))?;
+    fs::write(at("gid_map"), format!("{inside} {gid} 1")).map_err(Error::kernel(what))
 }
 
 /// What the child needs to become the guest.
@@ -300,7 +259,7 @@ impl Plan {
                 libc::_exit(3);
             }
             let ready = match self.rights {
-                Rights::Root => become_inner_root(),
+                Rights::Root => true,
                 Rights::Rootless => keep_capabilities_over_exec(),
             };
             if !ready {
@@ -330,17 +289,6 @@ impl Plan {
             );
             libc::_exit(5)
         }
-    }
-}
-
-/// Takes id 0 of the new user namespace.
-unsafe fn become_inner_root() -> bool {
-    // Raw calls: the C library's wrappers would want to tell other threads, which this copy of the process does not have.
-    // SAFETY: numbers only; the group list is empty.
-    unsafe {
-        libc::syscall(libc::SYS_setgroups, 0, std::ptr::null::<libc::gid_t>()) == 0
-            && libc::syscall(libc::SYS_setresgid, 0, 0, 0) == 0
-            && libc::syscall(libc::SYS_setresuid, 0, 0, 0) == 0
     }
 }
 

@@ -171,11 +171,12 @@ impl Inner {
             format!("--pass-fd={PASSED_FD}:{}", hangar_protocol::guest::SOCKET_FD),
             "sandbox".into(),
         ];
-        let into = group.carry()?;
+        let this_thread = rustix::thread::gettid().as_raw_nonzero().get();
+        let into = group.carry(this_thread)?;
         let command = Command::new(&self.runsc, arguments).pass(inside.into()).log(said);
         let waiting = command.prepare(NAMESPACES, into.as_ref().map(AsFd::as_fd));
         // Whether it has become a process or not: the launcher itself is no part of the sandbox.
-        group.leave();
+        group.leave(this_thread);
         let waiting = waiting?;
         drop(mounted);
         let network = format!("/proc/{}/ns/net", waiting.pid());

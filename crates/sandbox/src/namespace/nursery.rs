@@ -1,0 +1,143 @@
+//! The host's end of the process that slots are forked from (the guest's `nursery.rs`).
+
+use std::{
+    io::{self, IoSliceMut, Read},
+    mem::MaybeUninit,
+    os::{
+        fd::{AsFd, BorrowedFd, OwnedFd},
+        unix::net::UnixStream as StdStream,
+    },
+    time::Duration,
+};
+
+use hangar_protocol::guest::{
+    AGENT_ID, Account, NewSlot, Order, Reply, Stage, decode,
+    setup::{IdMapping, Mapping},
+};
+use rustix::net::{
+    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SocketFlags, SocketType, recvmsg, socketpair,
+};
+
+use super::{
+    process::Process,
+    rights::Rights,
+    slot::{self, ANSWER_BYTES_MAX, Slot, send_order},
+};
+use crate::{error::Error, ids::IdRange, random};
+
+/// How long it may take to answer; it takes less than a millisecond on an idle machine.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// See the module's documentation. It ends when this is dropped, and the slots that were forked from it do not.
+pub(super) struct Nursery {
+    process: Process,
+    socket: StdStream,
+}
+
+impl Nursery {
+    /// Starts it.
+    ///
+    /// Called on the launcher's thread: it, and its slots, die with the thread that made it.
+    pub(super) fn start(
+        guest: &OwnedFd,
+        rights: Rights,
+        account: Account,
+        stage: Stage,
+        mounts: &[OwnedFd],
+    ) -> Result<Self, Error> {
+        let (process, socket) = slot::start_guest(guest, rights, account)?;
+        socket.set_read_timeout(Some(PATIENCE)).map_err(Error::kernel("talk to the nursery"))?;
+        let nursery = Self { process, socket };
+        match nursery.ask(&Order::Nursery(stage), mounts)? {
+            (Reply::Prepared, _) => Ok(nursery),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    /// Its process id; whatever control group this process is in, its slots are born in.
+    pub(super) fn pid(&self) -> i32 {
+        self.process.pid()
+    }
+
+    /// Whether it is there no more.
+    pub(super) fn has_ended(&self) -> bool {
+        self.process.try_reap()
+    }
+
+    /// Forks a slot, in `group` where there is one to be named.
+    pub(super) fn bear(&self, mapping: Mapping, ids: IdMapping, group: Option<BorrowedFd<'_>>) -> Result<Slot, Error> {
+        let what = "make a slot's socket";
+        let (host, inner) = socketpair(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)
+            .map_err(Error::kernel(what))?;
+        let order = Order::Slot(NewSlot { mapping, ids, machine_id: random::hex() });
+        let sent: Vec<BorrowedFd<'_>> = [inner.as_fd()].into_iter().chain(group).collect();
+        match self.ask(&order, &sent)? {
+            (Reply::Born { pid }, mut descriptors) => {
+                let pidfd = descriptors.pop().ok_or(Error::Protocol)?;
+                Ok(Slot { process: Process::adopt(pidfd, pid)?, socket: StdStream::from(host) })
+            }
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    /// A user namespace with this mapping.
+    pub(super) fn map(&self, mapping: Mapping) -> Result<OwnedFd, Error> {
+        match self.ask::<OwnedFd>(&Order::Map(mapping), &[])? {
+            (Reply::Mapped, mut descriptors) => descriptors.pop().ok_or(Error::Protocol),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    /// Gives an order and waits for its answer. Blocks.
+    fn ask<F: AsFd>(&self, order: &Order, sent: &[F]) -> Result<(Reply, Vec<OwnedFd>), Error> {
+        send_order(&self.socket, order, sent)?;
+        answer(&self.socket).map_err(Error::kernel("hear from the nursery"))
+    }
+}
+
+fn unexpected((reply, _): &(Reply, Vec<OwnedFd>)) -> Error {
+    match reply {
+        Reply::Failed(failure) => Error::Setup(failure.message.clone()),
+        other => Error::Setup(format!("the nursery answered {other:?}")),
+    }
+}
+
+/// Reads one answer with the descriptors attached to it.
+fn answer(mut socket: &StdStream) -> io::Result<(Reply, Vec<OwnedFd>)> {
+    let mut size = [0u8; 4];
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let mut ancillary = RecvAncillaryBuffer::new(&mut space);
+    let got = recvmsg(socket, &mut [IoSliceMut::new(&mut size)], &mut ancillary, RecvFlags::CMSG_CLOEXEC)?;
+    let mut descriptors = Vec::new();
+    for message in ancillary.drain() {
+        if let RecvAncillaryMessage::ScmRights(rights) = message {
+            descriptors.extend(rights);
+        }
+    }
+    socket.read_exact(&mut size[got.bytes..])?;
+    let mut frame = vec![0; (u32::from_le_bytes(size) as usize).min(ANSWER_BYTES_MAX)];
+    socket.read_exact(&mut frame)?;
+    let (header, _) = decode::<Reply>(&frame).map_err(io::Error::other)?;
+    Ok((header.body, descriptors))
+}
+
+/// The ids of a slot with a range of its own.
+pub(super) fn range(range: IdRange) -> Mapping {
+    let map = format!("0 {} {}", range.first, IdRange::IDS);
+    Mapping { users: map.clone(), groups: map }
+}
+
+/// The one id of a rootless slot, which is the account's on both sides: the nursery's own user namespace has mapped it already.
+pub(super) fn single(account: Account) -> Mapping {
+    let id = one_id(account);
+    let map = format!("{id} {id} 1");
+    Mapping { users: map.clone(), groups: map }
+}
+
+/// What the one id of a rootless sandbox is inside.
+pub(super) const fn one_id(account: Account) -> u32 {
+    match account {
+        Account::Agent => AGENT_ID,
+        Account::Builder => 0,
+    }
+}
