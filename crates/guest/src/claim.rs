@@ -1,8 +1,23 @@
 //! Turns a slot into one particular sandbox. Somebody is waiting: nothing is done here that could have been done before.
+//!
+//! ```text
+//!   slot ──▶ a thread for the move, which keeps the rights for it
+//!    │ lock down, fork the first supervisor          │
+//!    │ ──Staged──▶                                   │ reads the order, moves in, ends
+//!    │                                    join ◀─────┘
+//!    │ bind the supervisor to the root ──Claimed──▶ serve
+//! ```
+//!
+//! Only mounting needs the rights of the slot's root, so one thread keeps them and is gone when the sandbox is claimed; all others, and the
+//! supervisors, are locked down while nobody waits. Root and working directory belong to all threads and to the supervisor alike.
 
-use std::{fs, os::fd::OwnedFd};
+use std::{
+    fs::{self, File},
+    os::fd::OwnedFd,
+    sync::mpsc::{SyncSender, sync_channel},
+};
 
-use hangar_protocol::guest::{Claim, setup::RootSource};
+use hangar_protocol::guest::{Claim, NewSlot, Order, Reply, setup::RootSource};
 use rustix::{
     fs::{CWD, Mode, OFlags},
     mount::{MoveMountFlags, move_mount},
@@ -10,13 +25,57 @@ use rustix::{
 
 use crate::{
     fault::SetupError,
+    lockdown,
     mounts::{inside, make_parent, overlay, resize},
+    nursery::out_of_turn,
+    runners::Runners,
+    serve::Surroundings,
+    spawn::{Bounds, Spare},
+    stage::Border,
+    tree::Reaper,
+    wire,
 };
+
+/// Stack of the thread that moves in.
+const MOVER_STACK_BYTES: usize = 128 * 1024;
+
+/// Says that the slot is ready, and becomes a sandbox when it is claimed. Called by the slot's one thread.
+pub(crate) fn await_claim(socket: &File, slot: &NewSlot, border: Border) -> Result<Surroundings, SetupError> {
+    let what = "get ready for a claim";
+    let orders = socket.try_clone().map_err(SetupError::at(what))?;
+    let (waiting, waits) = sync_channel(1);
+    let mover = std::thread::Builder::new().name("mover".into()).stack_size(MOVER_STACK_BYTES);
+    let mover = mover.spawn(move || claimed(&orders, &waiting)).map_err(SetupError::at(what))?;
+    lockdown::apply(slot.ids, slot.account)?;
+    // From here on the mover holds nothing that a forked process could miss: it sits in the kernel.
+    waits.recv().map_err(|_| SetupError::new("the thread that moves in died".into()))?;
+    let bounds = Bounds::Of(slot.account);
+    let first = Spare::ahead(bounds).map_err(SetupError::at(what))?;
+    let reaper = Reaper::start().map_err(SetupError::at(what))?;
+    let runners = Runners::start().map_err(SetupError::at(what))?;
+    wire::answer(socket, &Reply::Staged { network_us: border.network_us }, &border.borrowed())?;
+    // They are the host's alone from now on.
+    drop(border);
+    let Claim { env, limits, .. } =
+        mover.join().map_err(|_| SetupError::new("the thread that moves in died".into()))??;
+    let first = first.settle().map_err(SetupError::at(what))?;
+    wire::answer(socket, &Reply::Claimed, &[])?;
+    Ok(Surroundings { env, limits, bounds, first, reaper, runners })
+}
+
+/// Waits for the claim and carries it out.
+fn claimed(orders: &File, waiting: &SyncSender<()>) -> Result<Claim, SetupError> {
+    // Whoever started this thread has gone only with the process.
+    let _ = waiting.send(());
+    let (Order::Claim(claim), mut root) = wire::read_order(orders)? else { return Err(out_of_turn()) };
+    apply(&claim, root.pop().flatten())?;
+    Ok(claim)
+}
 
 /// Moves into the sandbox's root and takes along what was staged.
 ///
 /// The root is mounted over the ground, which so becomes unreachable, and with it the slot; an unmount would cost a grace period of the kernel.
-pub(crate) fn apply(claim: &Claim, sent: Option<OwnedFd>) -> Result<(), SetupError> {
+fn apply(claim: &Claim, sent: Option<OwnedFd>) -> Result<(), SetupError> {
     for file in &claim.files {
         fs::write(inside(&file.path), &file.content).map_err(SetupError::at(format!("write {}", file.path)))?;
     }

@@ -16,7 +16,15 @@ use std::{
 use hangar_protocol::guest::{Account, ExchangeId, Reply, setup::Contained};
 use rustix::{fs::Mode, process::chdir};
 
-use crate::{fault::SetupError, kernel, lockdown, serve::Surroundings, starter::Bounds, wire};
+use crate::{
+    fault::SetupError,
+    kernel, lockdown,
+    runners::Runners,
+    serve::Surroundings,
+    spawn::{Bounds, Spare},
+    tree::Reaper,
+    wire,
+};
 
 /// Where this process finds its host.
 pub(crate) enum Way<'a> {
@@ -52,7 +60,12 @@ pub(crate) fn lock_down(
     chdir("/").map_err(SetupError::at("enter the root"))?;
     rustix::process::umask(Mode::from_raw_mode(0o022));
     lockdown::apply(ids, account)?;
+    let bounds = Bounds::Of(Account::Agent);
+    let what = "get ready for commands";
+    let first = Spare::ahead(bounds).and_then(Spare::settle).map_err(SetupError::at(what))?;
+    let reaper = Reaper::start().map_err(SetupError::at(what))?;
+    let runners = Runners::start().map_err(SetupError::at(what))?;
     let writer = wire::Writer::new(host).map_err(SetupError::at("answer"))?;
     writer.send(ExchangeId::NONE, &Reply::Claimed, &[]).map_err(SetupError::at("answer"))?;
-    Ok(Surroundings { env, limits, bounds: Bounds::Of(Account::Agent) })
+    Ok(Surroundings { env, limits, bounds, first, reaper, runners })
 }

@@ -1,6 +1,7 @@
 //! One command: a thread that moves its bytes, obeys its wishes and tells its end.
 
 use std::{
+    collections::BTreeMap,
     fs::File,
     io::{self, Read, Write},
     sync::{
@@ -23,8 +24,7 @@ use crate::{
     files::failure,
     inbox::Inbox,
     prepare::{Ends, Unready, prepare, winsize},
-    serve::Surroundings,
-    spawn::{Below, Launched, Notice},
+    spawn::{Below, Launched, News, Notice},
     starter::Starter,
     tree::{self, Reaper},
     wire::Writer,
@@ -46,14 +46,15 @@ pub(crate) struct Context<'a> {
     pub inbox: &'a Arc<Inbox>,
     pub reaper: &'a Reaper,
     pub starter: &'a Starter,
-    pub surroundings: &'a Surroundings,
+    pub env: &'a BTreeMap<String, String>,
+    pub limits: ProcessLimits,
     pub shrink_only: &'a AtomicBool,
     pub starting: &'a RwLock<()>,
 }
 
 impl Context<'_> {
     pub(crate) fn limits(&self) -> ProcessLimits {
-        let mut limits = self.surroundings.limits;
+        let mut limits = self.limits;
         if self.shrink_only.load(Ordering::Relaxed) {
             limits.file_bytes = 0;
         }
@@ -259,15 +260,21 @@ impl Running<'_> {
         if !std::mem::replace(&mut self.told_start, true) {
             // When the host is gone, the reader of the socket ends the process.
             let _ = self.context.writer.send(self.context.id, &Reply::Started { pid }, &[]);
-            // Now that nobody waits for it. Without a thread for it the next command tries again, and says so.
-            let _ = self.context.starter.stand_by();
         }
     }
 
     /// Takes one notice of the supervisor.
     fn notice(&mut self) -> Result<(), Failure> {
         let not_found = |error: i32, what: &str| failure(what, &io::Error::from_raw_os_error(error));
-        match Notice::read(&mut self.launched.notices).map_err(|error| failure("the supervisor", &error))? {
+        let notice = match self.launched.news().map_err(|error| failure("the supervisor", &error))? {
+            Some(News::Another(spare)) => {
+                self.context.starter.take_in(spare);
+                return Ok(());
+            }
+            Some(News::Of(notice)) => Some(notice),
+            None => None,
+        };
+        match notice {
             Some(Notice::Started(pid)) => {
                 self.started(pid);
                 Ok(())

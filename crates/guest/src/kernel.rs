@@ -11,7 +11,7 @@ use std::{
 use hangar_protocol::guest::SOCKET_FD;
 use rustix::{
     io::{FdFlags, fcntl_getfd, fcntl_setfd},
-    process::{Signal, WaitId, WaitIdOptions, pidfd_send_signal, waitid},
+    process::{Pid, Signal, WaitId, WaitIdOptions, pidfd_send_signal, waitid},
 };
 
 /// A process that was just forked, as each of the two sees it.
@@ -86,6 +86,22 @@ pub(crate) fn fork(namespaces: libc::c_int, kin: Kin, group: Option<BorrowedFd<'
     // SAFETY: the kernel has just opened this descriptor for us.
     let descriptor = unsafe { OwnedFd::from_raw_fd(descriptor) };
     Ok(Forked::Parent(Child { pid, descriptor }))
+}
+
+/// Forks a process whose other threads, if there are any, hold nothing. Both have one root and working directory from then on: what the one changes, the other has. `None` in the child.
+pub(crate) fn fork_with_this_root(kin: Kin) -> io::Result<Option<Pid>> {
+    let flags = match kin {
+        Kin::Child => libc::CLONE_FS,
+        Kin::Sibling => libc::CLONE_FS | libc::CLONE_PARENT,
+    };
+    let (none, flags) = (0usize, i64::from(flags | libc::SIGCHLD));
+    // SAFETY: like fork: without CLONE_VM the child has its own copy of the memory. Not clone3, whose flags a filter of system calls cannot see.
+    let pid = unsafe { libc::syscall(libc::SYS_clone, flags, none, none, none, none) };
+    match i32::try_from(pid) {
+        Ok(0) => Ok(None),
+        Ok(pid) if pid > 0 => Ok(Pid::from_raw(pid)),
+        Ok(_) | Err(_) => Err(io::Error::last_os_error()),
+    }
 }
 
 /// Closes every descriptor but the standard ones and these two.

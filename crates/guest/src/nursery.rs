@@ -15,14 +15,14 @@
 use std::{
     fs::{self, File},
     io::{self, Read, Write},
-    os::fd::{AsFd, OwnedFd},
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
     path::Path,
     process::ExitCode,
 };
 
 use hangar_protocol::guest::{
     NewSlot, Order, Reply, Stage,
-    setup::{IdMapping, Mapping, Source},
+    setup::{Enter, IdMapping, Mapping, Source},
 };
 use rustix::{
     fs::{CWD, Mode, OFlags, openat},
@@ -36,9 +36,8 @@ use crate::{
     fault::SetupError,
     guard::{Guard, stands},
     kernel::{self, Forked, Kin},
-    lockdown, mounts, serve,
+    lockdown, mounts,
     stage::{self, Mask},
-    starter::Bounds,
     wire,
 };
 
@@ -85,7 +84,7 @@ fn prepared(host: &File) -> Result<Nursery, SetupError> {
     Ok(Nursery { stage, masks, processes })
 }
 
-fn out_of_turn() -> SetupError {
+pub(crate) fn out_of_turn() -> SetupError {
     SetupError::new("an order came out of turn".into())
 }
 
@@ -162,10 +161,16 @@ impl Nursery {
         let what = "make a process in its own namespaces";
         let mut sent = sent.into_iter().flatten();
         let socket = sent.next().ok_or_else(|| SetupError::new("a slot's socket was not sent".into()))?;
-        let group = sent.next();
+        let group = Group::of(slot.group, sent);
         let (go, held) = pipe_with(PipeFlags::CLOEXEC).map_err(SetupError::at(what))?;
         let namespaces = libc::CLONE_NEWUSER | libc::CLONE_NEWNS | libc::CLONE_NEWPID;
-        match kernel::fork(namespaces, Kin::Sibling, group.as_ref().map(AsFd::as_fd)).map_err(SetupError::at(what))? {
+        group.go_in().map_err(SetupError::at("enter the control group"))?;
+        let forked = kernel::fork(namespaces, Kin::Sibling, group.directory());
+        if !matches!(forked, Ok(Forked::Child)) {
+            // The slot is in it; this process is no part of the sandbox.
+            group.go_out().map_err(SetupError::at("leave the control group"))?;
+        }
+        match forked.map_err(SetupError::at(what))? {
             Forked::Child => {
                 // None of what this function or its callers hold is dropped any more: their descriptors are closed here, whatever they are.
                 if kernel::close_all_but([&socket, &go]).is_err() {
@@ -188,22 +193,14 @@ impl Nursery {
     /// A slot's life, from fork to end. Returns its exit code.
     fn live(&self, socket: File, mut go: File, slot: &NewSlot) -> i32 {
         kernel::set_name(c"hangar-guest");
-        let become_sandbox = |socket: &File| {
+        crate::live(socket, |socket| {
             let began = stage::namespaces(&self.stage)?;
             // The ids are there when the nursery says so.
             go.read_exact(&mut [0]).map_err(SetupError::at("wait for the ids"))?;
             drop(go);
             let border = stage::apply(&self.stage, &self.masks, slot, began)?;
-            wire::answer(socket, &Reply::Staged { network_us: border.network_us }, &border.borrowed())?;
-            drop(border);
-            let (Order::Claim(claim), mut root) = wire::read_order(socket)? else { return Err(out_of_turn()) };
-            claim::apply(&claim, root.pop().flatten())?;
-            lockdown::apply(claim.ids, claim.account)?;
-            wire::answer(socket, &Reply::Claimed, &[])?;
-            let bounds = Bounds::Of(claim.account);
-            Ok(serve::Surroundings { env: claim.env, limits: claim.limits, bounds })
-        };
-        crate::live(socket, become_sandbox)
+            claim::await_claim(socket, slot, border)
+        })
     }
 
     /// A user namespace is held by a process until its descriptor is.
@@ -238,6 +235,43 @@ impl Nursery {
         let file = openat(&self.processes, path.as_str(), OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty())?;
         File::from(file).write_all(text)
     }
+}
+
+/// The control group of a slot that is being made.
+struct Group {
+    into: Option<OwnedFd>,
+    inside: Vec<OwnedFd>,
+    outside: Vec<OwnedFd>,
+}
+
+impl Group {
+    fn of(enter: Enter, mut sent: impl Iterator<Item = OwnedFd>) -> Self {
+        match enter {
+            Enter::Through { doors } => {
+                let inside = sent.by_ref().take(doors).collect();
+                Self { into: None, inside, outside: sent.collect() }
+            }
+            Enter::Into => Self { into: sent.next(), inside: vec![], outside: vec![] },
+            Enter::Anywhere => Self { into: None, inside: vec![], outside: vec![] },
+        }
+    }
+
+    fn directory(&self) -> Option<BorrowedFd<'_>> {
+        self.into.as_ref().map(AsFd::as_fd)
+    }
+
+    fn go_in(&self) -> io::Result<()> {
+        self.inside.iter().try_for_each(go)
+    }
+
+    fn go_out(&self) -> io::Result<()> {
+        self.outside.iter().try_for_each(go)
+    }
+}
+
+/// This process moves itself through a group's `tasks` file.
+fn go(door: &OwnedFd) -> io::Result<()> {
+    Ok(rustix::io::write(door, b"0").map(drop)?)
 }
 
 /// Whether a path of the ground is a directory; `None` where there is nothing.

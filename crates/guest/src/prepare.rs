@@ -40,7 +40,7 @@ impl From<std::ffi::NulError> for Unready {
 }
 
 pub(crate) fn prepare(request: &ExecRequest, context: &Context<'_>) -> Result<(Ends, Launch), Unready> {
-    let mut env = context.surroundings.env.clone();
+    let mut env = context.env.clone();
     env.extend(request.env.iter().map(|(name, value)| (name.clone(), value.clone())));
     let argv = match &request.program {
         Program::Argv(argv) => argv.clone(),

@@ -22,6 +22,16 @@ pub(crate) struct Runners {
 }
 
 impl Runners {
+    /// With one thread that waits already.
+    ///
+    /// # Errors
+    /// When the kernel has no thread left to give.
+    pub(crate) fn start() -> io::Result<Self> {
+        let runners = Self::default();
+        runners.spawn(Box::new(|| {}))?;
+        Ok(runners)
+    }
+
     /// Hands a job to a thread that waits, or to a new one.
     ///
     /// # Errors
@@ -37,6 +47,10 @@ impl Runners {
             },
             None => job,
         };
+        self.spawn(job)
+    }
+
+    fn spawn(&self, job: Job) -> io::Result<()> {
         let runners = self.clone();
         let thread = std::thread::Builder::new().name("exec".into()).stack_size(STACK_BYTES);
         thread.spawn(move || runners.work(job)).map(drop)

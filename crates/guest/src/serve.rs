@@ -20,7 +20,8 @@ use crate::{
     pool::Pool,
     runners::Runners,
     search,
-    starter::{Bounds, Starter},
+    spawn::{Bounds, Spare},
+    starter::Starter,
     tree::{self, Reaper},
     watch::{self, Ender},
     wire::{Incoming, Writer, malformed, read_frame},
@@ -36,6 +37,10 @@ pub(crate) struct Surroundings {
     pub env: BTreeMap<String, String>,
     pub limits: ProcessLimits,
     pub bounds: Bounds,
+    /// The supervisor of the first command.
+    pub first: Spare,
+    pub reaper: Reaper,
+    pub runners: Runners,
 }
 
 /// An exchange that lasts.
@@ -48,7 +53,8 @@ enum Open {
 struct Guest {
     writer: Writer,
     open: Mutex<HashMap<ExchangeId, Open>>,
-    surroundings: Surroundings,
+    env: BTreeMap<String, String>,
+    limits: ProcessLimits,
     /// Held for writing while everything is killed, for reading while a command starts: a command that begins then waits
     /// instead of being taken for one of those that must end.
     starting: RwLock<()>,
@@ -62,21 +68,20 @@ struct Guest {
 
 /// Serves until the host closes the socket.
 pub(crate) fn run(socket: File, surroundings: Surroundings) {
-    let (Ok(writer), Ok(reaper)) = (Writer::new(&socket), Reaper::start()) else { return };
-    let starter = Starter::new(surroundings.bounds, reaper.clone());
-    if let Err(error) = starter.stand_by() {
-        return writer.fail(ExchangeId::NONE, files::failure("getting ready for commands", &error));
-    }
+    let Ok(writer) = Writer::new(&socket) else { return };
+    let Surroundings { env, limits, bounds, first, reaper, runners } = surroundings;
+    let starter = Starter::new(bounds, reaper.clone(), first);
     let guest = Arc::new(Guest {
         writer,
         open: Mutex::new(HashMap::new()),
-        surroundings,
+        env,
+        limits,
         starting: RwLock::new(()),
         shrink_only: AtomicBool::new(false),
         pool: Pool::new(),
         reaper,
         starter,
-        runners: Runners::default(),
+        runners,
     });
     let mut socket = BufReader::with_capacity(READ_BUFFER_BYTES, socket);
     // An error of the socket is its end: there is one host, and it is gone.
@@ -297,7 +302,8 @@ impl Guest {
             inbox,
             reaper: &self.reaper,
             starter: &self.starter,
-            surroundings: &self.surroundings,
+            env: &self.env,
+            limits: self.limits,
             shrink_only: &self.shrink_only,
             starting: &self.starting,
         }
@@ -343,8 +349,11 @@ mod tests {
         let (host, guest) = UnixStream::pair().unwrap();
         let limits = ProcessLimits { open_files: 1024, file_bytes: u64::MAX };
         let env = BTreeMap::from([("PATH".to_owned(), "/usr/bin:/bin".to_owned())]);
+        let bounds = Bounds::OfThisProcess;
+        let (first, reaper) = (Spare::make(bounds).unwrap(), Reaper::start().unwrap());
+        let runners = Runners::start().unwrap();
         std::thread::spawn(move || {
-            run(OwnedFd::from(guest).into(), Surroundings { env, limits, bounds: Bounds::OfThisProcess })
+            run(OwnedFd::from(guest).into(), Surroundings { env, limits, bounds, first, reaper, runners })
         });
         host.set_read_timeout(Some(std::time::Duration::from_secs(30))).unwrap();
         host

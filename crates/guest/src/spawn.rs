@@ -16,41 +16,62 @@
 //! The supervisor is what makes "the whole tree" a thing that can be found and ended: a daemon that forks twice and opens a
 //! session of its own still hangs below it.
 //!
-//! Forking a process of many threads and pages is the slow part, for the page faults of the guest that follow above all. So that is done ahead, and a supervisor
-//! that has nobody left below it serves the next command; starting one from it copies nothing. From the fork on, memory of its own mapping and async-signal-safe calls are all that is used: other threads of the guest may have held any lock at
-//! that moment.
+//! Forking a process of many threads and pages is the slow part, for the page faults of the guest that follow above all. So the first supervisor is forked while the
+//! guest is still small, one that has nobody left below it serves the next command, and where another is needed a supervisor forks it, as a sibling, once its command
+//! runs. Starting a command copies nothing.
+//!
+//! What commands may do with files ([`crate::lockdown::bind_commands`]) binds the supervisor: its siblings and all commands have the same rules, and so can
+//! trace and signal each other as anywhere. The rules name directories of the root that is mounted when they are made; a snapshot puts another root in place, so it takes new
+//! supervisors.
+//!
+//! From the fork on, memory of its own mapping and async-signal-safe calls are nearly all that is used: other threads of the
+//! guest may have held any lock at that moment (but for the allocator's, which the C library sees to).
 #![allow(unsafe_code, reason = "fork and exec with full control over descriptors, session and terminal")]
 
 use std::{
     ffi::CString,
     fs::File,
-    io::{self, IoSlice, Read, Write},
+    io::{self, IoSlice, IoSliceMut, Read, Write},
     mem::MaybeUninit,
-    os::fd::{AsFd, AsRawFd, OwnedFd, RawFd},
+    os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd},
     ptr,
 };
 
-use hangar_protocol::guest::setup::ProcessLimits;
+use hangar_protocol::guest::{Account, setup::ProcessLimits};
 use rustix::{
     net::{
-        AddressFamily, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketFlags, SocketType, sendmsg,
-        socketpair,
+        AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage,
+        SendFlags, SocketFlags, SocketType, recvmsg, send, sendmsg, socketpair,
     },
     process::{Pid, Signal, kill_process},
 };
 
 use crate::{
+    fault::SetupError,
     guard::{Guard, stands},
-    kernel,
+    kernel::{self, Kin},
+    lockdown,
 };
 
 /// The largest number a descriptor can have. gVisor's kernel takes a larger one for a negative number and closes nothing.
 const LAST_FD: libc::c_uint = libc::c_int::MAX as libc::c_uint;
+/// A command that has ended by then was a quick one, in nanoseconds.
+const QUICK_NS: i64 = 1_500_000;
 /// Stack of a command between its birth and its exec.
 const BIRTH_STACK_BYTES: usize = 64 * 1024;
 /// Where a supervisor finds its socket, and the descriptors that come with an order.
 const SOCKET: RawFd = 0;
 const STDIO: [RawFd; 3] = [1, 2, 3];
+
+/// What commands may do with files.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Bounds {
+    /// What this account may.
+    Of(Account),
+    /// What this process may.
+    #[cfg(test)]
+    OfThisProcess,
+}
 
 /// A command, ready to start: every string is already as the kernel wants it.
 pub(crate) struct Launch {
@@ -96,6 +117,13 @@ pub(crate) enum Notice {
     Ended(i32, Below),
 }
 
+/// What was read from a supervisor.
+pub(crate) enum News {
+    Of(Notice),
+    /// Another supervisor was forked.
+    Another(Spare),
+}
+
 /// Who is left below a supervisor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Below {
@@ -110,29 +138,41 @@ const NO_DIRECTORY: i32 = 2;
 const NO_PROGRAM: i32 = 3;
 const ENDED: i32 = 4;
 const ENDED_ALONE: i32 = 5;
+const ANOTHER: i32 = 6;
 
 /// Commands are killed before the guest when memory runs out.
 const OOM_SCORE: &[u8] = b"500";
 
-impl Notice {
-    /// The next notice; `None` when the supervisor is gone.
-    pub(crate) fn read(pipe: &mut File) -> io::Result<Option<Self>> {
+impl Launched {
+    /// The next news; `None` when the supervisor is gone.
+    pub(crate) fn news(&mut self) -> io::Result<Option<News>> {
         let mut bytes = [0u8; 8];
-        match pipe.read_exact(&mut bytes) {
-            Ok(()) => {}
-            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(None),
-            Err(error) => return Err(error),
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+        let mut ancillary = RecvAncillaryBuffer::new(&mut space);
+        let got = recvmsg(&self.notices, &mut [IoSliceMut::new(&mut bytes)], &mut ancillary, RecvFlags::CMSG_CLOEXEC)?;
+        let socket = ancillary.drain().find_map(|message| match message {
+            RecvAncillaryMessage::ScmRights(mut rights) => rights.next(),
+            _ => None,
+        });
+        if got.bytes == 0 {
+            return Ok(None);
         }
+        self.notices.read_exact(&mut bytes[got.bytes..])?;
         let [a, b, c, d, e, f, g, h] = bytes;
         let value = i32::from_ne_bytes([e, f, g, h]);
-        match i32::from_ne_bytes([a, b, c, d]) {
-            STARTED => Ok(Some(Self::Started(value.unsigned_abs()))),
-            NO_DIRECTORY => Ok(Some(Self::NoDirectory(value))),
-            NO_PROGRAM => Ok(Some(Self::NoProgram(value))),
-            ENDED => Ok(Some(Self::Ended(value, Below::Leftovers))),
-            ENDED_ALONE => Ok(Some(Self::Ended(value, Below::Nobody))),
-            other => Err(io::Error::other(format!("unknown notice {other}"))),
-        }
+        let notice = match (i32::from_ne_bytes([a, b, c, d]), socket) {
+            (ANOTHER, Some(socket)) => {
+                let supervisor = Pid::from_raw(value).ok_or(io::ErrorKind::InvalidData)?;
+                return Ok(Some(News::Another(Spare { supervisor, socket, root: self.root })));
+            }
+            (STARTED, _) => Notice::Started(value.unsigned_abs()),
+            (NO_DIRECTORY, _) => Notice::NoDirectory(value),
+            (NO_PROGRAM, _) => Notice::NoProgram(value),
+            (ENDED, _) => Notice::Ended(value, Below::Leftovers),
+            (ENDED_ALONE, _) => Notice::Ended(value, Below::Nobody),
+            (other, _) => return Err(io::Error::other(format!("unknown notice {other}"))),
+        };
+        Ok(Some(News::Of(notice)))
     }
 }
 
@@ -144,20 +184,51 @@ pub(crate) struct Spare {
 }
 
 impl Spare {
-    /// Forks one over the root that is mounted now and has this number.
+    /// Forks one from a guest that serves already, over the root that is mounted now.
     ///
     /// # Errors
     /// When the kernel has no process or socket left to give.
-    pub(crate) fn make(root: u64) -> io::Result<Self> {
-        let (socket, theirs) = socketpair(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
-        // SAFETY: the child runs `supervise` alone, which keeps to async-signal-safe calls and never returns.
+    pub(crate) fn make(bounds: Bounds) -> io::Result<Self> {
+        let root = root()?;
+        let (socket, theirs) = sockets()?;
+        // SAFETY: the child runs `supervise` alone, which never returns.
         let pid = unsafe { libc::fork() };
         if pid == 0 {
             // SAFETY: this is the forked child.
-            unsafe { supervise(theirs.as_fd().as_raw_fd()) }
+            unsafe { supervise(theirs.as_raw_fd(), bounds) }
         }
         let supervisor = Pid::from_raw(pid).filter(|_| pid > 0).ok_or_else(io::Error::last_os_error)?;
-        Ok(Self { supervisor, socket, root })
+        let spare = Self { supervisor, socket, root };
+        spare.bind()?;
+        Ok(spare)
+    }
+
+    /// Forks one from a locked-down guest whose other threads, if it has any, sit in the kernel; it shares the guest's root, whatever becomes that.
+    ///
+    /// # Errors
+    /// When the kernel has no process or socket left to give.
+    pub(crate) fn ahead(bounds: Bounds) -> io::Result<Self> {
+        let (socket, theirs) = sockets()?;
+        match kernel::fork_with_this_root(Kin::Child)? {
+            // SAFETY: this is the forked child.
+            None => unsafe { supervise(theirs.as_raw_fd(), bounds) },
+            Some(supervisor) => Ok(Self { supervisor, socket, root: 0 }),
+        }
+    }
+
+    /// Tells it that the root is there: it binds itself to it.
+    ///
+    /// # Errors
+    /// When it is dead.
+    pub(crate) fn bind(&self) -> io::Result<()> {
+        Ok(send(&self.socket, &[0], SendFlags::NOSIGNAL).map(drop)?)
+    }
+
+    /// The same for one that was forked ahead.
+    pub(crate) fn settle(mut self) -> io::Result<Self> {
+        self.root = root()?;
+        self.bind()?;
+        Ok(self)
     }
 
     pub(crate) const fn root(&self) -> u64 {
@@ -168,11 +239,11 @@ impl Spare {
         self.supervisor
     }
 
-    /// Gives it its order.
+    /// Gives it its order. With [`Next::Fork`] it makes another supervisor once the command runs.
     ///
     /// # Errors
     /// When it has been killed while it waited; then nothing was started.
-    pub(crate) fn launch(self, launch: &Launch) -> io::Result<Launched> {
+    pub(crate) fn launch(self, launch: &Launch, next: Next) -> io::Result<Launched> {
         // A command of the sandbox may have stopped it.
         let _ = kill_process(self.supervisor, Signal::CONT);
         let text = launch.text();
@@ -182,16 +253,19 @@ impl Spare {
             argv: launch.argv.len(),
             env: launch.env.len(),
             terminal: launch.terminal,
+            next,
             limits: launch.limits,
         };
         let descriptors = [launch.stdin.as_fd(), launch.stdout.as_fd(), launch.stderr.as_fd()];
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(3))];
         let mut ancillary = SendAncillaryBuffer::new(&mut space);
         ancillary.push(SendAncillaryMessage::ScmRights(&descriptors));
-        let sent = sendmsg(&self.socket, &[IoSlice::new(order.bytes())], &mut ancillary, SendFlags::NOSIGNAL)?;
+        // In one go, so that it is woken once; an order of many words takes further ones.
+        let whole = [IoSlice::new(order.bytes()), IoSlice::new(&text)];
+        let sent = sendmsg(&self.socket, &whole, &mut ancillary, SendFlags::NOSIGNAL)?;
         let mut socket = File::from(self.socket);
-        socket.write_all(&order.bytes()[sent..])?;
-        socket.write_all(&text)?;
+        socket.write_all(order.bytes().get(sent..).unwrap_or_default())?;
+        socket.write_all(&text[sent.saturating_sub(order.bytes().len())..])?;
         Ok(Launched { supervisor: self.supervisor, notices: socket, root: self.root })
     }
 }
@@ -215,7 +289,15 @@ struct Order {
     argv: usize,
     env: usize,
     terminal: bool,
+    next: Next,
     limits: ProcessLimits,
+}
+
+/// Whether another supervisor is needed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Next {
+    Fork,
+    IsThere,
 }
 
 impl Order {
@@ -230,22 +312,59 @@ impl Order {
     }
 }
 
-/// The supervisor's whole life.
+/// Both ends of a supervisor's socket, the guest's first.
+fn sockets() -> io::Result<(OwnedFd, OwnedFd)> {
+    Ok(socketpair(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)?)
+}
+
+/// Names the root that is mounted now: every overlay has a device number of its own.
+pub(crate) fn root() -> io::Result<u64> {
+    Ok(rustix::fs::stat("/")?.st_dev)
+}
+
+/// A supervisor's whole life.
 ///
 /// # Safety
 /// Only in a freshly forked child.
-unsafe fn supervise(socket: RawFd) -> ! {
-    // SAFETY: async-signal-safe calls on numbers and on memory of this process.
+unsafe fn supervise(socket: RawFd, bounds: Bounds) -> ! {
+    // SAFETY: calls on numbers and on memory of this process.
+    unsafe {
+        become_supervisor(socket);
+        // Why it could not be bound is not told: the guest finds it dead, and so the command fails.
+        let mut told = [0u8];
+        if !read_whole(&mut told) || bind(bounds).is_err() {
+            libc::_exit(1);
+        }
+        wait_for_orders()
+    }
+}
+
+fn bind(bounds: Bounds) -> Result<(), SetupError> {
+    match bounds {
+        Bounds::Of(account) => lockdown::bind_commands(account),
+        #[cfg(test)]
+        Bounds::OfThisProcess => Ok(()),
+    }
+}
+
+/// Keeps nothing but its socket, and takes whoever loses its parent below it.
+unsafe fn become_supervisor(socket: RawFd) {
+    // SAFETY: async-signal-safe calls on numbers.
     unsafe {
         kernel::set_name(c"hangar-exec");
         libc::prctl(libc::PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
-        // SIGKILL when the thread that forked it ends would be wrong: that thread is replaced by snapshots. The guest's end takes all along anyway.
         libc::dup2(socket, SOCKET);
         libc::close_range(1, LAST_FD, 0);
         // Like the guest this process is not dumpable, and so not even the owner of its own files in /proc. There is nothing in it yet that a command
         // must not see.
         libc::prctl(libc::PR_SET_DUMPABLE, 1, 0, 0, 0);
         let score = libc::open(c"/proc/self/oom_score_adj".as_ptr(), libc::O_WRONLY | libc::O_CLOEXEC);
+        // A slot has its own /proc there still.
+        let score = if score < 0 {
+            libc::open(c"proc/self/oom_score_adj".as_ptr(), libc::O_WRONLY | libc::O_CLOEXEC)
+        } else {
+            score
+        };
         libc::write(score, OOM_SCORE.as_ptr().cast(), OOM_SCORE.len());
         libc::close(score);
         if stands(Guard::NotDumpable) {
@@ -254,6 +373,12 @@ unsafe fn supervise(socket: RawFd) -> ! {
         if stands(Guard::NoCoreDumps) {
             kernel::limit_resource(libc::RLIMIT_CORE, 0);
         }
+    }
+}
+
+unsafe fn wait_for_orders() -> ! {
+    // SAFETY: async-signal-safe calls on numbers and on memory of this process.
+    unsafe {
         while let Some(order) = receive() {
             serve(&order);
         }
@@ -261,11 +386,51 @@ unsafe fn supervise(socket: RawFd) -> ! {
     }
 }
 
-/// Starts one command and returns when nobody is left of it.
+/// Forks a sibling and sends the guest its socket. Without a process or a socket for it the guest makes one itself.
+unsafe fn fork_another() -> Which {
+    // SAFETY: async-signal-safe calls on numbers and on memory of this process, which has one thread.
+    unsafe {
+        let Ok((theirs, own)) = sockets() else { return Which::This };
+        match kernel::fork_with_this_root(Kin::Sibling) {
+            Ok(None) => {
+                become_supervisor(own.as_raw_fd());
+                // Their number means the socket now.
+                std::mem::forget((theirs, own));
+                return Which::Sibling;
+            }
+            Ok(Some(sibling)) => {
+                let bytes = notice(ANOTHER, sibling.as_raw_nonzero().get());
+                let descriptors = [theirs.as_fd()];
+                let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+                let mut ancillary = SendAncillaryBuffer::new(&mut space);
+                ancillary.push(SendAncillaryMessage::ScmRights(&descriptors));
+                // If the guest does not hear of it, the sibling ends as its socket does.
+                let _ = sendmsg(
+                    BorrowedFd::borrow_raw(SOCKET),
+                    &[IoSlice::new(&bytes)],
+                    &mut ancillary,
+                    SendFlags::NOSIGNAL,
+                );
+            }
+            Err(_) => {}
+        }
+        Which::This
+    }
+}
+
+/// Which of the two a supervisor is after it has forked another.
+#[derive(PartialEq, Eq)]
+enum Which {
+    This,
+    Sibling,
+}
+
+/// Starts one command and returns when nobody is left of it; at once in a sibling that was forked meanwhile.
 unsafe fn serve(order: &Order) {
     // SAFETY: async-signal-safe calls on numbers and on memory of this process.
     unsafe {
         let Some(strings) = Strings::receive(order) else { libc::_exit(1) };
+        let quick = Quick::prepare();
         let (command, refused) = bear(order, &strings);
         // The supervisor must not keep pipes of this command alive, nor what stood in its order.
         libc::close_range(1, LAST_FD, 0);
@@ -273,6 +438,11 @@ unsafe fn serve(order: &Order) {
         match refused {
             Some((kind, error)) => report(kind, error),
             None => report(STARTED, command),
+        }
+        match order.next {
+            // One that ends at once needs no other beside it.
+            Next::Fork if !quick.somebody_ended() && fork_another() == Which::Sibling => return,
+            Next::Fork | Next::IsThere => {}
         }
         loop {
             let (mut status, mut later) = (0, 0);
@@ -288,6 +458,36 @@ unsafe fn serve(order: &Order) {
                 return;
             }
         }
+    }
+}
+
+/// Looks whether a command ends at once.
+struct Quick(libc::sigset_t);
+
+impl Quick {
+    /// Before the command is started: what ended before does not count.
+    unsafe fn prepare() -> Self {
+        // SAFETY: the set is this function's own. The command gets an empty mask before it execs.
+        unsafe {
+            let mut ends: libc::sigset_t = std::mem::zeroed();
+            libc::sigemptyset(&raw mut ends);
+            libc::sigaddset(&raw mut ends, libc::SIGCHLD);
+            libc::sigprocmask(libc::SIG_BLOCK, &raw const ends, ptr::null_mut());
+            let quick = Self(ends);
+            while quick.within(0) {}
+            quick
+        }
+    }
+
+    unsafe fn somebody_ended(&self) -> bool {
+        // SAFETY: as below.
+        unsafe { self.within(QUICK_NS) }
+    }
+
+    unsafe fn within(&self, nanoseconds: i64) -> bool {
+        let patience = libc::timespec { tv_sec: 0, tv_nsec: nanoseconds };
+        // SAFETY: set and time outlive the call; nothing is asked to be told.
+        unsafe { libc::sigtimedwait(&raw const self.0, ptr::null_mut(), &raw const patience) == libc::SIGCHLD }
     }
 }
 
@@ -456,11 +656,16 @@ extern "C" fn become_command(birth: *mut libc::c_void) -> libc::c_int {
     }
 }
 
-/// Writes one notice. There are two at most, for which a socket always has room.
+/// Writes one notice. There are few, for which a socket always has room.
 fn report(kind: i32, value: i32) {
+    let bytes = notice(kind, value);
+    // SAFETY: the buffer outlives the call.
+    unsafe { libc::write(SOCKET, bytes.as_ptr().cast(), bytes.len()) };
+}
+
+fn notice(kind: i32, value: i32) -> [u8; 8] {
     let mut bytes = [0u8; 8];
     bytes[..4].copy_from_slice(&kind.to_ne_bytes());
     bytes[4..].copy_from_slice(&value.to_ne_bytes());
-    // SAFETY: the buffer outlives the call.
-    unsafe { libc::write(SOCKET, bytes.as_ptr().cast(), bytes.len()) };
+    bytes
 }

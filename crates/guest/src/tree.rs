@@ -132,6 +132,17 @@ impl Reaper {
         self.children.1.notify_all();
     }
 
+    /// How many supervisors live.
+    pub(crate) fn supervisors(&self) -> usize {
+        self.children().supervisors.len()
+    }
+
+    /// Waits until there is none, but not for ever.
+    pub(crate) fn until_none(&self, patience: Duration) {
+        let there = |children: &mut Children| !children.supervisors.is_empty();
+        drop(self.children.1.wait_timeout_while(self.children(), patience, there));
+    }
+
     /// Kills what this supervisor left when it was killed: children of process 1 that are no supervisors themselves, and all
     /// below them. Called while no command is starting.
     pub(crate) fn kill_orphans(&self, of: Pid) {

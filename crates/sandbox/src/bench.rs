@@ -165,10 +165,10 @@ fn spec(folder: &Path, number: u32) -> SandboxSpec {
     SandboxSpec::new(format!("bench-{number}"), Root::host(vec![]), folder.join(format!("session-{number}")))
 }
 
-/// The directories of a session are made by whoever makes sessions, long before a claim.
-fn session(folder: &Path, number: u32) -> Result<SandboxSpec, Error> {
+/// The directories of a session are made with the session, before a claim.
+fn session(engine: &Engine, folder: &Path, number: u32) -> Result<SandboxSpec, Error> {
     let spec = spec(folder, number);
-    fs::create_dir_all(&spec.session_dir).map_err(Error::host(&spec.session_dir))?;
+    engine.lay_out(&spec.session_dir)?;
     Ok(spec)
 }
 
@@ -239,7 +239,7 @@ async fn claim(folder: &Path, rounds: u32, found: &mut Found) -> Result<(), Erro
     let engine = engine(folder, 4).await?;
     let [mut claim, mut first, mut network] = ["claim", "claim_first_exec", "network_setup"].map(Series::new);
     for number in 1..=2 * rounds {
-        let spec = session(folder, number)?;
+        let spec = session(&engine, folder, number)?;
         filled(&engine, 4).await?;
         let series = if number % 2 == 0 { &mut claim } else { &mut first };
         series.floor()?;
@@ -264,7 +264,7 @@ async fn cold(folder: &Path, rounds: u32, found: &mut Found) -> Result<(), Error
     let engine = engine(folder, 0).await?;
     let [mut first, mut cycle] = ["cold_first_instruction", "cold_cycle"].map(Series::new);
     for number in 0..rounds {
-        let spec = session(folder, number)?;
+        let spec = session(&engine, folder, number)?;
         first.floor()?;
         cycle.times.floor.extend(first.times.floor.last());
         let began = Instant::now();
@@ -314,7 +314,7 @@ async fn at_once(folder: &Path, found: &mut Found) -> Result<(), Error> {
     let engine = engine(folder, AT_ONCE).await?;
     filled(&engine, AT_ONCE).await?;
     let count = u32::try_from(AT_ONCE).unwrap_or(u32::MAX);
-    let specs = (0..count).map(|number| session(folder, number)).collect::<Result<Vec<_>, _>>()?;
+    let specs = (0..count).map(|number| session(&engine, folder, number)).collect::<Result<Vec<_>, _>>()?;
     let before = available_bytes();
     let mut series = Series::new("claim_500_at_once");
     let claims = join_all(specs.into_iter().map(|spec| async {

@@ -11,7 +11,7 @@ use crate::{
     guard,
     keeper::{Activity, Health, Keeper},
     link::Link,
-    namespace::Namespace,
+    namespace::{Namespace, rights::Rights},
     sandbox::Sandbox,
     spec::{EngineConfig, SANDBOXES_MAX, SandboxSpec},
 };
@@ -59,6 +59,14 @@ impl Engine {
     #[must_use]
     pub fn slots(&self) -> SlotCounts {
         self.backend.slots()
+    }
+
+    /// Makes a session's directories, so that the first claim over them finds them. Not needed: a claim makes what is missing. Blocks.
+    ///
+    /// # Errors
+    /// When they cannot be made.
+    pub fn lay_out(&self, session_dir: &std::path::Path) -> Result<(), Error> {
+        crate::namespace::session(session_dir, Rights::detect()).map(drop)
     }
 
     /// Takes away what the engine itself has on the machine. For a program that ends and does not wait until every task with a

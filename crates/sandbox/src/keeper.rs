@@ -148,17 +148,26 @@ impl Keeper {
     /// Looks after the sandbox until it has ended and been cleared up.
     pub(crate) async fn run(self) {
         let mut counting = Counting::new();
+        let mut next = Instant::now() + LOOK_IDLE;
+        let mut ended = self.body.ended();
         loop {
-            let busy = self.activity.commands.load(Ordering::Relaxed) > 0;
-            let pause = if busy { LOOK_BUSY } else { LOOK_IDLE };
             tokio::select! {
-                () = self.body.ended() => break,
-                () = self.kill.notified() => self.body.kill(),
-                () = self.activity.started.notified() => {}
-                () = tokio::time::sleep(pause) => {}
+                () = &mut ended => break,
+                () = self.kill.notified() => {
+                    self.body.kill();
+                    continue;
+                }
+                // A command that has just begun has not filled anything yet, and has better use for the processor.
+                () = self.activity.started.notified() => {
+                    next = next.min(Instant::now() + LOOK_BUSY);
+                    continue;
+                }
+                () = tokio::time::sleep_until(next.into()) => {}
             }
             self.look(&mut counting).await;
+            next = Instant::now() + if self.activity.is_busy() { LOOK_BUSY } else { LOOK_IDLE };
         }
+        drop(ended);
         let Self { body, health, place, .. } = self;
         body.clear().await;
         drop((body, place));

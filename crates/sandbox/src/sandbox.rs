@@ -167,7 +167,7 @@ impl Sandbox {
     /// When it cannot be started, or too many requests are open.
     pub async fn exec_stream(&self, spec: &ExecSpec) -> Result<Exec, Error> {
         let _begins = self.inner.gate.read().await;
-        let readout = Readout::start(&self.body()?, &self.inner.health, self.inner.activity.begin());
+        let (body, active) = (self.body()?, self.inner.activity.begin());
         let request = ExecRequest {
             program: spec.program.clone(),
             cwd: spec.cwd.clone(),
@@ -178,6 +178,8 @@ impl Sandbox {
             leftovers: spec.leftovers,
         };
         let exchange = self.inner.link.begin(&Request::Exec(request), &[]).await?;
+        // The counters are read while the guest is at work: no command hits a limit before it runs.
+        let readout = Readout::start(&body, &self.inner.health, active);
         Exec::begin(exchange, readout).await
     }
 

@@ -45,15 +45,34 @@ pub struct Stage {
     pub ports: Vec<u16>,
 }
 
-/// One slot. Its socket goes with the order, and behind it, if there is one to be named, the directory of its control group.
+/// One slot. Its socket goes with the order, and behind it what [`Enter`] says.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NewSlot {
     /// Its ids.
     pub mapping: Mapping,
     /// How they are mapped.
     pub ids: IdMapping,
+    /// Who commands will be.
+    pub account: Account,
     /// Its machine's id, as in `/etc/machine-id`.
     pub machine_id: String,
+    /// Its control group.
+    pub group: Enter,
+}
+
+/// How a slot gets to be born in its control group.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Enter {
+    /// The nursery goes in, forks, and goes out: it writes `0` to each of so many files, and afterwards to each of as many others. Both are sent.
+    Through {
+        /// Files that lead in, and as many that lead out.
+        doors: usize,
+    },
+    /// It is forked into the directory that is sent.
+    Into,
+    /// There is none.
+    Anywhere,
 }
 
 /// How a user namespace maps ids, as `/proc/…/uid_map` wants it (user_namespaces(7)).
@@ -82,10 +101,6 @@ pub struct Claim {
     pub env: BTreeMap<String, String>,
     /// Limits of every process.
     pub limits: ProcessLimits,
-    /// Who commands are.
-    pub account: Account,
-    /// How ids are mapped.
-    pub ids: IdMapping,
 }
 
 /// What a guest needs whose sandbox somebody else has built: a container of another runtime, or a virtual machine. It is the first frame,

@@ -135,8 +135,8 @@ impl Ground {
 
     /// What the guest is told to become. The surroundings are there already.
     pub(crate) fn contained(&self, spec: &SandboxSpec, ids: IdMapping) -> Contained {
-        let Claim { env, limits, account, .. } = self.base.claim(spec, RootSource::Sent);
-        Contained { env, limits, account, ids }
+        let Claim { env, limits, .. } = self.base.claim(spec, RootSource::Sent);
+        Contained { env, limits, account: spec.account, ids }
     }
 
     /// Names the engine of this state directory, also after a restart.

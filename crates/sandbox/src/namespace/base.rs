@@ -287,8 +287,6 @@ impl Base {
             sizes: sizes.map(|(path, _, bytes)| (path.to_owned(), bytes)).collect(),
             env: self.env(spec),
             limits: ProcessLimits { open_files: spec.limits.open_files, file_bytes: spec.limits.file_bytes },
-            account: spec.account,
-            ids: self.ids(),
         }
     }
 

@@ -43,12 +43,22 @@ pub(crate) struct NamespaceBody {
 pub(super) struct Parts {
     pub process: Process,
     pub group: Group,
-    _number: Number,
+    number: Number,
 }
 
 impl NamespaceBody {
-    pub(crate) fn new(process: Process, group: Group, number: Number, view: Option<View>) -> Self {
-        Self { parts: Some(Arc::new(Parts { process, group, _number: number })), view, standing: None, changes: None }
+    pub(crate) fn new(process: Process, group: Group, number: Number) -> Self {
+        Self { parts: Some(Arc::new(Parts { process, group, number })), view: None, standing: None, changes: None }
+    }
+
+    /// Which of all it is: its id range.
+    pub(crate) fn number(&self) -> Result<usize, Error> {
+        Ok(self.parts().ok_or(Error::Gone)?.number.value())
+    }
+
+    /// Gives it its view of the data directory.
+    pub(crate) fn see_through(&mut self, view: View) {
+        self.view = Some(view);
     }
 
     /// The data directory as this sandbox's ids see it; `None` without root.

@@ -5,7 +5,7 @@
 
 use std::{
     fs, io,
-    os::fd::OwnedFd,
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
     path::{Path, PathBuf},
     sync::{
         Arc, Mutex, PoisonError,
@@ -186,11 +186,6 @@ impl Cgroups {
         }
     }
 
-    /// Whether a group that is prepared ahead saves time.
-    pub(crate) fn carries(&self) -> bool {
-        matches!(&*self.hierarchy, Hierarchy::V1 { .. })
-    }
-
     /// Makes the group of one slot, with its limits.
     pub(crate) fn create(&self, name: &str, limits: &Limits) -> Result<Group, Error> {
         let group = Group {
@@ -334,39 +329,20 @@ impl Group {
         Ok(())
     }
 
-    /// Prepares to make a process in it. On version 1 whoever makes it, a process of one thread, is moved in, so that what it forks is born there: moving a
-    /// process afterwards would cost a grace period of the kernel (about 10 ms) while somebody waits. On version 2 the group's directory is returned, into which a
-    /// process can be forked. Blocks.
-    pub(crate) fn carry(&self, maker: i32) -> Result<Option<OwnedFd>, Error> {
+    /// How a process gets to be made in it.
+    pub(crate) fn entry(&self) -> Result<Entry, Error> {
         match &*self.hierarchy {
             Hierarchy::V1 { .. } => {
-                for directory in &self.directories {
-                    let tasks = directory.join("tasks");
-                    fs::write(&tasks, maker.to_string()).map_err(Error::host(&tasks))?;
-                }
-                Ok(None)
+                let inside = self.directories.iter().map(|directory| door(directory)).collect::<Result<_, _>>()?;
+                let outside = self.directories.iter().filter_map(|directory| directory.parent()?.parent());
+                Ok(Entry::Through { inside, outside: outside.map(door).collect::<Result<_, _>>()? })
             }
             Hierarchy::V2 { root } => {
                 let directory = root.join(&self.name);
                 let opened = fs::File::open(&directory).map_err(Error::host(directory))?;
-                Ok(Some(OwnedFd::from(opened)))
+                Ok(Entry::Into(OwnedFd::from(opened)))
             }
-            Hierarchy::None { .. } => Ok(None),
-        }
-    }
-
-    /// Moves the maker back to where hangar is.
-    pub(crate) fn leave(&self, maker: i32) {
-        match &*self.hierarchy {
-            Hierarchy::V1 { .. } => {
-                for directory in &self.directories {
-                    if let Some(own) = directory.parent().and_then(Path::parent) {
-                        // The group is removed once the maker has ended, then.
-                        let _ = fs::write(own.join("tasks"), maker.to_string());
-                    }
-                }
-            }
-            Hierarchy::V2 { .. } | Hierarchy::None { .. } => {}
+            Hierarchy::None { .. } => Ok(Entry::Anywhere),
         }
     }
 
@@ -458,6 +434,61 @@ impl Drop for Group {
     fn drop(&mut self) {
         self.remove();
     }
+}
+
+/// How a process gets to be made in a group.
+#[derive(Debug)]
+pub(crate) enum Entry {
+    /// Version 1: whoever forks goes in first, and back out afterwards, by writing [`Self::MYSELF`] to each of these files. A thread that moves itself needs no
+    /// lock, where moving another costs a grace period of the kernel (about 10 ms; kernel/cgroup/cgroup.c, `cgroup_procs_write_start`).
+    Through {
+        /// Lead in.
+        inside: Vec<OwnedFd>,
+        /// Lead to where hangar is.
+        outside: Vec<OwnedFd>,
+    },
+    /// Version 2: a process can be forked into this directory.
+    Into(OwnedFd),
+    /// There are no groups.
+    Anywhere,
+}
+
+impl Entry {
+    /// What a thread calls itself there.
+    pub(crate) const MYSELF: &[u8] = b"0";
+
+    /// The directory to fork into, if there is one.
+    pub(crate) fn directory(&self) -> Option<BorrowedFd<'_>> {
+        match self {
+            Self::Into(directory) => Some(directory.as_fd()),
+            Self::Through { .. } | Self::Anywhere => None,
+        }
+    }
+
+    /// The calling thread goes in, as far as it must. What it forks now is born in the group.
+    pub(crate) fn go_in(&self) -> Result<(), Error> {
+        match self {
+            Self::Through { inside, .. } => inside.iter().try_for_each(go),
+            Self::Into(_) | Self::Anywhere => Ok(()),
+        }
+    }
+
+    /// The calling thread goes back.
+    pub(crate) fn go_out(&self) -> Result<(), Error> {
+        match self {
+            Self::Through { outside, .. } => outside.iter().try_for_each(go),
+            Self::Into(_) | Self::Anywhere => Ok(()),
+        }
+    }
+}
+
+fn door(group: &Path) -> Result<OwnedFd, Error> {
+    let tasks = group.join("tasks");
+    fs::File::options().write(true).open(&tasks).map(OwnedFd::from).map_err(Error::host(tasks))
+}
+
+fn go(door: &OwnedFd) -> Result<(), Error> {
+    rustix::io::write(door, Entry::MYSELF).map(drop).map_err(Error::kernel("change the control group"))
 }
 
 /// Waits for the freezer; a process in the middle of a system call takes a moment to stand.

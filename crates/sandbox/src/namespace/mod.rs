@@ -23,7 +23,7 @@ use std::{
     fs::{self, File},
     io,
     os::{
-        fd::{AsFd, OwnedFd},
+        fd::OwnedFd,
         unix::fs::{PermissionsExt, chown},
     },
     path::{Path, PathBuf},
@@ -61,7 +61,7 @@ use crate::{
     spec::{Base as BaseKind, EngineConfig, Limits, SandboxSpec},
 };
 
-/// How long ending waits for the launcher to give back its control group.
+/// How long ending waits for what was just being made.
 const CLOSE_PATIENCE: Duration = Duration::from_secs(2);
 /// Between two tries at that.
 const CLOSE_PAUSE: Duration = Duration::from_millis(5);
@@ -86,8 +86,8 @@ struct Inner {
     maps: Mutex<HashMap<usize, Arc<IdMap>>>,
     /// Where slots are forked. Locked on the launcher's thread alone, which so waits for nobody.
     nurseries: Mutex<HashMap<Account, Nursery>>,
-    /// What the next slot will be born into.
-    cradle: Mutex<Option<Cradle>>,
+    /// A group and a number for the next slot, so that a sandbox for which none is ready need not wait for them.
+    next: Mutex<Option<(Number, Group)>>,
     pool: Pool,
     /// Held as long as the backend lives.
     _lock: File,
@@ -120,12 +120,11 @@ impl Namespace {
             numbers: Numbers::default(),
             maps: Mutex::default(),
             nurseries: Mutex::default(),
-            cradle: Mutex::new(None),
+            next: Mutex::default(),
             pool: Pool::new(config.slots),
             _lock: prepared.lock,
         };
         let inner = Arc::new(inner);
-        inner.prepare_cradle();
         pool::keep_filled(&inner);
         Ok(Self { inner })
     }
@@ -153,10 +152,10 @@ impl Backend for Namespace {
 
     fn make<'a>(&'a self, spec: &'a SandboxSpec) -> BoxFuture<'a, Result<Made, Error>> {
         Box::pin(async {
-            let slot = match (self.inner.rights, spec.account) {
-                // Without root the one id a slot has is the agent's.
-                (Rights::Rootless, Account::Builder) => None,
-                (Rights::Root, _) | (Rights::Rootless, Account::Agent) => self.inner.pool.take(),
+            // Builds of images are no hurry: slots that wait are the agent's.
+            let slot = match spec.account {
+                Account::Agent => self.inner.pool.take(),
+                Account::Builder => None,
             };
             let slot = match slot {
                 Some(slot) => slot,
@@ -168,31 +167,15 @@ impl Backend for Namespace {
 
     fn close(&self) {
         self.inner.pool.close();
+        let nurseries = std::mem::take(&mut *self.inner.nurseries());
+        // Waits for their end.
+        drop((nurseries, self.inner.next().take()));
         let began = std::time::Instant::now();
-        loop {
-            let (done, left) = std::sync::mpsc::channel();
-            self.inner.leave_cradle();
-            self.inner.launcher.post(move |_| {
-                // Whoever waited may have given up.
-                let _ = done.send(());
-            });
-            // An error means that the queue was full or the thread is gone; then the next start sweeps.
-            let _ = left.recv_timeout(CLOSE_PATIENCE);
-            // A slot that was just being made, and the place that was prepared for it, take a moment to be cleared away.
-            if self.inner.cgroups.remove_roots() || began.elapsed() > CLOSE_PATIENCE {
-                return;
-            }
+        // A slot that was just being made takes a moment to be cleared away.
+        while !self.inner.cgroups.remove_roots() && began.elapsed() < CLOSE_PATIENCE {
             std::thread::sleep(CLOSE_PAUSE);
         }
     }
-}
-
-/// A control group and a number in which nobody lives yet.
-struct Cradle {
-    number: Number,
-    group: Group,
-    /// On version 2 of control groups.
-    directory: Option<OwnedFd>,
 }
 
 /// A slot that is ready. When it is dropped, the process goes first.
@@ -206,9 +189,8 @@ impl Inner {
     /// Makes a slot and waits until it is ready.
     async fn slot(self: &Arc<Self>, account: Account) -> Result<Ready, Error> {
         let inner = Arc::clone(self);
-        let started = self.launcher.run(move |_| inner.start(account)).await?;
-        self.prepare_cradle();
-        let Started { socket, body, pid } = started;
+        let Started { socket, body, pid } = self.launcher.run(move |_| inner.start(account)).await?;
+        self.prepare_group();
         let talk = Talk::new(socket)?;
         let border = talk.staged(pid).await?;
         self.pool.count_made();
@@ -219,30 +201,48 @@ impl Inner {
     fn start(&self, account: Account) -> Result<Started, Error> {
         let mut nurseries = self.nurseries();
         let nursery = self.nursery(&mut nurseries, account)?;
-        let Cradle { number, group, directory } = self.cradle(nursery)?;
-        let start = || {
-            let mapping = match self.rights {
-                Rights::Root => nursery::range(IdRange::of(number.value)),
-                Rights::Rootless => nursery::single(account),
-            };
-            let slot = nursery.bear(mapping, self.base.ids(), directory.as_ref().map(AsFd::as_fd))?;
-            let view = match self.rights {
-                Rights::Root => Some(View::new(&self.data_dir, &*self.map(nursery, number.value)?)?),
-                Rights::Rootless => None,
-            };
-            Ok((slot, view))
+        let ready = self.next().take();
+        let (number, group) = ready.map_or_else(|| self.group(nursery), Ok)?;
+        let mapping = match self.rights {
+            Rights::Root => nursery::range(IdRange::of(number.value)),
+            Rights::Rootless => nursery::single(account),
         };
-        match start() {
-            Ok((Slot { process, socket }, view)) => {
-                let pid = process.pid();
-                Ok(Started { socket, pid, body: NamespaceBody::new(process, group, number, view) })
-            }
-            Err(error) => {
-                // The nursery lives in the group, which could not be removed otherwise.
-                group.leave(nursery.pid());
-                Err(error)
-            }
+        let Slot { process, socket } = nursery.bear(account, mapping, self.base.ids(), &group.entry()?)?;
+        let pid = process.pid();
+        // From here on it is ended with the body, whatever fails.
+        let mut body = NamespaceBody::new(process, group, number);
+        if let Rights::Root = self.rights {
+            body.see_through(View::new(&self.data_dir, &*self.map(nursery, body.number()?)?)?);
         }
+        Ok(Started { socket, pid, body })
+    }
+
+    /// Makes the next group. On the launcher's thread, while the slot before is getting ready.
+    fn prepare_group(self: &Arc<Self>) {
+        let inner = Arc::downgrade(self);
+        self.launcher.post(move |_| {
+            let Some(inner) = inner.upgrade() else { return };
+            let nurseries = inner.nurseries();
+            let (Some(nursery), true) = (nurseries.get(&Account::Agent), inner.next().is_none()) else { return };
+            match inner.group(nursery) {
+                Ok(ready) => *inner.next() = Some(ready),
+                Err(error) => tracing::warn!(%error, "no control group could be made ahead"),
+            }
+        });
+    }
+
+    fn next(&self) -> MutexGuard<'_, Option<(Number, Group)>> {
+        self.next.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A number, its control group, and its id mapping.
+    fn group(&self, nursery: &Nursery) -> Result<(Number, Group), Error> {
+        let number = self.numbers.take();
+        let group = self.cgroups.create(&number.value.to_string(), &Limits::default())?;
+        if let Rights::Root = self.rights {
+            self.map(nursery, number.value)?;
+        }
+        Ok((number, group))
     }
 
     fn nurseries(&self) -> MutexGuard<'_, HashMap<Account, Nursery>> {
@@ -270,46 +270,6 @@ impl Inner {
                 Ok(place.insert(Nursery::start(&self.guest, self.rights, account, stage, &mounts)?))
             }
         }
-    }
-
-    /// The nursery moves on, so that the next slot finds its group ready.
-    fn prepare_cradle(self: &Arc<Self>) {
-        if !self.cgroups.carries() {
-            return;
-        }
-        let inner = Arc::downgrade(self);
-        self.launcher.post(move |_| {
-            let Some(inner) = inner.upgrade() else { return };
-            let mut nurseries = inner.nurseries();
-            let made = inner.nursery(&mut nurseries, Account::Agent).and_then(|nursery| inner.cradle(nursery));
-            match made {
-                Ok(cradle) => *inner.cradle.lock().unwrap_or_else(PoisonError::into_inner) = Some(cradle),
-                Err(error) => tracing::warn!(%error, "no control group could be made ahead"),
-            }
-        });
-    }
-
-    /// What was prepared, or a new one. On the launcher's thread.
-    fn cradle(&self, nursery: &Nursery) -> Result<Cradle, Error> {
-        if let Some(ready) = self.cradle.lock().unwrap_or_else(PoisonError::into_inner).take() {
-            return Ok(ready);
-        }
-        let number = self.numbers.take();
-        let group = self.cgroups.create(&format!("{}", number.value), &Limits::default())?;
-        let directory = group.carry(nursery.pid())?;
-        // Nobody needs to wait for this either.
-        if let Rights::Root = self.rights {
-            self.map(nursery, number.value)?;
-        }
-        Ok(Cradle { number, group, directory })
-    }
-
-    /// Gives back what was prepared: the nursery lives in it, so it must go first.
-    fn leave_cradle(&self) {
-        let cradle = self.cradle.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let nurseries: Vec<Nursery> = self.nurseries().drain().map(|(_, nursery)| nursery).collect();
-        // Waiting for their end is for the thread that made them.
-        self.launcher.post(move |_| drop((nurseries, cradle)));
     }
 
     /// The id mapping of this number's range.

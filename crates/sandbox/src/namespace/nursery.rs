@@ -4,7 +4,7 @@ use std::{
     io::{self, IoSliceMut, Read},
     mem::MaybeUninit,
     os::{
-        fd::{AsFd, BorrowedFd, OwnedFd},
+        fd::{AsFd, OwnedFd},
         unix::net::UnixStream as StdStream,
     },
     time::Duration,
@@ -12,13 +12,14 @@ use std::{
 
 use hangar_protocol::guest::{
     AGENT_ID, Account, NewSlot, Order, Reply, Stage, decode,
-    setup::{IdMapping, Mapping},
+    setup::{Enter, IdMapping, Mapping},
 };
 use rustix::net::{
     AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SocketFlags, SocketType, recvmsg, socketpair,
 };
 
 use super::{
+    cgroup::Entry,
     process::Process,
     rights::Rights,
     slot::{self, ANSWER_BYTES_MAX, Slot, send_order},
@@ -54,23 +55,35 @@ impl Nursery {
         }
     }
 
-    /// Its process id; whatever control group this process is in, its slots are born in.
-    pub(super) fn pid(&self) -> i32 {
-        self.process.pid()
-    }
-
     /// Whether it is there no more.
     pub(super) fn has_ended(&self) -> bool {
         self.process.try_reap()
     }
 
-    /// Forks a slot, in `group` where there is one to be named.
-    pub(super) fn bear(&self, mapping: Mapping, ids: IdMapping, group: Option<BorrowedFd<'_>>) -> Result<Slot, Error> {
+    /// Forks a slot in a control group.
+    pub(super) fn bear(
+        &self,
+        account: Account,
+        mapping: Mapping,
+        ids: IdMapping,
+        entry: &Entry,
+    ) -> Result<Slot, Error> {
         let what = "make a slot's socket";
         let (host, inner) = socketpair(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)
             .map_err(Error::kernel(what))?;
-        let order = Order::Slot(NewSlot { mapping, ids, machine_id: random::hex() });
-        let sent: Vec<BorrowedFd<'_>> = [inner.as_fd()].into_iter().chain(group).collect();
+        let mut sent = vec![inner.as_fd()];
+        let group = match entry {
+            Entry::Through { inside, outside } => {
+                sent.extend(inside.iter().chain(outside).map(AsFd::as_fd));
+                Enter::Through { doors: inside.len() }
+            }
+            Entry::Into(directory) => {
+                sent.push(directory.as_fd());
+                Enter::Into
+            }
+            Entry::Anywhere => Enter::Anywhere,
+        };
+        let order = Order::Slot(NewSlot { mapping, ids, account, machine_id: random::hex(), group });
         match self.ask(&order, &sent)? {
             (Reply::Born { pid }, mut descriptors) => {
                 let pidfd = descriptors.pop().ok_or(Error::Protocol)?;

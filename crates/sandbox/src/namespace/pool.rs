@@ -109,7 +109,6 @@ impl Drop for Inner {
     fn drop(&mut self) {
         // So that the filling task notices.
         self.pool.wake.notify_one();
-        self.leave_cradle();
     }
 }
 

@@ -12,10 +12,7 @@ mod config;
 
 use std::{
     fs::{self, File},
-    os::{
-        fd::{AsFd, OwnedFd},
-        unix::net::UnixStream,
-    },
+    os::{fd::OwnedFd, unix::net::UnixStream},
     path::PathBuf,
     sync::{
         Arc,
@@ -171,12 +168,11 @@ impl Inner {
             format!("--pass-fd={PASSED_FD}:{}", hangar_protocol::guest::SOCKET_FD),
             "sandbox".into(),
         ];
-        let this_thread = rustix::thread::gettid().as_raw_nonzero().get();
-        let into = group.carry(this_thread)?;
+        let entry = group.entry()?;
         let command = Command::new(&self.runsc, arguments).pass(inside.into()).log(said);
-        let waiting = command.prepare(NAMESPACES, into.as_ref().map(AsFd::as_fd));
+        let waiting = entry.go_in().and_then(|()| command.prepare(NAMESPACES, entry.directory()));
         // Whether it has become a process or not: the launcher itself is no part of the sandbox.
-        group.leave(this_thread);
+        entry.go_out()?;
         let waiting = waiting?;
         drop(mounted);
         let network = format!("/proc/{}/ns/net", waiting.pid());
