@@ -18,6 +18,7 @@ use crate::{
     exec::LimitHit,
     link::Link,
     spec::Limits,
+    steps::Step,
 };
 
 /// Between two looks while commands run.
@@ -153,14 +154,19 @@ impl Keeper {
             let pause = if busy { LOOK_BUSY } else { LOOK_IDLE };
             tokio::select! {
                 () = self.body.ended() => break,
-                () = self.kill.notified() => self.body.kill(),
+                () = self.kill.notified() => {
+                    self.body.kill();
+                    Step::DestroyKilled.done();
+                }
                 () = self.activity.started.notified() => {}
                 () = tokio::time::sleep(pause) => {}
             }
             self.look(&mut counting).await;
         }
+        Step::DestroyEnded.done();
         let Self { body, health, place, .. } = self;
         body.clear().await;
+        Step::DestroyCleared.done();
         drop((body, place));
         health.send_modify(|health| health.life = Life::Ended);
     }

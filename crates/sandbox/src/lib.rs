@@ -37,6 +37,8 @@ mod namespace;
 mod random;
 mod sandbox;
 mod spec;
+#[doc(hidden)]
+pub mod steps;
 pub mod toolchains;
 mod watch;
 

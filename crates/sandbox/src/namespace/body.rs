@@ -23,6 +23,7 @@ use crate::{
         snapshot::{self, Standing},
     },
     spec::Limits,
+    steps::Step,
 };
 
 /// Between two looks whether a process that has ended can be reaped.
@@ -126,6 +127,7 @@ impl Body for NamespaceBody {
             while !parts.process.try_reap() {
                 tokio::time::sleep(REAP_PAUSE).await;
             }
+            Step::DestroyReaped.done();
             // What could not be removed was logged, and is swept at the next start.
             let _ = self
                 .on_group(|group| {
@@ -137,7 +139,11 @@ impl Body for NamespaceBody {
     }
 
     fn pause(&self) -> BoxFuture<'_, Result<(), Error>> {
-        Box::pin(self.on_group(Group::freeze))
+        Box::pin(self.on_group(|group| {
+            group.freeze()?;
+            Step::Paused.done();
+            Ok(())
+        }))
     }
 
     fn resume(&self) -> BoxFuture<'_, Result<(), Error>> {
@@ -161,7 +167,11 @@ impl Drop for NamespaceBody {
             return;
         }
         // Waiting for the kernel is not for whoever drops this. Where there is no thread to be had, a failed start drops it here after all.
-        drop(std::thread::Builder::new().name("hangar-ending".into()).spawn(move || drop(parts)));
+        drop(std::thread::Builder::new().name("hangar-ending".into()).spawn(move || {
+            // Dropped on the launcher's thread, this one was born where that lives: in the very group that is to be removed, perhaps.
+            parts.group.leave();
+            drop(parts);
+        }));
     }
 }
 

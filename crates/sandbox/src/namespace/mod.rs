@@ -54,9 +54,10 @@ use crate::{
     border::Border,
     error::Error,
     ids::IdRange,
-    layers::{self, LayerStore, Snapshot, chain, steps::Step},
+    layers::{self, LayerStore, Snapshot, chain},
     random,
     spec::{Base as BaseKind, EngineConfig, Limits, SandboxSpec},
+    steps::Step,
 };
 
 /// How long ending waits for the launcher to give back its control group.
@@ -197,15 +198,27 @@ struct Ready {
     body: NamespaceBody,
 }
 
+/// Has the launcher's thread leave the group of the last slot, when dropped.
+struct MovesOn<'a>(&'a Arc<Inner>);
+
+impl Drop for MovesOn<'_> {
+    fn drop(&mut self) {
+        self.0.prepare_cradle();
+    }
+}
+
 impl Inner {
     /// Makes a slot and waits until it is ready.
     async fn slot(self: &Arc<Self>, account: Account) -> Result<Ready, Error> {
         let inner = Arc::clone(self);
+        // Also when nobody waits for the slot any more: until it moves on, the launcher's thread keeps the slot's group from being removed.
+        let moves_on = MovesOn(self);
         let started = self.launcher.run(move |_| inner.start(account)).await?;
-        self.prepare_cradle();
+        drop(moves_on);
         let Started { socket, network, body } = started;
         let talk = Talk::new(socket)?;
         let border = talk.staged(network).await?;
+        Step::SlotStaged.done();
         self.pool.count_made();
         Ok(Ready { talk, border, body })
     }
@@ -221,12 +234,14 @@ impl Inner {
             let (stage, mounts) = self.base.stage(account)?;
             let slot = Slot::start(&self.guest, ids, self.rights, directory.as_ref().map(AsFd::as_fd))?;
             slot.order(&Order::Stage(stage), &mounts)?;
+            Step::SlotOrdered.done();
             let network = format!("/proc/{}/ns/net", slot.process.pid());
             let network = OwnedFd::from(File::open(&network).map_err(Error::host(network))?);
             let view = match self.rights {
                 Rights::Root => Some(View::new(&self.data_dir, &*self.map(number.value)?)?),
                 Rights::Rootless => None,
             };
+            Step::SlotViewed.done();
             Ok((slot, network, view))
         };
         match start() {
@@ -264,11 +279,14 @@ impl Inner {
         }
         let number = self.numbers.take();
         let group = self.cgroups.create(&format!("{}", number.value), &Limits::default())?;
+        Step::SlotGroupMade.done();
         let directory = group.carry()?;
+        Step::SlotGroupEntered.done();
         // Nobody needs to wait for this either.
         if let Rights::Root = self.rights {
             self.map(number.value)?;
         }
+        Step::SlotRangeMapped.done();
         Ok(Cradle { number, group, directory })
     }
 
@@ -301,11 +319,14 @@ impl Inner {
         let inner = Arc::clone(self);
         let body = self.mounter.run(move |stage| {
             body.limit(&spec.limits)?;
+            Step::ClaimLimited.done();
             inner.session(&spec)?;
+            Step::ClaimSessionMade.done();
             let lower = inner.lower(&spec)?;
             let stack = stacked(inner.own_layers(&spec.session_dir)?, &lower);
             Step::RestoreFound.done();
             let (root, mounts) = inner.root(&spec, &stack, &body, stage)?;
+            Step::ClaimMounted.done();
             let claim = inner.base.claim(&spec, root);
             let footing = Footing {
                 session: spec.session_dir.clone(),
@@ -315,11 +336,13 @@ impl Inner {
                 attach: claim.attach.clone(),
             };
             orders.give(&Order::Claim(claim), &mounts)?;
+            Step::ClaimOrdered.done();
             body.settle(footing, Arc::clone(&inner));
             Ok(body)
         });
         let body = body.await?;
         let (reader, writer) = talk.claimed().await?.into_split();
+        Step::ClaimAttached.done();
         Ok(Made { reader: Box::new(reader), writer: Box::new(writer), body: Box::new(body), border: Some(border) })
     }
 

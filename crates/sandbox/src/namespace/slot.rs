@@ -33,6 +33,7 @@ use crate::{
         process::{Process, clone},
         rights::Rights,
     },
+    steps::Step,
 };
 
 /// How long a slot may take to become ready, and to become a sandbox; it takes a millisecond on an idle machine.
@@ -123,11 +124,14 @@ impl Slot {
         };
         let process = clone(namespaces(), group, || plan.run()).map_err(Error::kernel(what))?;
         drop((inner, go, null));
+        Step::SlotCloned.done();
         map_ids(process.pid(), ids)?;
+        Step::SlotIdsMapped.done();
         // Commands go first when memory runs out, the guest last. Without CAP_SYS_RESOURCE this is not granted, and the
         // commands' own, higher score has to do.
         let _ = fs::write(format!("/proc/{}/oom_score_adj", process.pid()), OOM_SCORE);
         File::from(held).write_all(b"g").map_err(Error::kernel("start the guest"))?;
+        Step::SlotStarted.done();
         Ok(Self { process, socket: StdStream::from(host) })
     }
 
