@@ -4,6 +4,7 @@
 mod bench;
 mod commands;
 mod conformance;
+mod disk_full;
 mod files;
 mod isolation;
 mod kills;
