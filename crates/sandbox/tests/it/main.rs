@@ -13,6 +13,7 @@ mod layer_stacks;
 mod layers;
 mod life;
 mod limits;
+mod many;
 mod network;
 mod remains;
 mod rootless;
