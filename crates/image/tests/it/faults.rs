@@ -144,12 +144,20 @@ async fn whatever_hangs_is_ended_with_all_it_started() {
     good = world.built(&app).await;
     assert!(!good.verification[0].ok && good.verification[0].said.contains("did not end"), "{:?}", good.verification);
     until("nothing of it runs", || running(&long).is_empty()).await;
-    // What talks without end fills no memory and no disk.
-    world.repos.commit("team/app", &[(HANGAR, "setup = [{ run = 'yes words without end', timeout = '3s' }]")]);
-    let build = world.build(&app).await;
-    let BuildEnd::Failed(failure) = ended(&build).await else { panic!("it cannot succeed") };
-    assert_eq!(failure.exit, Some(Exit::TimedOut), "{failure}");
-    assert!(build.log.read(0, usize::MAX).0.len() <= hangar_image::LOG_BYTES_MAX, "the log has a limit");
+    // What talks without end is ended, and what talks much fills no memory and no disk.
+    let endless = "setup = [{ run = 'yes words without end', timeout = '2s' }]";
+    let much = "setup = ['head -c 6000000 /dev/zero | tr \"\\0\" x; exit 3']";
+    for (recipe, exit) in [(endless, Exit::TimedOut), (much, Exit::Code(3))] {
+        world.repos.commit("team/app", &[(HANGAR, recipe)]);
+        let build = world.build(&app).await;
+        let BuildEnd::Failed(failure) = ended(&build).await else { panic!("it cannot succeed") };
+        assert_eq!(failure.exit, Some(exit), "{failure}");
+        let (said, _) = build.log.read(0, usize::MAX);
+        // The limit is that of the output; behind it comes one line that says so.
+        let beyond = said.get(hangar_image::LOG_BYTES_MAX..).unwrap_or_default();
+        assert!(beyond.is_empty() || beyond.trim() == "hangar: the rest of the output is not kept", "{beyond}");
+        assert!(exit == Exit::TimedOut || !beyond.is_empty(), "{} bytes", said.len());
+    }
     assert_eq!(world.images.newest(&app).unwrap().id, good.id);
     world.tidy().await;
     world.end().await;
