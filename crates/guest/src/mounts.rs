@@ -102,7 +102,15 @@ pub(crate) fn overlay(lower: &[String], upper: &str, work: &str) -> Result<Owned
     }
     // Without rights over the whole machine the overlay keeps its notes in user.* attributes.
     fsconfig_set_flag(&fs, "userxattr").map_err(SetupError::at(what()))?;
-    created(&fs, plain(), &what)
+    let overlay = created(&fs, plain(), &what)?;
+    // Where the kernel cannot make the overlay's own directories it says so in its log alone, and mounts what nobody can write to.
+    let flags = rustix::fs::fstatvfs(&overlay).map_err(SetupError::at(what()))?.f_flag;
+    if flags.contains(rustix::fs::StatVfsMountFlags::RDONLY) {
+        let full =
+            "cannot mount the root's overlay for writing: the disk is full, or the data directory cannot be written";
+        return Err(SetupError::new(full.into()));
+    }
+    Ok(overlay)
 }
 
 fn plain() -> MountAttrFlags {

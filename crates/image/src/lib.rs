@@ -24,6 +24,8 @@ mod pool;
 pub mod recipe;
 mod services;
 mod source;
+#[doc(hidden)]
+pub mod steps;
 mod sync;
 
 pub use bases::{BaseError, Bases, HostOnly, host};

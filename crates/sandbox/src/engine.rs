@@ -14,6 +14,7 @@ use crate::{
     namespace::{Namespace, rights::Rights},
     sandbox::Sandbox,
     spec::{EngineConfig, SANDBOXES_MAX, SandboxSpec},
+    steps::Step,
 };
 
 /// Longest name of a sandbox; it is a host name inside.
@@ -100,6 +101,7 @@ impl Engine {
             place,
         };
         tokio::spawn(keeper.run());
+        Step::ClaimKept.done();
         let weak = Arc::downgrade(&body);
         Ok(Sandbox::new(link, health_seen, weak, activity, kill, border, Arc::clone(&self.backend)))
     }

@@ -28,6 +28,12 @@ pub enum Error {
         /// What the system said.
         source: io::Error,
     },
+    /// The disk that holds hangar's data is full.
+    #[error("the disk is full ({what}); free some space and try again, nothing was lost")]
+    DiskFull {
+        /// What was being done.
+        what: String,
+    },
     /// Another engine has this state directory.
     #[error("{} is in use by another hangar; stop that one, or choose another data directory", .0.display())]
     StateDirInUse(PathBuf),
@@ -90,6 +96,16 @@ impl Error {
     /// Turns a system error into one that names the path.
     pub(crate) fn host<E: Into<io::Error>>(path: impl Into<PathBuf>) -> impl FnOnce(E) -> Self {
         let path = path.into();
-        move |source| Self::Host { path, source: source.into() }
+        move |error| {
+            let source: io::Error = error.into();
+            // The kernel's own file systems say the same when there are too many of something.
+            let on_disk = !["/sys", "/proc"].iter().any(|kernel| path.starts_with(kernel));
+            match source.kind() {
+                io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded if on_disk => {
+                    Self::DiskFull { what: format!("{} cannot be written", path.display()) }
+                }
+                _ => Self::Host { path, source },
+            }
+        }
     }
 }

@@ -18,6 +18,7 @@ use crate::{
     exec::LimitHit,
     link::Link,
     spec::Limits,
+    steps::Step,
 };
 
 /// Between two looks while commands run.
@@ -155,6 +156,7 @@ impl Keeper {
                 () = &mut ended => break,
                 () = self.kill.notified() => {
                     self.body.kill();
+                    Step::DestroyKilled.done();
                     continue;
                 }
                 // A command that has just begun has not filled anything yet, and has better use for the processor.
@@ -168,8 +170,10 @@ impl Keeper {
             next = Instant::now() + if self.activity.is_busy() { LOOK_BUSY } else { LOOK_IDLE };
         }
         drop(ended);
+        Step::DestroyEnded.done();
         let Self { body, health, place, .. } = self;
         body.clear().await;
+        Step::DestroyCleared.done();
         drop((body, place));
         health.send_modify(|health| health.life = Life::Ended);
     }

@@ -39,6 +39,8 @@ mod outgoing;
 mod random;
 mod sandbox;
 mod spec;
+#[doc(hidden)]
+pub mod steps;
 pub mod toolchains;
 mod watch;
 

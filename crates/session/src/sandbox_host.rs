@@ -512,6 +512,7 @@ pub(crate) fn sandbox_refusal(error: &hangar_sandbox::Error) -> Refusal {
         hangar_sandbox::Error::Kernel { .. }
         | hangar_sandbox::Error::Setup(_)
         | hangar_sandbox::Error::Host { .. }
+        | hangar_sandbox::Error::DiskFull { .. }
         | hangar_sandbox::Error::StateDirInUse(_)
         | hangar_sandbox::Error::Layer(_)
         | hangar_sandbox::Error::BadName(_)
@@ -524,6 +525,9 @@ pub(crate) fn sandbox_refusal(error: &hangar_sandbox::Error) -> Refusal {
     // The host's paths are for the server's log, not for a session that many people read.
     let words = match error {
         hangar_sandbox::Error::Host { source, .. } => format!("A directory of the sandbox cannot be used: {source}."),
+        hangar_sandbox::Error::DiskFull { .. } => {
+            "The disk that holds hangar's data is full. Free some space and try again; nothing was lost.".into()
+        }
         hangar_sandbox::Error::Outside { .. } => "A directory of the sandbox is not below the data directory.".into(),
         other => format!("{other}."),
     };

@@ -95,6 +95,7 @@ fn told(error: Error) -> WorkspaceError {
         | Error::Kernel { .. }
         | Error::Setup(_)
         | Error::Host { .. }
+        | Error::DiskFull { .. }
         | Error::StateDirInUse(_)
         | Error::Layer(_)
         | Error::TooMany(_)

@@ -17,11 +17,13 @@ use crate::{
     image::{Image, Took},
     recipe::{Files, Recipe},
     source::Head,
+    steps::BuildStep,
 };
 
 impl Builder {
     pub(super) async fn afresh(&self, job: &Job, head: &Head, began: Instant) -> Result<Image, BuildFailure> {
-        let place = Place::new(&self.folder).map_err(|error| BuildFailure::passing("make a directory", error))?;
+        let place = Place::new(&self.folder).map_err(|error| BuildFailure::of_disk("make a directory", &error))?;
+        BuildStep::PlaceMade.done();
         let mut took = Took::default();
         job.doing("cloning");
         let cloning = Instant::now();
@@ -29,10 +31,12 @@ impl Builder {
         let workspace = tree.join("workspace");
         self.clone(&job.target.repo, &head.commit, &workspace).await?;
         let recipe = read(&workspace, &job.target.environment).await?;
+        BuildStep::RecipeRead.done();
         let beside = self.beside(&job.target, &recipe).await?;
         for other in &beside {
             self.clone(&other.repo, &other.commit, &tree.join("repos").join(&other.name)).await?;
         }
+        BuildStep::Cloned.done();
         took.sync_ms = millis(cloning.elapsed());
         recipe.notes.iter().for_each(|note| job.log.say(note));
         job.doing("preparing the base");
@@ -46,8 +50,10 @@ impl Builder {
             let failure = BuildFailure::lasting("the base", error);
             BuildFailure { last_lines: job.log.last_lines(), ..failure }
         })?;
+        BuildStep::BasePrepared.done();
         took.base_ms = millis(basing.elapsed());
         let clone = self.sealed_clone(&tree, format!("{} at {}", job.target, head.commit)).await?;
+        BuildStep::CloneSealed.done();
         let _in_use: Vec<_> = base.layers.iter().chain([&clone]).map(|layer| self.store.hold(layer)).collect();
         let below: Vec<LayerId> = std::iter::once(clone).chain(base.layers.iter().cloned()).collect();
         self.verified(&below).await?;
@@ -55,6 +61,7 @@ impl Builder {
         let mut work = Work::begin(self.plan(job, &parts), &place).await?;
         let built = async {
             prepare_clones(&mut work, &parts).await?;
+            BuildStep::ClonesPrepared.done();
             self.steps(job, &mut work, &mut parts).await
         };
         match built.await {
@@ -83,7 +90,7 @@ impl Builder {
 
     async fn clone(&self, repo: &hangar_protocol::RepoPath, commit: &str, to: &Path) -> Result<(), BuildFailure> {
         if let Some(parent) = to.parent() {
-            std::fs::create_dir_all(parent).map_err(|error| BuildFailure::passing("make a directory", error))?;
+            std::fs::create_dir_all(parent).map_err(|error| BuildFailure::of_disk("make a directory", &error))?;
         }
         let cloned = self.source.clone_to(repo, commit, to).await;
         cloned.map_err(|error| BuildFailure { step: format!("clone {repo}"), ..unsourced(&error) })

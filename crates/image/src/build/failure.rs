@@ -61,6 +61,16 @@ impl BuildFailure {
         Self::new(step, what, Passing::Passing)
     }
 
+    /// A file or directory of this machine that cannot be used.
+    pub(crate) fn of_disk(step: impl Into<String>, error: &std::io::Error) -> Self {
+        match error.kind() {
+            std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => {
+                Self::passing(step, "the disk is full; free some space, the build is tried again")
+            }
+            _ => Self::passing(step, error),
+        }
+    }
+
     fn new(step: impl Into<String>, what: impl ToString, passing: Passing) -> Self {
         let what = what.to_string();
         Self { step: step.into(), what, exit: None, at: None, last_lines: Vec::new(), passing }

@@ -43,6 +43,7 @@ use crate::{
     outside::{Outside, SetupNetwork},
     recipe::Recipe,
     source::{Branch, Head, Source, SourceError},
+    steps::BuildStep,
 };
 
 /// An image with more layers of its own than this gets them squashed into one.
@@ -106,6 +107,7 @@ impl Builder {
         let began = Instant::now();
         job.doing("asking for the newest commit");
         let head = self.source.head(&job.target.repo, &Branch::Default).await.map_err(|error| unsourced(&error))?;
+        BuildStep::CommitAsked.done();
         if let (Way::Usual, Some(previous)) = (job.way, &job.previous) {
             if self.unchanged(previous, &head).await? {
                 return Ok(Outcome::Unchanged);
@@ -193,7 +195,9 @@ impl Builder {
         let store = Arc::clone(&self.store);
         let squashed = tokio::task::spawn_blocking(move || store.squash(&own, below, &label)).await;
         let failed = |error: &dyn std::fmt::Display| BuildFailure::passing("squash the layers", error);
-        Ok(vec![squashed.map_err(|error| failed(&error))?.map_err(|error| failed(&error))?])
+        let squashed = squashed.map_err(|error| failed(&error))?.map_err(|error| failed(&error))?;
+        BuildStep::LayersSquashed.done();
+        Ok(vec![squashed])
     }
 
     /// What the layers take on disk.

@@ -17,6 +17,7 @@ use crate::{
     image::{Image, Took},
     recipe::{BaseChoice, Files, Recipe},
     source::{Head, SourceError},
+    steps::BuildStep,
     sync::{Move, SyncError, bring},
 };
 
@@ -38,7 +39,8 @@ impl Builder {
         if let Err(failure) = self.verified(&previous.layers).await {
             return Err(NotOnto::Afresh(failure.what));
         }
-        let place = Place::new(&self.folder).map_err(|error| BuildFailure::passing("make a directory", error))?;
+        let place = Place::new(&self.folder).map_err(|error| BuildFailure::of_disk("make a directory", &error))?;
+        BuildStep::PlaceMade.done();
         let recipe = previous.recipe.clone();
         let beside = self.beside(&job.target, &recipe).await?;
         let mut parts = Parts {
@@ -56,7 +58,9 @@ impl Builder {
             job.doing("bringing the new commits in");
             let syncing = Instant::now();
             self.bring_all(previous, &parts, &work, &place).await?;
+            BuildStep::CommitsBrought.done();
             parts.recipe = same_recipe(previous, &work).await?;
+            BuildStep::RecipeRead.done();
             parts.took.sync_ms = millis(syncing.elapsed());
             Ok(self.steps(job, &mut work, &mut parts).await?)
         };

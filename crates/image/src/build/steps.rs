@@ -17,6 +17,7 @@ use crate::{
     recipe::{Account, Health, RECIPE_VERSION, Recipe, Step},
     services::{LOG_FOLDER, ServicePhase, Services},
     source::Head,
+    steps::BuildStep,
 };
 
 /// How long git may take to look at every file of a new clone, in seconds.
@@ -95,6 +96,7 @@ impl Builder {
         let base = env::of_sandbox(&work.sandbox).await;
         let base = base.map_err(|error| BuildFailure::passing("read the base's environment", error))?;
         work.env = env::filled(&parts.recipe.env, &base);
+        BuildStep::EnvironmentRead.done();
         let recipe = parts.recipe.clone();
         let setting_up = Instant::now();
         for step in &recipe.setup {
@@ -105,8 +107,10 @@ impl Builder {
             job.doing(&step.name);
             work.run(step).await?;
         }
+        BuildStep::SetupRun.done();
         work.become_account(Account::Agent).await?;
         let services = self.services(job, work, &recipe).await?;
+        BuildStep::ServicesReady.done();
         parts.took.setup_ms = millis(setting_up.elapsed());
         let warming = Instant::now();
         let mut checked = Vec::new();
@@ -125,13 +129,16 @@ impl Builder {
                 }
             }
         }
+        BuildStep::WarmRun.done();
         if let Some(step) = &recipe.verify {
             job.doing(&step.name);
             let began = Instant::now();
             work.run(step).await?;
             checked.push(went(step, began.elapsed(), String::new(), true));
         }
+        BuildStep::CheckRun.done();
         services.stop().await;
+        BuildStep::ServicesStopped.done();
         parts.took.warm_ms = millis(warming.elapsed());
         Ok(checked)
     }
@@ -215,7 +222,9 @@ impl Builder {
             parent: parts.parent.map(|parent| parent.id.clone()),
             disk_bytes,
         };
-        Ok(image.named())
+        let image = image.named();
+        BuildStep::Described.done();
+        Ok(image)
     }
 }
 

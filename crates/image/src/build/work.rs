@@ -14,6 +14,7 @@ use crate::{
     log::BuildLog,
     outside::{Outside, Serving, SetupNetwork},
     recipe::{Account, Step},
+    steps::BuildStep,
 };
 
 /// How often everything is killed before a snapshot that still found something running is given up.
@@ -53,6 +54,7 @@ impl<'a> Work<'a> {
         let session_dir = place.path("sandbox");
         let account = Account::Agent;
         let (sandbox, serving) = open(&plan, &session_dir, account).await?;
+        BuildStep::SandboxMade.done();
         Ok(Self { plan, session_dir, sandbox, account, _serving: serving, env: BTreeMap::new() })
     }
 
@@ -78,16 +80,21 @@ impl<'a> Work<'a> {
     pub(super) async fn freeze(self, store: &Arc<LayerStore>, label: String) -> Result<LayerId, BuildFailure> {
         let failed = |error: &dyn std::fmt::Display| BuildFailure::passing("freeze the layer", error);
         self.sandbox.kill_all().await.map_err(|error| failed(&error))?;
+        BuildStep::AllKilled.done();
         let tree = if self.plan.engine.capabilities().snapshot {
             self.snapshot().await?
         } else {
             // What the sandbox has written lies there, and with the sandbox's end every process is gone.
             self.session_dir.join(UPPER)
         };
+        BuildStep::LayerFrozen.done();
         self.sandbox.destroy().await;
+        BuildStep::SandboxEnded.done();
         let store = Arc::clone(store);
         let sealed = tokio::task::spawn_blocking(move || store.seal(&tree, About::new(Kind::Image, label))).await;
-        sealed.map_err(|error| failed(&error))?.map_err(|error| failed(&error))
+        let sealed = sealed.map_err(|error| failed(&error))?.map_err(|error| failed(&error))?;
+        BuildStep::LayerSealed.done();
+        Ok(sealed)
     }
 
     async fn snapshot(&self) -> Result<PathBuf, BuildFailure> {

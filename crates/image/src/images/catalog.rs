@@ -19,6 +19,7 @@ use crate::{
     build::BuildFailure,
     image::{Image, ImageId, Target},
     recipe::hex,
+    steps::BuildStep,
 };
 
 /// Ends the name of a file that is not complete.
@@ -134,7 +135,9 @@ fn write<T: Serialize>(path: &Path, value: &T) -> io::Result<()> {
     let mut file = File::create(&part)?;
     file.write_all(&serde_json::to_vec_pretty(value)?)?;
     file.sync_all()?;
+    BuildStep::CatalogPartWritten.done();
     fs::rename(&part, path)?;
+    BuildStep::CatalogMoved.done();
     match path.parent() {
         Some(folder) => File::open(folder)?.sync_all(),
         None => Ok(()),

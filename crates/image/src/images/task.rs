@@ -22,6 +22,7 @@ use crate::{
     build::{BuildFailure, Builder, Job, Outcome, Way, now_ms},
     image::{Image, Target},
     recipe::Schedule,
+    steps::BuildStep,
 };
 
 /// Builds that are remembered for people.
@@ -286,11 +287,12 @@ impl Task {
     async fn keep(&mut self, image: Image) -> Result<Arc<Image>, BuildFailure> {
         let image = Arc::new(image);
         let (shared, writing) = (Arc::clone(&self.shared), Arc::clone(&image));
-        let failed = |error: &dyn std::fmt::Display| BuildFailure::passing("write the manifest", error);
         let written = tokio::task::spawn_blocking(move || shared.catalog.add(&writing)).await;
-        written.map_err(|error| failed(&error))?.map_err(|error| failed(&error))?;
+        let written = written.map_err(|error| BuildFailure::passing("write the manifest", error))?;
+        written.map_err(|error| BuildFailure::of_disk("write the manifest", &error))?;
         self.view.images.push(Arc::clone(&image));
         self.view.newest.insert(image.target.clone(), Arc::clone(&image));
+        BuildStep::ImageKept.done();
         Ok(image)
     }
 
@@ -309,6 +311,7 @@ impl Task {
             // It is shown from memory; only a restart would forget it.
             tracing::warn!(%target, %error, "how a build ended cannot be written down");
         }
+        BuildStep::EndNoted.done();
     }
 
     /// How long after its last build a target is built again.

@@ -4,8 +4,13 @@
 mod bases;
 mod builds;
 mod faults;
+#[path = "../../src/bin/images-try/forge.rs"]
+mod forge;
+mod kills;
 mod oci;
 mod pools;
 mod recipes;
 mod recipes_written;
+#[path = "../../../sandbox/tests/it/remains.rs"]
+mod remains;
 mod world;

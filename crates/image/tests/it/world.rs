@@ -2,19 +2,16 @@
 
 use std::{
     path::{Path, PathBuf},
-    process::{Command, Stdio},
+    process::Command,
     sync::Arc,
     time::Duration,
 };
 
-use async_trait::async_trait;
-use hangar_image::{
-    Branch, Build, BuildEnd, Closed, Head, HostOnly, Image, Images, ImagesConfig, Means, Source, SourceError, Target,
-    Way,
-};
-use hangar_protocol::RepoPath;
+use hangar_image::{Build, BuildEnd, Closed, HostOnly, Image, Images, ImagesConfig, Means, Source, Target, Way};
 use hangar_sandbox::{Engine, EngineConfig, ExecSpec, Sandbox, SandboxSpec, layers::LayerStore};
 use tempfile::TempDir;
+
+pub(crate) use crate::forge::Repos;
 
 /// Everything a build needs, on the real engine.
 pub(crate) struct World {
@@ -135,16 +132,7 @@ pub(crate) async fn until(what: &str, mut holds: impl FnMut() -> bool) {
     .await;
 }
 
-/// Repositories of this machine, served by git itself.
-pub(crate) struct Repos {
-    folder: PathBuf,
-}
-
 impl Repos {
-    fn path(&self, repo: &RepoPath) -> PathBuf {
-        self.folder.join(repo.to_string())
-    }
-
     /// Commits these files (an empty text removes one) and returns the commit.
     pub(crate) fn commit(&self, repo: &str, files: &[(&str, &str)]) -> String {
         let path = self.path(&repo.parse().unwrap());
@@ -187,52 +175,4 @@ fn git(directory: &Path, arguments: &[&str]) -> String {
 
 pub(crate) fn target(repo: &str) -> Target {
     Target::of(repo.parse().unwrap())
-}
-
-#[async_trait]
-impl Source for Repos {
-    async fn head(&self, repo: &RepoPath, branch: &Branch) -> Result<Head, SourceError> {
-        let path = self.path(repo);
-        if !path.exists() {
-            return Err(SourceError::Gone(format!("there is no repository {repo}")));
-        }
-        let branch = match branch {
-            Branch::Default => "main".to_owned(),
-            Branch::Named(name) => name.clone(),
-        };
-        let commit = git(&path, &["rev-parse", &branch]).trim().to_owned();
-        Ok(Head { branch, commit })
-    }
-
-    async fn clone_to(&self, repo: &RepoPath, commit: &str, dir: &Path) -> Result<(), SourceError> {
-        let source = self.path(repo);
-        git(
-            &source,
-            &["clone", "-q", "--no-hardlinks", "--no-checkout", source.to_str().unwrap(), dir.to_str().unwrap()],
-        );
-        git(dir, &["checkout", "-q", "--detach", commit]);
-        git(dir, &["remote", "set-url", "origin", "http://hangar.internal/x.git"]);
-        Ok(())
-    }
-
-    async fn delta(&self, repo: &RepoPath, have: &str, want: &str, file: &Path) -> Result<(), SourceError> {
-        let known = Command::new("git").args(["cat-file", "-e", have]).current_dir(self.path(repo)).status().unwrap();
-        if !known.success() {
-            return Err(SourceError::Gone(format!("{have} is not known any more")));
-        }
-        let mut packing = Command::new("git")
-            .args(["pack-objects", "--quiet", "--thin", "--revs", "--stdout"])
-            .current_dir(self.path(repo))
-            .stdin(Stdio::piped())
-            .stdout(std::fs::File::create(file).unwrap())
-            .spawn()
-            .unwrap();
-        std::io::Write::write_all(&mut packing.stdin.take().unwrap(), format!("{want}\n^{have}\n").as_bytes()).unwrap();
-        assert!(packing.wait().unwrap().success());
-        Ok(())
-    }
-
-    async fn may_lie_beside(&self, _: &RepoPath, other: &RepoPath) -> Result<bool, SourceError> {
-        Ok(other.owner() != "private")
-    }
 }

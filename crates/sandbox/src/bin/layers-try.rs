@@ -1,20 +1,18 @@
 //! Layers by hand, for trying and for tests that end the process in the middle.
 //!
 //! `layers-try DATA seal TREE` · `squash ID…` (topmost first, a complete stack) · `collect` (everything) · `verify ID`.
-//! With `HANGAR_END_AFTER=<step>` the process kills itself after that step (the names are in `layers/steps.rs`).
+//! With `HANGAR_END_AFTER=<step>` the process kills itself after that step (the names are in `steps/mod.rs`).
 #![allow(clippy::print_stdout, reason = "a program that answers on standard output")]
 
 use std::{collections::HashSet, env, path::Path, process::ExitCode, time::Duration};
 
-use hangar_sandbox::layers::{
-    About, Below, Keep, Kind, LayerError, LayerId, LayerStore,
-    steps::{Step, on_step},
+use hangar_sandbox::{
+    layers::{About, Below, Keep, Kind, LayerError, LayerId, LayerStore},
+    steps,
 };
 
 fn main() -> ExitCode {
-    if env::var_os("HANGAR_END_AFTER").is_some() {
-        on_step(end_after);
-    }
+    steps::as_told();
     let arguments: Vec<String> = env::args().skip(1).collect();
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match run(&words) {
@@ -49,12 +47,5 @@ fn run(words: &[&str]) -> Result<String, LayerError> {
             Ok("unchanged".into())
         }
         _ => Ok("layers-try DATA seal TREE | squash ID… | collect | verify ID".into()),
-    }
-}
-
-fn end_after(step: Step) {
-    if env::var("HANGAR_END_AFTER").is_ok_and(|name| name == format!("{step:?}")) {
-        // Does not come back.
-        let _ = rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL);
     }
 }

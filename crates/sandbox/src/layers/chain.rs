@@ -7,6 +7,7 @@
 //!   session/frozen/6.layer    one that was: says which layer it is
 //!   session/frozen/5/ and 5.layer    one that is being sealed: the tree counts
 //!   session/frozen/7.work/    the work directory of the time before; swept
+//!   session/upper.gone/, frozen/7.gone/    on its way out in a rewind; swept
 //!   session/copies/1/         a copy taken while processes ran; belongs to nobody until it is sealed
 //! ```
 //!
@@ -17,18 +18,27 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use rustix::fs::{CWD, RenameFlags, renameat_with};
+
 use super::{
     about::About,
     error::LayerError,
     id::LayerId,
-    seal::sealed_as,
+    seal::{sealed_as, sync_path},
     store::{LayerStore, write_durably},
 };
+use crate::steps::Step;
 
 pub(crate) const FROZEN: &str = "frozen";
 pub(crate) const COPIES: &str = "copies";
 pub(crate) const UPPER: &str = "upper";
 pub(crate) const WORK: &str = "work";
+/// What becomes [`FROZEN`] once it is complete, or was it until a moment ago.
+const FROZEN_NEW: &str = "frozen.new";
+/// Ends the name of a directory that is being removed.
+const GONE: &str = "gone";
+/// Ends the name of a note that is not written yet.
+const NEW: &str = "new";
 
 /// One snapshot in a session's stack.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -70,7 +80,7 @@ pub fn begin(session_dir: &Path, layers: &[LayerId]) -> Result<(), LayerError> {
         return Err(LayerError::at("begin", session_dir)(there));
     }
     // Complete before it has its name, so that a kill leaves all or nothing.
-    let new = session_dir.join("frozen.new");
+    let new = session_dir.join(FROZEN_NEW);
     match fs::remove_dir_all(&new) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(LayerError::at("remove", &new)(error)),
         Ok(()) | Err(_) => {}
@@ -80,7 +90,10 @@ pub fn begin(session_dir: &Path, layers: &[LayerId]) -> Result<(), LayerError> {
         let note = new.join(format!("{number}.layer"));
         fs::write(&note, id.as_str()).map_err(LayerError::at("write", &note))?;
     }
-    fs::rename(&new, &frozen).map_err(LayerError::at("make", &frozen))
+    Step::BeginNoted.done();
+    fs::rename(&new, &frozen).map_err(LayerError::at("make", &frozen))?;
+    Step::BeginDone.done();
+    Ok(())
 }
 
 /// Takes a session back to its `keep` lowest snapshots: what was changed since is gone. No sandbox may run over the directory.
@@ -90,17 +103,22 @@ pub fn begin(session_dir: &Path, layers: &[LayerId]) -> Result<(), LayerError> {
 pub fn rewind(session_dir: &Path, keep: usize) -> Result<(), LayerError> {
     let goes = numbers(session_dir)?.split_off(keep.min(numbers(session_dir)?.len()));
     // From the top, so that a kill in the middle leaves a state that the session once had.
-    for part in [UPPER, WORK] {
-        remove(&session_dir.join(part))?;
-    }
+    // A tree that is half removed would be such a state as well, so each goes away whole first.
+    let changes = discard(&session_dir.join(UPPER))?;
+    Step::RewindChangesMoved.done();
+    remove(&changes)?;
+    remove(&session_dir.join(WORK))?;
+    Step::RewindChangesRemoved.done();
     for number in goes.into_iter().rev() {
         let tree = tree(session_dir, number);
         if tree.exists() && sealed_as(&tree)?.is_some() {
             // Without the tree the note would count.
             remove(&note(session_dir, number))?;
         }
-        remove(&tree)?;
+        let discarded = discard(&tree)?;
         remove(&note(session_dir, number))?;
+        Step::RewindTopMoved.done();
+        remove(&discarded)?;
     }
     Ok(())
 }
@@ -135,13 +153,18 @@ impl LayerStore {
             return Ok(());
         }
         let one = self.squash(&layers, super::Below::Layers, "snapshots of a session")?;
-        let numbers = numbers(session_dir)?;
-        let (Some(lowest), Some(highest)) = (numbers.first(), numbers.last()) else { return Ok(()) };
-        // The topmost becomes all of them: what lies below it then is shown by it already, and may go or stay.
-        write_durably(&note(session_dir, *highest), one.as_str().as_bytes())?;
-        for number in (*lowest..*highest).filter(|number| numbers.contains(number)) {
-            remove(&note(session_dir, number))?;
-        }
+        let Some(highest) = numbers(session_dir)?.pop() else { return Ok(()) };
+        // All notes at once: of the squashed layer above some of those it was made of, the overlay would show something else. A directory that was renamed
+        // would be looked for under its old name in layers where it has the new one already.
+        let (frozen, new) = (session_dir.join(FROZEN), session_dir.join(FROZEN_NEW));
+        remove(&new)?;
+        fs::create_dir(&new).map_err(LayerError::at("make", &new))?;
+        write_durably(&new.join(format!("{highest}.layer")), one.as_str().as_bytes())?;
+        Step::SessionSquashNoted.done();
+        renameat_with(CWD, &new, CWD, &frozen, RenameFlags::EXCHANGE).map_err(LayerError::at("exchange", &frozen))?;
+        sync_path(session_dir)?;
+        Step::SessionSquashed.done();
+        remove(&new)?;
         Ok(())
     }
 }
@@ -181,6 +204,16 @@ fn remove(path: &Path) -> Result<(), LayerError> {
     }
 }
 
+/// Takes a directory out of the way, where it does not count; it may be missing. What a kill leaves there is swept.
+fn discard(directory: &Path) -> Result<PathBuf, LayerError> {
+    let gone = directory.with_extension(GONE);
+    remove(&gone)?;
+    match fs::rename(directory, &gone) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(LayerError::at("move", directory)(error)),
+        Ok(()) | Err(_) => Ok(gone),
+    }
+}
+
 /// Where the newest snapshot is or was, if there is one.
 pub(crate) fn newest(session_dir: &Path) -> Result<Option<PathBuf>, LayerError> {
     Ok(numbers(session_dir)?.last().map(|number| tree(session_dir, *number)))
@@ -214,9 +247,22 @@ pub(crate) fn next_copy(session_dir: &Path) -> Result<PathBuf, LayerError> {
 /// Removes what an earlier process left in a session's directory. No sandbox runs over it.
 pub(crate) fn sweep(session_dir: &Path) -> Result<(), LayerError> {
     remove(&session_dir.join(COPIES))?;
-    remove(&session_dir.join("frozen.new"))?;
-    for number in numbers(session_dir)? {
-        remove(&session_dir.join(FROZEN).join(format!("{number}.work")))?;
+    remove(&session_dir.join(FROZEN_NEW))?;
+    for part in [UPPER, WORK] {
+        remove(&session_dir.join(part).with_extension(GONE))?;
+    }
+    let frozen = session_dir.join(FROZEN);
+    let entries = match fs::read_dir(&frozen) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(LayerError::at("list", &frozen)(error)),
+    };
+    for entry in entries {
+        let path = entry.map_err(LayerError::at("list", &frozen))?.path();
+        // Also where the snapshot of the same number does not exist: its work directory is moved there first, and the next snapshot will want the place.
+        if path.extension().is_some_and(|end| [WORK, GONE, NEW].iter().any(|swept| end == *swept)) {
+            remove(&path)?;
+        }
     }
     Ok(())
 }

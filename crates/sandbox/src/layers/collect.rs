@@ -10,9 +10,9 @@ use super::{
     about::Manifest,
     error::LayerError,
     id::LayerId,
-    steps::Step,
     store::{DAMAGED, LayerStore, MANIFEST, USED, locked},
 };
+use crate::steps::Step;
 
 /// How long layers stay that nothing refers to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

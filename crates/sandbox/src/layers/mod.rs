@@ -8,7 +8,6 @@
 //! * `digest.rs` says what a layer's id is made of, `content.rs` what may be in a layer and what is cleaned away, `owners.rs` whose files they are.
 //! * `seal.rs`, `verify.rs`, `adopt.rs`, `squash.rs` and `collect.rs` are the operations; `copy.rs`, `walk.rs` and `beneath.rs` how trees are touched.
 //! * `chain.rs` is where the snapshots of a session lie until and after they are layers.
-//! * `steps.rs` names the steps at which a test may kill the process.
 //!
 //! Architecture invariants:
 //! * Trees were filled by sandboxes. Every name in them is opened through `openat2` beneath the tree's root, no link is followed, no other file
@@ -30,8 +29,6 @@ mod owners;
 mod seal;
 mod squash;
 mod stack;
-#[doc(hidden)]
-pub mod steps;
 mod store;
 mod verify;
 mod walk;

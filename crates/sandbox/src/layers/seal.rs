@@ -29,10 +29,10 @@ use super::{
     error::LayerError,
     id::LayerId,
     owners::Owners,
-    steps::Step,
     store::{LayerStore, MANIFEST, TREE, WITNESS},
     walk::walk,
 };
+use crate::steps::Step;
 
 /// Ends the name of the note that is left beside a tree.
 const NOTE: &str = ".layer";

@@ -19,10 +19,10 @@ use super::{
     id::LayerId,
     owners::Owners,
     stack::{Found, Merged, Stack},
-    steps::Step,
     store::{LayerStore, TREE},
     walk::{DEPTH_MAX, within},
 };
+use crate::steps::Step;
 
 /// A stack with more layers than this should be squashed: mounting takes about 6 µs a layer, and names that do not exist are looked for in each.
 pub const LAYERS_UNTIL_SQUASH: usize = 64;

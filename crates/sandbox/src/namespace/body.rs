@@ -23,6 +23,7 @@ use crate::{
         snapshot::{self, Standing},
     },
     spec::Limits,
+    steps::Step,
 };
 
 /// Between two looks whether a process that has ended can be reaped.
@@ -136,6 +137,7 @@ impl Body for NamespaceBody {
             while !parts.process.try_reap() {
                 tokio::time::sleep(REAP_PAUSE).await;
             }
+            Step::DestroyReaped.done();
             // What could not be removed was logged, and is swept at the next start.
             let _ = self
                 .on_group(|group| {
@@ -147,7 +149,11 @@ impl Body for NamespaceBody {
     }
 
     fn pause(&self) -> BoxFuture<'_, Result<(), Error>> {
-        Box::pin(self.on_group(Group::freeze))
+        Box::pin(self.on_group(|group| {
+            group.freeze()?;
+            Step::Paused.done();
+            Ok(())
+        }))
     }
 
     fn resume(&self) -> BoxFuture<'_, Result<(), Error>> {

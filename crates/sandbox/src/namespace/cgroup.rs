@@ -18,6 +18,7 @@ use crate::{
     backend::{BackendKind, Readings},
     error::Error,
     spec::Limits,
+    steps::Step,
 };
 
 /// Between two tries to remove a group whose last process is just dying.
@@ -157,6 +158,12 @@ impl Cgroups {
     /// Removes what killed engines left: that of the same id with all its processes, that of others where it is empty.
     /// Blocks for as long as processes take to die.
     pub(crate) fn sweep(&self, engine: &str) {
+        // Before anything is killed, in whatever hierarchy that comes first: what is frozen does not die.
+        for root in self.hierarchy.roots().into_iter().flat_map(|own| directories(own.parent().unwrap_or(own))) {
+            if owner(&root).is_some_and(|(id, pid)| id == engine && pid != std::process::id()) {
+                directories(&root).iter().for_each(|group| let_go(group));
+            }
+        }
         for own in self.hierarchy.roots() {
             for root in directories(own.parent().unwrap_or(own)).into_iter().filter(|root| root != own) {
                 match owner(&root) {
@@ -422,6 +429,7 @@ impl Group {
             if let Err(error) = remove(directory) {
                 tracing::warn!(%error, group = %directory.display(), "a control group could not be removed; the next start tries again");
             }
+            Step::DestroyGroupHalfRemoved.done();
         }
     }
 
@@ -508,6 +516,17 @@ fn counter(file: &Path, key: &str) -> u64 {
     let text = fs::read_to_string(file).unwrap_or_default();
     let line = text.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(' '));
     line.and_then(|value| value.trim().parse().ok()).unwrap_or(0)
+}
+
+/// Thaws a group of either version, should it be frozen: its engine was killed in the middle of a pause or a snapshot.
+fn let_go(group: &Path) {
+    for (file, word) in [("freezer.state", "THAWED"), ("cgroup.freeze", "0")] {
+        let file = group.join(file);
+        // Groups of other controllers have neither; what cannot be thawed cannot be removed, which is told.
+        if file.exists() {
+            let _ = fs::write(file, word);
+        }
+    }
 }
 
 /// Kills what is in a group, and removes it.

@@ -56,9 +56,10 @@ use crate::{
     border::Border,
     error::Error,
     ids::IdRange,
-    layers::{self, LayerStore, Snapshot, chain, steps::Step},
+    layers::{self, LayerStore, Snapshot, chain},
     random,
     spec::{Base as BaseKind, EngineConfig, Limits, SandboxSpec},
+    steps::Step,
 };
 
 /// How long ending waits for what was just being made.
@@ -193,6 +194,7 @@ impl Inner {
         self.prepare_group();
         let talk = Talk::new(socket)?;
         let border = talk.staged(pid).await?;
+        Step::SlotStaged.done();
         self.pool.count_made();
         Ok(Ready { talk, border, body })
     }
@@ -208,12 +210,14 @@ impl Inner {
             Rights::Rootless => nursery::single(account),
         };
         let Slot { process, socket } = nursery.bear(account, mapping, self.base.ids(), &group.entry()?)?;
+        Step::SlotBorn.done();
         let pid = process.pid();
         // From here on it is ended with the body, whatever fails.
         let mut body = NamespaceBody::new(process, group, number);
         if let Rights::Root = self.rights {
             body.see_through(View::new(&self.data_dir, &*self.map(nursery, body.number()?)?)?);
         }
+        Step::SlotViewed.done();
         Ok(Started { socket, pid, body })
     }
 
@@ -239,9 +243,11 @@ impl Inner {
     fn group(&self, nursery: &Nursery) -> Result<(Number, Group), Error> {
         let number = self.numbers.take();
         let group = self.cgroups.create(&number.value.to_string(), &Limits::default())?;
+        Step::SlotGroupMade.done();
         if let Rights::Root = self.rights {
             self.map(nursery, number.value)?;
         }
+        Step::SlotRangeMapped.done();
         Ok((number, group))
     }
 
@@ -267,7 +273,9 @@ impl Inner {
             Entry::Occupied(there) => Ok(there.into_mut()),
             Entry::Vacant(place) => {
                 let (stage, mounts) = self.base.stage(account)?;
-                Ok(place.insert(Nursery::start(&self.guest, self.rights, account, stage, &mounts)?))
+                let nursery = Nursery::start(&self.guest, self.rights, account, stage, &mounts)?;
+                Step::NurseryStarted.done();
+                Ok(place.insert(nursery))
             }
         }
     }
@@ -290,11 +298,14 @@ impl Inner {
         let inner = Arc::clone(self);
         let body = self.mounter.run(move |stage| {
             body.limit(&spec.limits)?;
+            Step::ClaimLimited.done();
             inner.session(&spec)?;
+            Step::ClaimSessionMade.done();
             let lower = inner.lower(&spec)?;
             let stack = stacked(inner.own_layers(&spec.session_dir)?, &lower);
             Step::RestoreFound.done();
             let (root, mounts) = inner.root(&spec, &stack, &body, stage)?;
+            Step::ClaimMounted.done();
             let claim = inner.base.claim(&spec, root);
             let footing = Footing {
                 session: spec.session_dir.clone(),
@@ -304,11 +315,13 @@ impl Inner {
                 attach: claim.attach.clone(),
             };
             orders.give(&Order::Claim(claim), &mounts)?;
+            Step::ClaimOrdered.done();
             body.settle(footing, Arc::clone(&inner));
             Ok(body)
         });
         let body = body.await?;
         let (reader, writer) = talk.claimed().await?;
+        Step::ClaimAttached.done();
         Ok(Made { reader: Box::new(reader), writer: Box::new(writer), body: Box::new(body), border: Some(border) })
     }
 

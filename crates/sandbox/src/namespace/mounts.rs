@@ -9,7 +9,7 @@ use std::{
 };
 
 use rustix::{
-    fs::{CWD, Mode, OFlags, ResolveFlags, open, openat2},
+    fs::{AtFlags, CWD, Mode, OFlags, ResolveFlags, StatVfsMountFlags, mkdirat, open, openat2, unlinkat},
     mount::{
         FsMountFlags, FsOpenFlags, MountAttrFlags, MoveMountFlags, OpenTreeFlags, UnmountFlags, fsconfig_create,
         fsconfig_set_flag, fsconfig_set_string, fsmount, fsopen, move_mount, open_tree, unmount,
@@ -103,10 +103,32 @@ impl View {
         fsconfig_set_string(&fs, "redirect_dir", "on").map_err(what())?;
         // Nothing is forced to disk behind a sandbox's back; whoever promises that changes are durable syncs them.
         fsconfig_set_flag(&fs, "volatile").map_err(what())?;
-        fsconfig_create(&fs).map_err(what())?;
+        fsconfig_create(&fs).map_err(unless_full(changes))?;
         let attributes = MountAttrFlags::MOUNT_ATTR_NOSUID | MountAttrFlags::MOUNT_ATTR_NODEV;
-        fsmount(&fs, FsMountFlags::FSMOUNT_CLOEXEC, attributes).map_err(what())
+        let overlay = fsmount(&fs, FsMountFlags::FSMOUNT_CLOEXEC, attributes).map_err(what())?;
+        let flags = rustix::fs::fstatvfs(&overlay).map_err(what())?.f_flag;
+        if flags.contains(StatVfsMountFlags::RDONLY) { Err(why_read_only(&work, changes)) } else { Ok(overlay) }
     }
+}
+
+/// Making an overlay writes into its work directory.
+fn unless_full(changes: &Path) -> impl FnOnce(rustix::io::Errno) -> Error {
+    let work = changes.join("work");
+    move |error| match error {
+        rustix::io::Errno::NOSPC | rustix::io::Errno::DQUOT => Error::host(work)(error),
+        other => Error::kernel("mount the root's overlay")(other),
+    }
+}
+
+/// Where the overlay cannot make its own directories, on a full disk above all, the kernel mounts it read only and says so in its log alone. Doing the same tells why.
+fn why_read_only(work: &OwnedFd, changes: &Path) -> Error {
+    let name = "hangar-tries-to-write";
+    if let Err(error) = mkdirat(work, name, Mode::from_raw_mode(0o700)) {
+        return Error::host(changes.join("work"))(error);
+    }
+    // What stays is in a directory that the next sandbox empties.
+    let _ = unlinkat(work, name, AtFlags::REMOVEDIR);
+    Error::kernel("mount the root's overlay for writing")(io::Error::from(io::ErrorKind::ReadOnlyFilesystem))
 }
 
 /// /proc/mounts shows these words inside the sandbox: the numbers of descriptors say nothing of the host's paths.

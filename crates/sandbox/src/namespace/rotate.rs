@@ -36,10 +36,7 @@ use super::{
     launcher::Stage,
     mounts::{View, Writing, set_writing},
 };
-use crate::{
-    error::Error,
-    layers::{chain, steps::Step},
-};
+use crate::{error::Error, layers::chain, steps::Step};
 
 /// How often the stack is looked up anew because a snapshot was sealed meanwhile.
 const TRIES_MAX: u32 = 100;
@@ -110,6 +107,7 @@ impl Footing {
                     drop(old);
                     // What stays is swept when the session's sandbox is made the next time.
                     let _ = fs::remove_dir_all(&moved.next.work);
+                    Step::SnapshotWorkRemoved.done();
                 }));
                 Ok(Rotated::Frozen(frozen))
             }
@@ -163,6 +161,7 @@ impl Moved {
         let (upper_facts, work_facts) = (facts(&upper)?, facts(&work)?);
         let moved = Self { session: session.to_owned(), next };
         fs::rename(&work, &moved.next.work).map_err(Error::host(&work))?;
+        Step::SnapshotWorkMoved.done();
         if let Err(error) = fs::rename(&upper, &moved.next.tree) {
             return Err(moved.undo(Error::host(&upper)(error)));
         }
@@ -249,11 +248,13 @@ impl Inside {
             Err(error) if error.raw_os_error() == Some(libc::EBUSY) => return Ok(Switch::InUse),
             other => other.map_err(Error::kernel("write-protect the old root"))?,
         }
+        Step::SnapshotProtected.done();
         let mut taken = Vec::new();
         if let Err(error) = self.change(attach, &mut taken) {
             self.undo(&taken);
             return Err(error);
         }
+        Step::SnapshotPivoted.done();
         let what = "let the old root go";
         rustix::process::fchdir(&self.old).map_err(Error::kernel(what))?;
         unmount(".", UnmountFlags::DETACH).map_err(Error::kernel(what))?;

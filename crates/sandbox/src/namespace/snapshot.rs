@@ -12,7 +12,8 @@ use super::{
 use crate::{
     error::Error,
     frozen::{Frozen, Guarantee},
-    layers::{self, chain, steps::Step},
+    layers::{self, chain},
+    steps::Step,
 };
 
 /// How long to wait for what a command that has just ended leaves behind: its supervisor takes a moment to go.
@@ -81,6 +82,7 @@ fn children(pid: i32) -> Option<usize> {
 fn copy(footing: &Footing, pid: i32, group: &Group) -> Result<PathBuf, Error> {
     let to = chain::next_copy(&footing.session)?;
     let _still = Still::stand(pid, group)?;
+    Step::SnapshotStands.done();
     let copied = layers::copy_changes(&footing.session.join(chain::UPPER), &to);
     if let Err(error) = copied {
         // Half a copy is of no use. What cannot be removed is swept when the sandbox is made again.

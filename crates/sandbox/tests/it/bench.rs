@@ -140,9 +140,14 @@ pub(crate) fn tree(root: i32) -> Vec<Seen> {
 
 /// Another engine over the same directory, as soon as the first has let go of it.
 pub(crate) async fn engine_again(directory: &std::path::Path) -> Engine {
+    engine_with_slots(directory, hangar_sandbox::SLOTS_DEFAULT).await
+}
+
+/// The same with so many slots made ahead.
+pub(crate) async fn engine_with_slots(directory: &std::path::Path, slots: usize) -> Engine {
     let deadline = tokio::time::Instant::now() + std::time::Duration::from_secs(20);
     loop {
-        match Engine::new(EngineConfig::new(directory)).await {
+        match Engine::new(EngineConfig { slots, ..EngineConfig::new(directory) }).await {
             Err(hangar_sandbox::Error::StateDirInUse(_)) if tokio::time::Instant::now() < deadline => {
                 tokio::task::yield_now().await;
             }

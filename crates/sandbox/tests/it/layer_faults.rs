@@ -8,7 +8,10 @@ use std::{
     process::{Command, Output},
 };
 
-use hangar_sandbox::layers::{About, Below, Given, Kind, LayerError, LayerId, LayerStore, sealed_as, steps::Step};
+use hangar_sandbox::{
+    layers::{About, Below, Given, Kind, LayerError, LayerId, LayerStore, sealed_as},
+    steps::Step,
+};
 use rustix::mount::{MountFlags, mount};
 
 use crate::{
@@ -21,7 +24,7 @@ fn program(directory: &Path, words: &[&str], step: Step) -> Option<Output> {
     let output = Command::new(env!("CARGO_BIN_EXE_layers-try"))
         .arg(directory)
         .args(words)
-        .env("HANGAR_END_AFTER", format!("{step:?}"))
+        .env("HANGAR_END_AFTER", step.name())
         .output()
         .unwrap();
     (output.status.signal() == Some(9)).then_some(output)
@@ -51,7 +54,7 @@ fn a_seal_that_is_killed_loses_nothing_and_is_done_again() {
         shelf.seal(&shelf.tree("tree")).unwrap()
     };
     let mut killed = Vec::new();
-    for step in Step::ALL {
+    for &step in Step::ALL {
         let shelf = Shelf::new();
         let tree = shelf.tree("tree");
         let directory = shelf.closed();
@@ -76,7 +79,7 @@ fn a_seal_that_is_killed_loses_nothing_and_is_done_again() {
 #[test]
 fn squash_and_collect_that_are_killed_leave_whole_layers() {
     let mut killed = Vec::new();
-    for step in Step::ALL {
+    for &step in Step::ALL {
         let shelf = Shelf::new();
         let lower = shelf.seal(&shelf.tree("lower")).unwrap();
         let upper = shelf.tree("upper");

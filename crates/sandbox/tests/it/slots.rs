@@ -1,6 +1,9 @@
 //! Slots made ahead of need.
 
-use hangar_sandbox::{Account, Engine, EngineConfig, Root, SandboxSpec};
+use std::{collections::HashSet, sync::Arc};
+
+use hangar_sandbox::{Account, Engine, EngineConfig, Error, Root, Sandbox, SandboxSpec};
+use tokio::sync::Barrier;
 
 use crate::bench::{output, processes, until};
 
@@ -99,5 +102,63 @@ async fn a_paused_sandbox_stands_still_goes_on_and_can_be_ended() {
     sandbox.ping().await.unwrap();
     sandbox.pause().await.unwrap();
     crate::bench::soon("the end", sandbox.destroy()).await;
+    engine.close();
+}
+
+/// What must be one sandbox's alone: a line each.
+const OWN: &str = "cat /etc/machine-id; hostname; awk '{print $2}' /proc/self/uid_map; \
+    readlink /proc/self/ns/user /proc/self/ns/net /proc/self/ns/pid /proc/self/ns/mnt /proc/self/ns/ipc /proc/self/ns/uts";
+
+/// Asks for so many sandboxes at the same moment.
+async fn claim_at_once(engine: &Engine, data: &std::path::Path, claimers: usize) -> Vec<Result<Sandbox, Error>> {
+    let start = Arc::new(Barrier::new(claimers));
+    let all = (0..claimers).map(|number| {
+        let (engine, start, spec) = (engine.clone(), Arc::clone(&start), spec(data, &format!("claimer-{number}")));
+        tokio::spawn(async move {
+            start.wait().await;
+            engine.create(spec).await
+        })
+    });
+    futures::future::join_all(all).await.into_iter().map(Result::unwrap).collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn many_claimers_of_few_slots_share_nothing_and_the_counts_add_up() {
+    const PLACES: usize = 14;
+    const TOO_MANY: usize = 4;
+    const SLOTS: usize = 3;
+    let directory = tempfile::TempDir::new().unwrap();
+    let mut config = EngineConfig::new(directory.path());
+    (config.slots, config.sandboxes_max) = (SLOTS, PLACES);
+    let engine = Engine::new(config).await.unwrap();
+    for round in 1..=2 {
+        until("the slots", || engine.slots().ready == SLOTS).await;
+        let mut seen = HashSet::new();
+        let (mut sandboxes, mut refused) = (Vec::new(), 0);
+        for claimed in claim_at_once(&engine, directory.path(), PLACES + TOO_MANY).await {
+            match claimed {
+                Ok(sandbox) => sandboxes.push(sandbox),
+                Err(Error::TooMany(PLACES)) => refused += 1,
+                Err(other) => panic!("{other}"),
+            }
+        }
+        assert_eq!((sandboxes.len(), refused), (PLACES, TOO_MANY));
+        for sandbox in &sandboxes {
+            let own = output(sandbox, OWN).await;
+            assert_eq!(own.lines().count(), 9, "{own}");
+            for line in own.lines() {
+                assert!(seen.insert(line.to_owned()), "two sandboxes have {line}");
+            }
+        }
+        until("new slots", || engine.slots().ready == SLOTS).await;
+        let counts = engine.slots();
+        let claims = u64::try_from(PLACES * round).unwrap();
+        assert_eq!(counts.hits + counts.misses, claims, "{counts:?}");
+        assert_eq!(counts.made, claims + u64::try_from(SLOTS).unwrap(), "{counts:?}");
+        assert!(counts.hits >= u64::try_from(SLOTS).unwrap(), "{counts:?}");
+        for sandbox in sandboxes {
+            sandbox.destroy().await;
+        }
+    }
     engine.close();
 }

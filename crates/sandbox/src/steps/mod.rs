@@ -1,0 +1,105 @@
+//! Named steps of what happens to sandboxes, snapshots and layers, so that a test can end the process at each of them.
+//!
+//! Nothing is done here unless [`on_step`] was called, which only programs for tests do. Other crates with steps of their own tell them to [`reached`].
+
+mod told;
+
+use std::sync::OnceLock;
+
+pub use told::as_told;
+
+static HOOK: OnceLock<fn(&'static str)> = OnceLock::new();
+
+/// An enum of steps, and the list of them.
+macro_rules! steps {
+    ($($name:ident),* $(,)?) => {
+        /// A step that has just been done.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        #[allow(missing_docs, reason = "the names are the steps; the code beside each says the rest")]
+        pub enum Step { $($name),* }
+
+        impl Step {
+            /// Every step.
+            pub const ALL: &[Self] = &[$(Self::$name),*];
+
+            /// Its name.
+            #[must_use]
+            pub const fn name(self) -> &'static str {
+                match self { $(Self::$name => stringify!($name)),* }
+            }
+        }
+    };
+}
+
+steps![
+    // A slot: a process that could become any sandbox.
+    NurseryStarted,
+    SlotGroupMade,
+    SlotRangeMapped,
+    SlotBorn,
+    SlotViewed,
+    SlotStaged,
+    // A claim: a slot becomes a sandbox.
+    ClaimLimited,
+    ClaimSessionMade,
+    RestoreFound,
+    ClaimMounted,
+    ClaimOrdered,
+    ClaimAttached,
+    ClaimKept,
+    // Its life.
+    Paused,
+    SnapshotWorkMoved,
+    SnapshotUpperMoved,
+    SnapshotUpperMade,
+    SnapshotMounted,
+    SnapshotProtected,
+    SnapshotPivoted,
+    SnapshotSwitched,
+    SnapshotWorkRemoved,
+    SnapshotStands,
+    SnapshotCopied,
+    // Its end.
+    DestroyKilled,
+    DestroyEnded,
+    DestroyReaped,
+    DestroyGroupHalfRemoved,
+    DestroyCleared,
+    // A layer.
+    SealCleaned,
+    SealHashed,
+    SealManifestWritten,
+    SealNoted,
+    SealSynced,
+    SealTreeMoved,
+    SealPublished,
+    SquashCopied,
+    CollectMoved,
+    CollectHalfRemoved,
+    // The stack of a session.
+    SessionSquashNoted,
+    SessionSquashed,
+    BeginNoted,
+    BeginDone,
+    RewindChangesMoved,
+    RewindChangesRemoved,
+    RewindTopMoved,
+];
+
+impl Step {
+    pub(crate) fn done(self) {
+        reached(self.name());
+    }
+}
+
+/// Tells that a step of this name has just been done.
+pub fn reached(step: &'static str) {
+    if let Some(hook) = HOOK.get() {
+        hook(step);
+    }
+}
+
+/// Calls `hook` with the name of every step of this process. The first call wins.
+pub fn on_step(hook: fn(&'static str)) {
+    let _ = HOOK.set(hook);
+}
