@@ -9,6 +9,7 @@ use hangar_protocol::api::{BuildInfo, BuildStatus, ImageInfo};
 use super::{
     connect,
     ended::{Ended, Failure, Outcome},
+    exchange::{Export, Import},
     table::{Cell, columns},
     terminal::{Look, Terminal},
     which_repo::which_repo,
@@ -20,13 +21,15 @@ const LOOK_AGAIN: Duration = Duration::from_millis(400);
 /// Characters of an id or a commit that are shown to people.
 const SHORT: usize = 10;
 
-/// Build and list the images that sessions start from
+/// Build, list, export and import the images that sessions start from
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   hangar image build acme/website     build now and watch it
   hangar image ls
-  hangar image builds                 what is being built, and how the last builds ended")]
+  hangar image builds                 what is being built, and how the last builds ended
+  hangar image export acme/website website.tar
+  hangar image import website.tar")]
 pub(super) struct Image {
     #[command(subcommand)]
     command: ImageCommand,
@@ -37,6 +40,8 @@ enum ImageCommand {
     Build(Build),
     Ls(Ls),
     Builds(Builds),
+    Export(Export),
+    Import(Import),
 }
 
 /// Build an image of a repository now and show the build's output
@@ -74,6 +79,8 @@ impl Image {
             ImageCommand::Build(build) => build.carry_out(terminal).await,
             ImageCommand::Ls(ls) => ls.carry_out(terminal).await,
             ImageCommand::Builds(builds) => builds.carry_out(terminal).await,
+            ImageCommand::Export(export) => export.carry_out(terminal).await,
+            ImageCommand::Import(import) => import.carry_out(terminal).await,
         }
     }
 }
@@ -205,6 +212,7 @@ fn build_row(build: &BuildInfo, now_ms: u64) -> [Cell; 5] {
     ]
 }
 
-fn short(id: &str) -> String {
+/// As much of an id or a commit as people are shown.
+pub(super) fn short(id: &str) -> String {
     id.chars().take(SHORT).collect()
 }
