@@ -95,6 +95,10 @@ impl Build {
             terminal.json(&ended)?;
         } else {
             tell_end(&ended, terminal);
+            if ended.status == BuildStatus::Failed {
+                let good = client.images().await?.iter().any(|image| image.newest && image.repo == ended.repo);
+                terminal.remark(Look::Faint, what_sessions_do(good));
+            }
         }
         Ok(if ended.status == BuildStatus::Failed { Ended::BuildFailed } else { Ended::Well })
     }
@@ -132,13 +136,20 @@ fn tell_end(build: &BuildInfo, terminal: &mut Terminal) {
             terminal.remark(Look::Good, &format!("{repo}: nothing changed since the last image."));
         }
         BuildStatus::Failed => {
-            let why = build.failure.as_deref().unwrap_or("it did not say why");
+            // The last lines of the output, which follow in it, were shown as they came.
+            let why = build.failure.as_deref().and_then(|why| why.lines().next()).unwrap_or("it did not say why");
             terminal.remark(Look::Bad, &format!("{repo}: the build failed: {}", words::harmless(why)));
-            terminal.remark(Look::Faint, "Sessions go on starting from the last good image.");
         }
         BuildStatus::Cancelled => terminal.remark(Look::Faint, &format!("{repo}: the build was cancelled.")),
         BuildStatus::Queued | BuildStatus::Running => terminal
             .remark(Look::Faint, &format!("{repo}: build {number} runs on; `hangar image builds` says how far it is.")),
+    }
+}
+
+fn what_sessions_do(there_is_a_good_image: bool) -> &'static str {
+    match there_is_a_good_image {
+        true => "Sessions go on starting from the last good image.",
+        false => "There is no good image yet: sessions start from a clone, over the machine's own programs.",
     }
 }
 

@@ -222,8 +222,7 @@ async fn must_be_known(app: &App, image: &Image) -> Answer<()> {
             ),
             _ => refused,
         })?;
-        let id = commit.parse().map_err(ForgeError::Name)?;
-        app.forge.commit(&forge_path(repo)?, &id).await.map_err(|error| match error {
+        app.forge.resolve(&forge_path(repo)?, commit).await.map_err(|error| match error {
             ForgeError::NoCommit { .. } => Refused::new(
                 RefusalCode::Conflict,
                 format!("The image is of {repo} at {commit}, and the repository here does not have this commit."),

@@ -267,7 +267,6 @@ async fn package_managers_fetch_through_the_border() {
             ["registry.npmjs.org", "registry.npmjs.org"],
             "npm install --no-audit --no-fund is-number@7.0.0 && node -e 'require(\"is-number\")(7) || process.exit(1)'",
         ),
-        ("cargo", ["index.crates.io", "static.crates.io"], "cargo fetch && cargo build --offline --quiet"),
     ];
     let mut config = format!("{ON_DEMAND}\n\n");
     let mut setup = String::new();
@@ -284,18 +283,13 @@ async fn package_managers_fetch_through_the_border() {
     }
     // Where a machine's way out has an authority of its own, its programs know it by this file.
     let authorities = "/etc/ssl/certs/ca-certificates.crt";
-    let names = ["PIP_CERT", "NODE_EXTRA_CA_CERTS", "SSL_CERT_FILE", "CARGO_HTTP_CAINFO"];
+    let names = ["PIP_CERT", "NODE_EXTRA_CA_CERTS"];
     let env: String = names.iter().map(|name| format!("{name} = \"{authorities}\"\n")).collect();
     let recipe = format!("setup = [\n{setup}]\nwarm = ['true']\n[env]\n{env}");
     let mut server = TestServer::start_with(Setting::default().configured(&config)).await;
     let files = [
         (".hangar/environment.toml", recipe.as_str()),
         ("package.json", "{\"name\": \"app\", \"version\": \"1.0.0\", \"private\": true}\n"),
-        (
-            "Cargo.toml",
-            "[package]\nname = \"app\"\nversion = \"0.1.0\"\nedition = \"2021\"\n\n[dependencies]\nitoa = \"1\"\n",
-        ),
-        ("src/main.rs", "fn main() {\n    println!(\"{}\", itoa::Buffer::new().format(7));\n}\n"),
     ];
     let source = write(&server.directory().join("app"), &files);
     add(&server, "acme/app", &source).await;
