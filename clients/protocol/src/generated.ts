@@ -754,6 +754,23 @@ newest: boolean,
 notes: Array<string>, };
 
 /**
+ * `POST /images`: an image that came in.
+ */
+export type ImportedImage = {
+/**
+ * The image.
+ */
+image: ImageInfo,
+/**
+ * Whether it was not there before.
+ */
+new: boolean,
+/**
+ * What whoever brought it should know: that a newer image is in use, that it was built over another machine's programs.
+ */
+remarks: Array<string>, };
+
+/**
  * `GET /me`: who asks.
  */
 export type Me = {
@@ -990,7 +1007,19 @@ slots: SlotInfo,
  */
 repos: Array<RepoPool>,
 /**
- * Memory the sandboxes kept for repositories may use together.
+ * A repository that was busy lately has at least so many (`pool.floor`).
+ */
+floor: number,
+/**
+ * No repository has more (`pool.ceiling`).
+ */
+ceiling: number,
+/**
+ * Memory that those there are now are expected to use.
+ */
+memory_bytes: number,
+/**
+ * Memory the sandboxes kept for repositories may use together (`pool.memory_mib`).
  */
 memory_bytes_max: number, };
 
@@ -1239,9 +1268,17 @@ export type RepoPool = {
  */
 repo: RepoPath,
 /**
- * Ready now.
+ * Ready now, for whoever comes.
  */
 ready: number,
+/**
+ * Ready now, and kept for somebody who types.
+ */
+reserved: number,
+/**
+ * Being made, or being brought to the newest commits.
+ */
+preparing: number,
 /**
  * How many the recent demand asks for.
  */
@@ -1255,9 +1292,17 @@ hits: number,
  */
 misses: number,
 /**
- * How long the sessions that did not had to wait, in the middle.
+ * How long sessions that found one waited for it, in the middle of the last hundred.
  */
-wait_ms_p50: number, };
+hit_wait_ms_p50: number,
+/**
+ * How long the sessions that did not had to wait, likewise.
+ */
+miss_wait_ms_p50: number,
+/**
+ * Kept for somebody who then began no session: they went back, or were ended.
+ */
+abandoned: number, };
 
 /**
  * Where a session works: part of [`NewSession`], and what `Command::Create` carries once the forge has resolved it.

@@ -22,6 +22,7 @@ mod wire;
 
 pub use client::Client;
 pub use error::Error;
+pub use images::{Download, Pack};
 pub use pull_request::Verdict;
 pub use secret::Token;
 pub use settings::{Origin, Server, Settings};

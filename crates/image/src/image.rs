@@ -10,10 +10,16 @@ use hangar_sandbox::{
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::recipe::{Recipe, hex};
+use crate::{
+    oci::limits::LAYERS_MAX,
+    recipe::{BESIDE_MAX, Recipe, SERVICES_MAX, STEPS_MAX, hex},
+};
 
 /// Letters of an image's id.
 const ID_CHARS: usize = 32;
+
+/// So much later than now an image of another machine may have been built: its clock may go wrong. One day.
+const CLOCKS_APART_MAX_MS: u64 = 24 * 60 * 60 * 1000;
 
 /// What an image is built for: a repository, and which of its environments.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -219,6 +225,53 @@ impl Image {
     #[must_use]
     pub fn own_layers(&self) -> &[LayerId] {
         &self.layers[..self.layers.len().saturating_sub(self.base.layers.len())]
+    }
+
+    /// What no build would have written, if anything: for an image that comes from elsewhere. Its layers are checked by their content and its id by all of
+    /// this; what remains are words that hangar acts upon. `layer_bytes_max` is what its layers may take.
+    pub(crate) fn flaw(&self, now_ms: u64, layer_bytes_max: u64) -> Option<String> {
+        let hex = |commit: &str| commit.len() == 40 && commit.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
+        let word = |text: &str| {
+            !text.is_empty()
+                && !text.starts_with(['-', '.'])
+                && text.chars().all(|c| c.is_alphanumeric() || "._-".contains(c))
+        };
+        let branch = |text: &str| !text.is_empty() && !text.starts_with('-') && !text.contains(char::is_control);
+        let own = self.layers.len().checked_sub(self.base.layers.len());
+        let below = own.and_then(|own| self.layers.get(own..));
+        let recipe = &self.recipe;
+        let steps = [&recipe.setup, &recipe.warm, &recipe.start].into_iter().map(Vec::len).max().unwrap_or_default();
+        let variables = |env: &BTreeMap<String, String>| {
+            env.iter().all(|(name, value)| !name.is_empty() && !name.contains(['=', '\0']) && !value.contains('\0'))
+        };
+        let beside = |beside: &BesideAt| hex(&beside.commit) && branch(&beside.branch) && word(&beside.name);
+        let (services, others) = (recipe.services.len(), self.beside.len());
+        [
+            (!self.commits().all(hex), "its commits are none"),
+            (!branch(&self.branch), "its branch is none"),
+            (!self.beside.iter().all(beside), "the repositories beside it have names that no directory may have"),
+            (
+                !self.target.environment.is_empty() && !word(&self.target.environment),
+                "its environment has no usable name",
+            ),
+            (self.layers.is_empty() || self.layers.len() > LAYERS_MAX, "it has no layers, or too many"),
+            (below != Some(&self.base.layers), "its base is not what its lowest layers are"),
+            (self.disk_bytes > layer_bytes_max, "it is larger than an image from elsewhere may be (`bases.image_gib`)"),
+            (
+                steps > STEPS_MAX || services > SERVICES_MAX || others > BESIDE_MAX,
+                "its recipe has more parts than one may have",
+            ),
+            (
+                !variables(&self.env) || !variables(&self.base.env),
+                "its variables have names or values that none can have",
+            ),
+            (
+                self.built_at_ms > now_ms.saturating_add(CLOCKS_APART_MAX_MS),
+                "it was built in the future; look at both machines' clocks",
+            ),
+        ]
+        .into_iter()
+        .find_map(|(flawed, flaw)| flawed.then(|| flaw.to_owned()))
     }
 
     /// The id that fits everything else.

@@ -32,8 +32,9 @@ pub use bases::{BaseError, Bases, HostOnly, host};
 pub use build::{BuildFailure, Exit, FailedLine, OWN_LAYERS_MAX, Passing, Way};
 pub use image::{BadImageId, BaseKind, BaseUsed, BesideAt, Checked, Image, ImageId, Target, Took};
 pub use images::{
-    Build, BuildEnd, BuildState, Changes, Collected, Images, ImagesConfig, ImagesError, KeepImages, LastBuild, Lease,
-    Means, RETRY_AFTER_FIRST, RETRY_AFTER_MAX, RETRY_PASSING_MAX,
+    Adopted, Build, BuildEnd, BuildState, CameIn, Changes, Collected, ComingIn, EXCHANGES_MAX, ExchangeError, GivenOut,
+    Images, ImagesConfig, ImagesError, KeepImages, LastBuild, Lease, Means, RETRY_AFTER_FIRST, RETRY_AFTER_MAX,
+    RETRY_PASSING_MAX,
 };
 pub use log::{BuildLog, LAST_LINES, LOG_BYTES_MAX};
 pub use outside::{Closed, Outside, Serving, SetupNetwork};

@@ -2,7 +2,9 @@
 
 mod images;
 
-pub use images::{BuildInfo, BuildLog, BuildStatus, ImageInfo, NewBuild, PoolInfo, RepoPool, SlotInfo, Warm, Warming};
+pub use images::{
+    BuildInfo, BuildLog, BuildStatus, ImageInfo, ImportedImage, NewBuild, PoolInfo, RepoPool, SlotInfo, Warm, Warming,
+};
 
 use serde::{Deserialize, Serialize};
 use ts_rs::TS;

@@ -6,7 +6,7 @@ use hangar_agent::Models;
 use hangar_forge::LocalForge;
 use hangar_image::{Images, Pool, base::BaseMaker};
 use hangar_protocol::{Refusal, UserId, api::SignInLink};
-use hangar_sandbox::Engine;
+use hangar_sandbox::{Engine, toolchains::Toolchain};
 use hangar_session::Sessions;
 
 use crate::{
@@ -33,6 +33,8 @@ pub(crate) struct Parts {
     pub(crate) pool: Pool,
     pub(crate) bases: BaseMaker,
     pub(crate) engine: Engine,
+    /// What the base `host` has besides the machine's own programs.
+    pub(crate) toolchains: Vec<Toolchain>,
     pub(crate) known_hosts: KnownHosts,
     pub(crate) busy: Busy,
     pub(crate) sign_in_rate: SignInRate,

@@ -4,19 +4,19 @@ use std::{path::Path, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use hangar_forge::{ChangeKind, ForgeError, LocalForge, WorkspaceClone, WorkspaceHead};
-use hangar_image::base::{BaseMaker, BaseSettings};
 use hangar_image::{
     Branch, Head, Images, ImagesConfig, Means, Outside, Pool, PoolConfig, Serving, SetupNetwork, Source, SourceError,
     Target,
 };
 use hangar_protocol::{Refusal, RefusalCode, RepoPath};
 use hangar_sandbox::{Border, Engine, layers::LayerStore};
-use hangar_session::{Outbound, origin_url};
+use hangar_session::{KeepClones, Outbound, origin_url};
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     app::App,
+    bases,
     config::{Config, ImagesConfig as ImagesSettings},
 };
 
@@ -30,7 +30,7 @@ const GIB: u64 = 1024 * MIB;
 /// # Errors
 /// When the data directory cannot be used.
 pub(crate) fn open(config: &Config, means: Means) -> Result<Images, Refusal> {
-    let ImagesSettings { every_minutes, builds_max, build_minutes_max, replaced_hours, disk_gib } = config.images;
+    let ImagesSettings { every_minutes, builds_max, build_minutes_max, replaced_hours, disk_gib, .. } = config.images;
     let mut wish = ImagesConfig::new(&config.data);
     if every_minutes > 0 {
         wish.every = Duration::from_secs(u64::from(every_minutes) * 60);
@@ -40,18 +40,8 @@ pub(crate) fn open(config: &Config, means: Means) -> Result<Images, Refusal> {
     wish.keep.replaced = Duration::from_secs(u64::from(replaced_hours) * 3600);
     wish.keep.disk_bytes = u64::from(disk_gib) * GIB;
     wish.keep.layers.disk_bytes = wish.keep.disk_bytes;
+    wish.import_limits = bases::limits(config);
     Images::open(wish, means).map_err(|error| {
-        Refusal::new(RefusalCode::Unavailable, format!("{error}."), "Look whether the disk is full or not writable.")
-    })
-}
-
-/// Opens what makes bases.
-///
-/// # Errors
-/// When the data directory cannot be used.
-pub(crate) fn bases(config: &Config, layers: &Arc<LayerStore>) -> Result<BaseMaker, Refusal> {
-    let made = BaseMaker::open(&config.data, Arc::clone(layers), BaseSettings::default());
-    made.map_err(|error| {
         Refusal::new(RefusalCode::Unavailable, format!("{error}."), "Look whether the disk is full or not writable.")
     })
 }
@@ -98,7 +88,10 @@ pub(crate) async fn look_after(app: App, stop: CancellationToken) {
                 }
                 cursor = tell_pushes(&app, cursor).await;
             }
-            _ = collect.tick() => collect_unused(&app).await,
+            _ = collect.tick() => {
+                collect_clones(&app).await;
+                collect_unused(&app).await;
+            }
         }
     }
 }
@@ -129,6 +122,18 @@ async fn tell_pushes(app: &App, mut cursor: i64) -> i64 {
         }
     }
     cursor
+}
+
+async fn collect_clones(app: &App) {
+    let keep = KeepClones {
+        unused: Duration::from_secs(u64::from(app.config.images.clones_hours) * 3600),
+        count: app.config.images.clones_max as usize,
+    };
+    match app.sessions.collect_clones(keep).await {
+        Ok(0) => {}
+        Ok(clones) => tracing::info!(clones, "clones that no session stands on were removed"),
+        Err(why) => tracing::warn!(%why, "clones that no session stands on could not be removed"),
+    }
 }
 
 async fn collect_unused(app: &App) {

@@ -11,6 +11,7 @@
 mod accept;
 mod answer;
 mod app;
+mod bases;
 pub mod config;
 mod data_dir;
 mod doorkeeper;

@@ -1,6 +1,6 @@
 //! The network of sandboxes, as the configuration wants it.
 
-use std::{fs, path::Path};
+use std::{fs, net::IpAddr, path::Path};
 
 use hangar_network::{HostName, Outside, OutsideConfig, Resolvers, Secret, Trusted};
 use hangar_protocol::{Refusal, RefusalCode};
@@ -31,8 +31,18 @@ pub(crate) fn outbound(config: &Config) -> Result<Outbound, Refusal> {
 }
 
 fn trusted(config: &TrustedConfig) -> Result<Trusted, Refusal> {
-    let read = serde_json::from_value(serde_json::json!({ "host": config.host, "addresses": config.addresses }));
+    let addresses: Vec<String> = config.addresses.iter().map(|written| network(written)).collect();
+    let read = serde_json::from_value(serde_json::json!({ "host": config.host, "addresses": addresses }));
     read.map_err(|error| wrong(format!("trusted ({}): {error}.", config.host)))
+}
+
+/// One address is a network of one.
+fn network(written: &str) -> String {
+    match written.parse() {
+        Ok(IpAddr::V4(address)) => format!("{address}/32"),
+        Ok(IpAddr::V6(address)) => format!("{address}/128"),
+        Err(_) => written.to_owned(),
+    }
 }
 
 fn credential(config: &SecretConfig) -> Result<Credential, Refusal> {
@@ -75,4 +85,21 @@ fn unreadable(key: &str, file: &Path, error: &std::io::Error) -> Refusal {
         format!("{key} ({}) cannot be read: {error}.", file.display()),
         "Name a file that this user may read.",
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_inner_name_is_trusted_at_addresses_and_networks() {
+        let read = |addresses: &[&str]| {
+            let addresses = addresses.iter().map(|written| (*written).to_owned()).collect();
+            trusted(&TrustedConfig { host: "npm.corp.example".to_owned(), addresses })
+        };
+        let networks = read(&["10.1.2.3", "fd00::7", "10.1.0.0/16"]).unwrap().addresses;
+        let written: Vec<String> = networks.iter().map(ToString::to_string).collect();
+        assert_eq!(written, ["10.1.2.3/32", "fd00::7/128", "10.1.0.0/16"]);
+        assert!(read(&["somewhere"]).unwrap_err().message.contains("npm.corp.example"));
+    }
 }

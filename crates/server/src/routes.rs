@@ -3,6 +3,7 @@
 
 mod diff;
 mod events;
+mod exchange;
 mod health;
 mod images;
 mod me;
@@ -78,6 +79,8 @@ fn slow() -> OpenApiRouter<App> {
         .routes(routes!(repos::list_repos, repos::add_repo)) //  GET, POST /api/v1/repos
         .routes(routes!(pull_request::open_pull_request, pull_request::show_pull_request)) // POST, GET /api/v1/sessions/{id}/pull-request
         .routes(routes!(images::cancel_build)) //                DELETE /api/v1/images/builds/{build}
+        .routes(routes!(exchange::import_image)) //              POST   /api/v1/images
+        .routes(routes!(exchange::export_image)) //              GET    /api/v1/images/{image}/export
         .routes(routes!(pull_request::merge_pull_request)) //    POST   /api/v1/sessions/{id}/pull-request/merge
 }
 

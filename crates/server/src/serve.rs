@@ -7,10 +7,10 @@ use std::{
 };
 
 use hangar_forge::{ForgeConfig, LocalForge, http::Faces};
-use hangar_image::{Means, Outside, base::EveryBase};
+use hangar_image::{Images, Means, Outside, Pool, base::EveryBase};
 use hangar_protocol::{Refusal, RefusalCode, UserId, api::SignInLink};
 use hangar_sandbox::{Engine, EngineConfig, layers::LayerStore};
-use hangar_session::{Ports, Sessions, forge_refusal};
+use hangar_session::{Clones, Ports, Sessions, forge_refusal};
 use hangar_store::Writers;
 use tokio::{net::TcpListener, task::JoinHandle};
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
@@ -18,6 +18,7 @@ use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 use crate::{
     accept,
     app::{App, Parts},
+    bases,
     config::{Config, HttpConfig, Secret},
     data_dir::DataDir,
     doorkeeper::Door,
@@ -77,12 +78,10 @@ pub async fn serve(config: Config) -> Result<Server, Refusal> {
     engine_config.docker_socket.clone_from(&config.sandbox.docker_socket);
     let toolchains = engine_config.toolchains.clone();
     let engine = Engine::new(engine_config).await.map_err(|error| no_sandboxes(&error))?;
-    let layers = LayerStore::open(&config.data).map_err(|error| {
-        Refusal::new(RefusalCode::Unavailable, format!("{error}."), "Look whether the disk is full or not writable.")
-    })?;
+    let layers = LayerStore::open(&config.data).map_err(|error| unusable(&error))?;
     let (layers, outbound) = (Arc::new(layers), Arc::new(outbound(&config)?));
     let outside: Arc<dyn Outside> = Arc::new(SetupOutside(Arc::clone(&outbound)));
-    let maker = images::bases(&config, &layers)?;
+    let maker = bases::open(&config, &layers)?;
     let bases = EveryBase::new(maker.clone(), engine.clone(), Arc::clone(&outside), &toolchains);
     let means = Means {
         engine: engine.clone(),
@@ -97,7 +96,7 @@ pub async fn serve(config: Config) -> Result<Server, Refusal> {
     let door = Door(people.clone());
     let ports = Ports {
         sessions_dir: data.sessions(),
-        clones_dir: data.clones(),
+        clones: Clones::open(data.clones()).map_err(|error| unusable(&error))?,
         images: images.clone(),
         pool: pool.clone(),
         engine: engine.clone(),
@@ -125,6 +124,7 @@ pub async fn serve(config: Config) -> Result<Server, Refusal> {
         pool,
         bases: maker,
         engine: engine.clone(),
+        toolchains,
         known_hosts: KnownHosts::new(&config.http),
         busy: Busy::new(&config.http),
         sign_in_rate: SignInRate::new(config.people.sign_in_attempts_per_minute),
@@ -160,6 +160,18 @@ impl Server {
     #[must_use]
     pub fn owner(&self) -> &UserId {
         &self.owner
+    }
+
+    /// The images it builds: for programs that have the server in their own process.
+    #[must_use]
+    pub fn images(&self) -> &Images {
+        &self.app.images
+    }
+
+    /// The sandboxes it keeps ready, likewise.
+    #[must_use]
+    pub fn pool(&self) -> &Pool {
+        &self.app.pool
     }
 
     /// The owner's one-time sign-in link, where this was the first start.
@@ -242,6 +254,10 @@ fn address_of(config: &HttpConfig, address: SocketAddr) -> String {
         ip @ (IpAddr::V4(_) | IpAddr::V6(_)) => ip,
     };
     format!("http://{}", SocketAddr::new(ip, address.port()))
+}
+
+fn unusable(error: &impl std::fmt::Display) -> Refusal {
+    Refusal::new(RefusalCode::Unavailable, format!("{error}."), "Look whether the disk is full or not writable.")
 }
 
 fn no_sandboxes(error: &hangar_sandbox::Error) -> Refusal {

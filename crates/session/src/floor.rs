@@ -173,13 +173,7 @@ impl Floor {
 /// may need is removed. Blocks.
 pub(crate) fn in_use(sessions_dir: &Path) -> Result<HashSet<LayerId>, FloorError> {
     let mut used = HashSet::new();
-    for entry in fs::read_dir(sessions_dir)? {
-        let folder = entry?.path();
-        if !folder.is_dir() {
-            // The list of sessions lies beside them.
-            continue;
-        }
-        let Some(floor) = Floor::read(&folder)? else { continue };
+    for (folder, floor) in all(sessions_dir)? {
         for snapshot in snapshots(&floor.files(&folder))? {
             if let Snapshot::Layer(layer) = snapshot {
                 used.insert(layer);
@@ -191,18 +185,40 @@ pub(crate) fn in_use(sessions_dir: &Path) -> Result<HashSet<LayerId>, FloorError
     Ok(used)
 }
 
+/// The commits of all clones that a session below `sessions_dir` stands on. As with [`in_use`], a floor that cannot be read is an error. Blocks.
+pub(crate) fn cloned_commits(sessions_dir: &Path) -> Result<HashSet<String>, FloorError> {
+    let cloned = all(sessions_dir)?.into_iter().filter(|(_, floor)| floor.image.is_none());
+    Ok(cloned.map(|(_, floor)| floor.commit).collect())
+}
+
+/// Every session's folder and floor.
+fn all(sessions_dir: &Path) -> Result<Vec<(PathBuf, Floor)>, FloorError> {
+    let mut all = Vec::new();
+    for entry in fs::read_dir(sessions_dir)? {
+        let folder = entry?.path();
+        // The list of sessions lies beside them.
+        if folder.is_dir()
+            && let Some(floor) = Floor::read(&folder)?
+        {
+            all.push((folder, floor));
+        }
+    }
+    Ok(all)
+}
+
 /// Runs what blocks beside everything else, and says what went wrong in words for people.
 pub(crate) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, FloorError> + Send + 'static,
 ) -> Result<T, Refusal> {
     let done = tokio::task::spawn_blocking(work).await;
-    let done = done.unwrap_or_else(|error| Err(std::io::Error::other(error).into()));
-    done.map_err(|error| {
-        tracing::error!(%error, "what a session's files stand on cannot be used");
-        Refusal::new(
-            RefusalCode::Unavailable,
-            format!("What the session's files stand on cannot be used: {error}."),
-            "Nothing was changed. The server's log and `hangar doctor` say more.",
-        )
-    })
+    done.unwrap_or_else(|error| Err(std::io::Error::other(error).into())).map_err(|error| floor_refusal(&error))
+}
+
+pub(crate) fn floor_refusal(error: &FloorError) -> Refusal {
+    tracing::error!(%error, "what a session's files stand on cannot be used");
+    Refusal::new(
+        RefusalCode::Unavailable,
+        format!("What the session's files stand on cannot be used: {error}."),
+        "Nothing was changed. The server's log and `hangar doctor` say more.",
+    )
 }

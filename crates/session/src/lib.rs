@@ -9,6 +9,7 @@
 
 mod blobs;
 mod clock;
+mod clones;
 pub mod decide;
 mod diff;
 mod driver;
@@ -18,7 +19,6 @@ mod follower;
 mod forge_follower;
 mod forge_words;
 mod home;
-mod images;
 mod index;
 mod log;
 mod outbound;
@@ -33,6 +33,7 @@ mod tail;
 mod turn;
 mod workspace;
 
+pub use clones::{Clones, KeepClones};
 pub use diff::from_forge as diff_from_forge;
 pub use driver::Reply;
 pub use follower::Follower;

@@ -9,14 +9,14 @@ use hangar_image::{Images, Pool};
 use hangar_protocol::{Refusal, UserId};
 use hangar_sandbox::{Engine, layers::LayerStore};
 
-use crate::outbound::Outbound;
+use crate::{clones::Clones, outbound::Outbound};
 
 /// The parts of this machine that sessions drive.
 pub struct Ports {
     /// Where sessions are kept, a folder each.
     pub sessions_dir: PathBuf,
-    /// Where prepared clones of repositories are kept; anything in it can be made again.
-    pub clones_dir: PathBuf,
+    /// Prepared clones of repositories, for sessions without an image.
+    pub clones: Clones,
     /// What sessions on a repository start from.
     pub images: Images,
     /// Sandboxes over those that are ready ahead of need.

@@ -36,7 +36,6 @@ use crate::{
     driver::Message,
     file_watch,
     floor::{Floor, blocking},
-    images,
     outbound::{Open, Plan},
     ports::Ports,
     pull_request::branch_name,
@@ -335,7 +334,8 @@ impl Shared {
     /// The layers, held and checked.
     async fn ground(&self, floor: &Floor) -> Result<(Vec<InUse>, Root), Refusal> {
         if floor.image.is_none() {
-            let clone = images::prepared(&self.ports, &self.state.repo, &floor.commit).await?;
+            let Ports { clones, forge, .. } = &*self.ports;
+            let clone = clones.prepared(forge, &self.state.repo, &floor.commit).await?;
             return Ok((Vec::new(), Root::host(vec![clone])));
         }
         let (floor, folder, store) = (floor.clone(), self.folder.clone(), Arc::clone(&self.ports.layers));

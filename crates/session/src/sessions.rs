@@ -19,7 +19,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    Follower, Reply,
+    Follower, KeepClones, Reply,
     blobs::Blobs,
     clock::now_ms,
     decide::{self, Input, Report, decide},
@@ -248,6 +248,16 @@ impl Sessions {
     pub async fn layers_in_use(&self) -> Result<HashSet<LayerId>, Refusal> {
         let folder = self.inner.ports.sessions_dir.clone();
         floor::blocking(move || floor::in_use(&folder)).await
+    }
+
+    /// Removes prepared clones that no session stands on, and returns how many went.
+    ///
+    /// # Errors
+    /// When a session's folder or a clone cannot be read or removed; what some session may need was not removed.
+    pub async fn collect_clones(&self, keep: KeepClones) -> Result<usize, Refusal> {
+        let folder = self.inner.ports.sessions_dir.clone();
+        let collected = self.inner.ports.clones.collect(keep, move || floor::cloned_commits(&folder)).await;
+        collected.map_err(|error| floor::floor_refusal(&error))
     }
 
     /// Ends every session's task in order. Open turns go on at the next start; commands are refused from now on.

@@ -11,6 +11,7 @@
 mod builds;
 mod catalog;
 mod collect;
+mod exchange;
 mod schedule;
 mod task;
 
@@ -25,17 +26,19 @@ use hangar_sandbox::{
     Engine, Limits,
     layers::{LayerId, LayerStore},
 };
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 
 pub use builds::{Build, BuildEnd, BuildState};
 pub use catalog::LastBuild;
 pub use collect::{Collected, KeepImages};
+pub use exchange::{Adopted, CameIn, ComingIn, EXCHANGES_MAX, ExchangeError, GivenOut};
 pub use schedule::{RETRY_AFTER_FIRST, RETRY_AFTER_MAX, RETRY_PASSING_MAX};
 
 use crate::{
     bases::Bases,
     build::{Builder, Way, place},
     image::{Image, ImageId, Target},
+    oci,
     outside::Outside,
     source::Source,
 };
@@ -60,6 +63,8 @@ pub struct ImagesConfig {
     pub limits: Limits,
     /// Which images stay.
     pub keep: KeepImages,
+    /// What an image that comes in as a file may bring.
+    pub import_limits: oci::Limits,
 }
 
 impl ImagesConfig {
@@ -73,6 +78,7 @@ impl ImagesConfig {
             build_max: Duration::from_secs(2 * 60 * 60),
             limits: Limits::default(),
             keep: KeepImages::default(),
+            import_limits: oci::Limits::default(),
         }
     }
 }
@@ -93,7 +99,7 @@ pub struct Means {
 }
 
 /// Every image. A cheap handle; builds end when [`close`](Self::close) is called or the last handle is dropped.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub struct Images {
     asks: mpsc::Sender<Ask>,
     view: watch::Receiver<Arc<View>>,
@@ -112,10 +118,15 @@ pub(crate) struct View {
     builds: Vec<Build>,
 }
 
+#[derive(Debug)]
 pub(crate) struct Shared {
     catalog: Catalog,
     store: Arc<LayerStore>,
     keep: KeepImages,
+    import_limits: oci::Limits,
+    /// Directories of images on their way in or out, and how many more there may be.
+    exchange_folder: PathBuf,
+    exchanges: Arc<Semaphore>,
     /// How many leases each image has.
     leases: Mutex<BTreeMap<ImageId, usize>>,
 }
@@ -151,8 +162,9 @@ impl Images {
         let folder = config.data_dir.join("images");
         let disk = |source| ImagesError::Disk { path: folder.clone(), source };
         let catalog = Catalog::open(folder.clone()).map_err(disk)?;
-        let builds = folder.join("builds");
+        let (builds, exchange_folder) = (folder.join("builds"), folder.join("exchange"));
         place::sweep(&builds).map_err(disk)?;
+        place::sweep(&exchange_folder).map_err(disk)?;
         let images = catalog.images(&means.store).map_err(disk)?;
         let last = catalog.last_builds().map_err(disk)?;
         let mut view = View { images, ..View::default() };
@@ -171,8 +183,15 @@ impl Images {
             limits: config.limits,
             build_max: config.build_max,
         };
-        let shared =
-            Arc::new(Shared { catalog, store: means.store, keep: config.keep.clone(), leases: Mutex::default() });
+        let shared = Arc::new(Shared {
+            catalog,
+            store: means.store,
+            keep: config.keep.clone(),
+            import_limits: config.import_limits,
+            exchange_folder,
+            exchanges: Arc::new(Semaphore::new(EXCHANGES_MAX)),
+            leases: Mutex::default(),
+        });
         let (asks, inbox) = mpsc::channel(ASKS_MAX);
         let (publish, view) = watch::channel(Arc::new(view));
         tokio::spawn(Task::new(config, builder, Arc::clone(&shared), inbox, publish).run());

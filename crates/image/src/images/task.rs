@@ -16,7 +16,8 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Build, BuildEnd, BuildState, Collected, ImagesConfig, ImagesError, LastBuild, Shared, View, collect, schedule,
+    Adopted, Build, BuildEnd, BuildState, Collected, ImagesConfig, ImagesError, LastBuild, Shared, View, collect,
+    schedule,
 };
 use crate::{
     build::{BuildFailure, Builder, Job, Outcome, Way, now_ms},
@@ -37,6 +38,7 @@ pub(super) enum Ask {
     Pushed(RepoPath),
     Build { target: Target, way: Way, answer: oneshot::Sender<Build> },
     Cancel(u32),
+    Adopt { image: Arc<Image>, answer: oneshot::Sender<Result<Adopted, ImagesError>> },
     Collect { in_use_elsewhere: HashSet<LayerId>, answer: oneshot::Sender<Result<Collected, ImagesError>> },
     Close(oneshot::Sender<()>),
 }
@@ -148,6 +150,11 @@ impl Task {
                 let _ = answer.send(build);
             }
             Ask::Cancel(number) => self.cancel(number),
+            Ask::Adopt { image, answer } => {
+                let adopted = self.adopt(image).await;
+                self.tell();
+                let _ = answer.send(adopted);
+            }
             Ask::Collect { in_use_elsewhere, answer } => {
                 let (shared, mut view) = (Arc::clone(&self.shared), self.view.clone());
                 // The task waits: no image can be added meanwhile, so nothing that is new is collected.
@@ -294,6 +301,24 @@ impl Task {
         self.view.newest.insert(image.target.clone(), Arc::clone(&image));
         BuildStep::ImageKept.done();
         Ok(image)
+    }
+
+    /// Takes in an image that was built elsewhere. Images are in the order of their builds, so it is the newest one only if none was built later.
+    async fn adopt(&mut self, image: Arc<Image>) -> Result<Adopted, ImagesError> {
+        if self.view.images.iter().any(|known| known.id == image.id) {
+            return Ok(Adopted::Known);
+        }
+        let (shared, writing) = (Arc::clone(&self.shared), Arc::clone(&image));
+        let disk = |source| ImagesError::Disk { path: image.id.as_str().into(), source };
+        let written = tokio::task::spawn_blocking(move || shared.catalog.add(&writing)).await;
+        written.map_err(|error| disk(std::io::Error::other(error)))?.map_err(disk)?;
+        let place = self.view.images.partition_point(|known| known.built_at_ms <= image.built_at_ms);
+        self.view.images.insert(place, Arc::clone(&image));
+        let later = |newest: &Arc<Image>| newest.built_at_ms > image.built_at_ms;
+        if !self.view.newest.get(&image.target).is_some_and(later) {
+            self.view.newest.insert(image.target.clone(), image);
+        }
+        Ok(Adopted::New)
     }
 
     async fn note(&mut self, target: &Target, end: &BuildEnd) {

@@ -5,7 +5,7 @@
 
 use std::{fs::File, path::Path};
 
-use hangar_sandbox::layers::{Below, LayerStore};
+use hangar_sandbox::layers::{Below, InUse, LayerStore};
 
 use crate::{
     image::{BaseKind, Image},
@@ -83,12 +83,17 @@ fn write(image: &Image, store: &LayerStore, file: &Path, scratch: &Path, squeeze
     export(&image, file, scratch)
 }
 
-/// Takes in an image that [`export_image`] wrote. Its layers are in the store afterwards; the caller puts the image into its catalog soon, before they are collected. `work` is an
-/// empty directory in the store's file system. Blocks.
+/// Takes in an image that [`export_image`] wrote. Its layers are in the store afterwards, and stay as long as what is returned beside the image lives. `work` is an empty directory in the
+/// store's file system. Blocks.
 ///
 /// # Errors
 /// As [`import`](fn@crate::oci::import); and when it is no image of hangar's, or not as it was written.
-pub fn import_image(file: &Path, store: &LayerStore, work: &Path, limits: Limits) -> Result<Image, Error> {
+pub fn import_image(
+    file: &Path,
+    store: &LayerStore,
+    work: &Path,
+    limits: Limits,
+) -> Result<(Image, Vec<InUse>), Error> {
     let opened = File::open(file).map_err(Error::host(file))?;
     let imported = import_file(opened, file, "", store, work, limits, &mut |_, _| {})?;
     let manifest = imported.config.labels.get(IMAGE_LABEL).ok_or_else(|| Error::Unsupported {
@@ -102,7 +107,13 @@ pub fn import_image(file: &Path, store: &LayerStore, work: &Path, limits: Limits
             "its hangar manifest does not fit its layers (it was changed, or written by a hangar with other rights)",
         ));
     }
-    Ok(image)
+    let held = image.layers.iter().map(|layer| store.hold(layer)).collect();
+    match image.layers.iter().find(|layer| !store.holds(layer)) {
+        Some(layer) => {
+            Err(Error::not_an_image(format!("its layer {layer} was collected meanwhile; bring it in again")))
+        }
+        None => Ok((image, held)),
+    }
 }
 
 #[cfg(test)]
@@ -170,14 +181,14 @@ mod tests {
             fs::create_dir(&work).unwrap();
             work
         };
-        assert_eq!(import_image(&file, &to, &work("one"), Limits::default()).unwrap(), built);
+        assert_eq!(import_image(&file, &to, &work("one"), Limits::default()).unwrap().0, built);
 
         // Other words about the same layers are not this image.
         let mut forged = built.clone();
         forged.commit = "0".repeat(40);
         let file = here.path().join("forged.tar");
         write(&forged, &from, &file, here.path(), Squeeze::Not).unwrap();
-        let error = import_image(&file, &to, &work("two"), Limits::default()).unwrap_err().to_string();
+        let error = import_image(&file, &to, &work("two"), Limits::default()).map(drop).unwrap_err().to_string();
         assert!(error.contains("does not fit"), "{error}");
 
         // What no image can say is made one layer first.
@@ -203,7 +214,7 @@ mod tests {
         let file = here.path().join("renamed.tar");
         let (written, _) = export_image(&built, &from, &file, here.path(), Squeeze::Gzip).unwrap();
         assert!(written.id != built.id && written.layers.len() == 1);
-        let back = import_image(&file, &to, &work("three"), Limits::default()).unwrap();
+        let (back, _held) = import_image(&file, &to, &work("three"), Limits::default()).unwrap();
         let tree = to.tree(&back.layers[0]);
         assert_eq!(fs::read_to_string(tree.join("new/inside")).unwrap(), "z");
         assert!(!tree.join("old").exists() && tree.join("program").exists());

@@ -4,6 +4,8 @@ use std::{collections::VecDeque, time::Duration};
 
 use tokio::time::Instant;
 
+use super::prepared::Hit;
+
 /// How far back it counts.
 const WINDOW: Duration = Duration::from_secs(60 * 60);
 /// The window in which a burst is counted.
@@ -17,8 +19,13 @@ const WAITS_MAX: usize = 100;
 #[derive(Debug, Default)]
 pub(super) struct Recent {
     moments: VecDeque<Instant>,
-    waits: VecDeque<Duration>,
+    hit_waits: Waits,
+    miss_waits: Waits,
 }
+
+/// How long the last sessions waited.
+#[derive(Debug, Default)]
+pub(super) struct Waits(VecDeque<Duration>);
 
 impl Recent {
     pub(super) fn asked(&mut self, now: Instant) {
@@ -28,11 +35,11 @@ impl Recent {
         self.moments.push_back(now);
     }
 
-    pub(super) fn waited(&mut self, wait: Duration) {
-        if self.waits.len() == WAITS_MAX {
-            self.waits.pop_front();
+    pub(super) fn waited(&mut self, wait: Duration, hit: Hit) {
+        match hit {
+            Hit::Warmed | Hit::Waiting => self.hit_waits.add(wait),
+            Hit::Missed => self.miss_waits.add(wait),
         }
-        self.waits.push_back(wait);
     }
 
     /// How many within the last hour, and the most within a minute of it.
@@ -51,8 +58,22 @@ impl Recent {
         (number(self.moments.len()), number(burst))
     }
 
-    pub(super) fn wait_p50(&self) -> Duration {
-        let mut waits: Vec<Duration> = self.waits.iter().copied().collect();
+    /// How long a session waited in the middle: one that found a sandbox, and one that did not.
+    pub(super) fn wait_p50(&self) -> (Duration, Duration) {
+        (self.hit_waits.p50(), self.miss_waits.p50())
+    }
+}
+
+impl Waits {
+    fn add(&mut self, wait: Duration) {
+        if self.0.len() == WAITS_MAX {
+            self.0.pop_front();
+        }
+        self.0.push_back(wait);
+    }
+
+    fn p50(&self) -> Duration {
+        let mut waits: Vec<Duration> = self.0.iter().copied().collect();
         waits.sort_unstable();
         waits.get(waits.len() / 2).copied().unwrap_or_default()
     }
@@ -74,10 +95,10 @@ mod tests {
         assert_eq!(recent.counted(at(3650)), (4, 3));
         assert_eq!(recent.counted(at(3790)), (1, 1));
         assert_eq!(recent.counted(at(9999)), (0, 0));
-        assert_eq!(recent.wait_p50(), Duration::ZERO);
-        for millis in [5, 1, 9] {
-            recent.waited(Duration::from_millis(millis));
+        assert_eq!(recent.wait_p50(), (Duration::ZERO, Duration::ZERO));
+        for (millis, hit) in [(5, Hit::Warmed), (1, Hit::Waiting), (9, Hit::Waiting), (700, Hit::Missed)] {
+            recent.waited(Duration::from_millis(millis), hit);
         }
-        assert_eq!(recent.wait_p50(), Duration::from_millis(5));
+        assert_eq!(recent.wait_p50(), (Duration::from_millis(5), Duration::from_millis(700)));
     }
 }

@@ -94,8 +94,12 @@ pub struct PoolCounts {
     pub hits: u64,
     /// Sessions that did not.
     pub misses: u64,
-    /// How long sessions waited, in the middle of the last hundred.
-    pub wait_p50: Duration,
+    /// How long sessions that found one waited for it, in the middle of the last hundred.
+    pub hit_wait_p50: Duration,
+    /// How long the others waited, likewise.
+    pub miss_wait_p50: Duration,
+    /// What all of them are expected to use, in bytes.
+    pub memory_bytes: u64,
     /// Sandboxes that were warmed for nothing: they went back or were ended.
     pub abandoned: u64,
 }
@@ -133,7 +137,8 @@ impl Pool {
     }
 
     /// Somebody began to type: a sandbox over the newest image is kept for them and brought to the newest commits. Called again with
-    /// every few keystrokes, it prolongs that. Returns at once. Nothing happens where there is no image.
+    /// every few keystrokes, it prolongs that. Returns at once. Nothing happens where there is no image, or where a new one would need more memory than the pool
+    /// may use.
     ///
     /// # Errors
     /// When hangar is ending.
@@ -167,7 +172,7 @@ impl Pool {
         let waited = began.elapsed();
         let target = warm.lease.image().target.clone();
         // Counting may fail only when hangar is ending.
-        let _ = self.send(Ask::Waited { target, waited }).await;
+        let _ = self.send(Ask::Waited { target, waited, hit }).await;
         Ok(Some(warm.taken(waited, hit)))
     }
 

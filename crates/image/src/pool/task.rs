@@ -16,7 +16,7 @@ use super::{
     At, Hit, PoolConfig, PoolCounts, PoolError,
     demand::Recent,
     prepared::{Preparer, Warm},
-    size::{Demand, sizes},
+    size::{Demand, PoolLimits, sizes},
 };
 use crate::{
     image::{Image, ImageId, Target},
@@ -36,7 +36,7 @@ const REFILL_MS_FIRST: u64 = 2_000;
 pub(super) enum Ask {
     Warm { target: Target, who: String, answer: oneshot::Sender<bool> },
     Take { target: Target, who: String, at: At, answer: oneshot::Sender<Given> },
-    Waited { target: Target, waited: Duration },
+    Waited { target: Target, waited: Duration, hit: Hit },
     Close(oneshot::Sender<()>),
 }
 
@@ -168,7 +168,7 @@ impl Task {
                 let _ = answer.send(ready);
             }
             Ask::Take { target, who, at, answer } => self.take(&target, &who, at, answer),
-            Ask::Waited { target, waited } => self.known.entry(target).or_default().recent.waited(waited),
+            Ask::Waited { target, waited, hit } => self.known.entry(target).or_default().recent.waited(waited, hit),
             // Handled where the loop ends.
             Ask::Close(answer) => drop(answer),
         }
@@ -185,6 +185,12 @@ impl Task {
         }
         let Some(image) = self.newest.get(&target).cloned() else { return false };
         self.make_room_for(&who);
+        let waits = self.waiting(&target, &image.id).is_some();
+        if !waits && self.memory_bytes().saturating_add(self.each_bytes(&target)) > self.config.sizes.memory_bytes {
+            // Keys of many people must not fill the machine; their sessions get a sandbox when they begin.
+            tracing::info!(%target, "no sandbox is made for whoever types: those there are use the memory of the pool");
+            return false;
+        }
         let reserved = Reserved { who, since: now, until };
         match self.waiting(&target, &image.id) {
             Some(place) => {
@@ -205,6 +211,16 @@ impl Task {
             None => self.make(image, At::Newest, Some(reserved), VecDeque::new()),
         }
         false
+    }
+
+    /// What one over the newest image is expected to use.
+    fn each_bytes(&self, target: &Target) -> u64 {
+        expected_bytes(&self.config, self.newest.get(target))
+    }
+
+    /// What all there are, and those being made, are expected to use.
+    fn memory_bytes(&self) -> u64 {
+        self.entries.iter().map(|entry| self.each_bytes(&entry.target)).fold(0, u64::saturating_add)
     }
 
     /// Somebody who types in many windows keeps the last few.
@@ -418,14 +434,15 @@ impl Task {
         let mut demands = Vec::with_capacity(self.known.len());
         for (target, known) in &mut self.known {
             let (taken, burst) = known.recent.counted(now);
-            let serving = self
-                .newest
-                .get(target)
-                .is_some_and(|image| !image.recipe.services.is_empty() || !image.recipe.start.is_empty());
-            let each_bytes = if serving { self.config.serving_bytes } else { self.config.each_bytes };
+            let each_bytes = expected_bytes(&self.config, self.newest.get(target));
             demands.push(Demand { taken, burst, refill_ms: known.refill_ms.unwrap_or(REFILL_MS_FIRST), each_bytes });
         }
-        let wanted = sizes(&demands, &self.config.sizes);
+        // Those that are kept for who types are there already.
+        let reserved = self.entries.iter().filter(|entry| entry.reserved.is_some());
+        let reserved = reserved.map(|entry| self.each_bytes(&entry.target)).fold(0, u64::saturating_add);
+        let limits =
+            PoolLimits { memory_bytes: self.config.sizes.memory_bytes.saturating_sub(reserved), ..self.config.sizes };
+        let wanted = sizes(&demands, &limits);
         self.known.values_mut().zip(wanted).for_each(|(known, wanted)| known.wanted = wanted);
     }
 
@@ -453,6 +470,8 @@ impl Task {
                 (State::Ready(_), None) => ready += 1,
             }
         }
+        let (hit_wait_p50, miss_wait_p50) = known.recent.wait_p50();
+        let memory_bytes = u64::from(ready + reserved + preparing).saturating_mul(self.each_bytes(target));
         PoolCounts {
             target: target.clone(),
             ready,
@@ -461,7 +480,9 @@ impl Task {
             wanted: known.wanted,
             hits: known.hits,
             misses: known.misses,
-            wait_p50: known.recent.wait_p50(),
+            hit_wait_p50,
+            miss_wait_p50,
+            memory_bytes,
             abandoned: known.abandoned,
         }
     }
@@ -480,4 +501,10 @@ impl Task {
         }
         while self.ending.join_next().await.is_some() {}
     }
+}
+
+/// What a sandbox over this image is expected to use while it waits.
+fn expected_bytes(config: &PoolConfig, image: Option<&Arc<Image>>) -> u64 {
+    let serving = image.is_some_and(|image| !image.recipe.services.is_empty() || !image.recipe.start.is_empty());
+    if serving { config.serving_bytes } else { config.each_bytes }
 }

@@ -25,7 +25,7 @@ fn postgresql(name: &str, database: &str) -> Result<Service, String> {
     }
     let data = data(name);
     let step = |what: &str, script: String| Step::strict(format!("{name}: {what}"), script);
-    // Durability is hangar's snapshots': a database that flushes every commit only makes tests slow.
+    // The database is made without a server, so that the recipe's own `seed` finds it. Durability is hangar's snapshots': a database that flushes every commit only makes tests slow.
     let setup = step(
         "setup",
         format!(
@@ -34,20 +34,12 @@ fn postgresql(name: &str, database: &str) -> Result<Service, String> {
              mkdir -p {data} && chmod 700 {data}\n\
              initdb --pgdata={data} --username=postgres --auth=trust --encoding=UTF8 --locale=C --no-sync >/dev/null\n\
              printf '%s\\n' 'fsync = off' 'full_page_writes = off' 'synchronous_commit = off' \
-             \"listen_addresses = '127.0.0.1'\" \"unix_socket_directories = '/tmp'\" >> {data}/postgresql.conf"
+             \"listen_addresses = '127.0.0.1'\" \"unix_socket_directories = '/tmp'\" >> {data}/postgresql.conf\n\
+             [ {database} = postgres ] || echo 'create database \"{database}\"' | postgres --single -D {data} postgres >/dev/null"
         ),
     );
     // What a killed server left is in the way of the next one; only one runs in a sandbox.
     let run = step("run", format!("{POSTGRESQL_PATH}\nrm -f {data}/postmaster.pid\nexec postgres -D {data}"));
-    let seed = step(
-        "seed",
-        format!(
-            "{POSTGRESQL_PATH}\n\
-             psql --host=127.0.0.1 --username=postgres --tuples-only --no-align \
-             --command=\"select 1 from pg_database where datname = '{database}'\" | grep -q 1 \
-             || createdb --host=127.0.0.1 --username=postgres {database}"
-        ),
-    );
     let stop =
         step("stop", format!("{POSTGRESQL_PATH}\npg_ctl stop --pgdata={data} --mode=fast --silent --timeout=30"));
     let ready = "pg_isready --quiet --host=127.0.0.1 --username=postgres";
@@ -55,7 +47,7 @@ fn postgresql(name: &str, database: &str) -> Result<Service, String> {
         name: name.to_owned(),
         setup: Some(setup),
         run,
-        seed: Some(seed),
+        seed: None,
         health: Health::Command(format!("{POSTGRESQL_PATH}\n{ready}")),
         ready_seconds_max: 60,
         stop: Some(stop),

@@ -112,3 +112,30 @@ async fn what_is_warmed_in_vain_goes_back_and_a_new_image_replaces_what_waits() 
     until("the pool leaves nothing", || std::fs::read_dir(&folder).unwrap().next().is_none()).await;
     world.end().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn keys_of_many_people_do_not_fill_the_machine() {
+    let world = World::new().await;
+    let app = target("team/app");
+    world.repos.commit("team/app", &[(HANGAR, "setup = ['true']"), ("a", "one\n")]);
+    world.built(&app).await;
+    let pool = pool(&world, |config| {
+        config.sizes.memory_bytes = 2 * config.each_bytes;
+    });
+    for who in ["ann", "ben", "eve"] {
+        pool.warm(app.clone(), who).await.unwrap();
+    }
+    let stats = counts(&pool, "two that are kept", |counts| {
+        counts.iter().any(|counts| counts.reserved == 2 && counts.preparing == 0)
+    })
+    .await;
+    assert_eq!((stats.ready, stats.memory_bytes), (0, 16 * 1024 * 1024), "the third has to wait for the session");
+    assert!(pool.warm(app.clone(), "ann").await.unwrap().ready, "whoever has one keeps it");
+    assert!(!pool.warm(app.clone(), "eve").await.unwrap().ready);
+    let taken = pool.take(app.clone(), "eve", At::Newest).await.unwrap().unwrap();
+    assert_eq!(taken.hit, Hit::Missed, "the session gets one all the same");
+    taken.sandbox.destroy().await;
+    drop(taken);
+    pool.close().await;
+    world.end().await;
+}

@@ -7,7 +7,10 @@ use std::{
     time::Duration,
 };
 
-use hangar_image::{Build, BuildEnd, Closed, HostOnly, Image, Images, ImagesConfig, Means, Source, Target, Way};
+use hangar_image::{
+    Build, BuildEnd, Closed, Image, Images, ImagesConfig, Means, Outside, Source, Target, Way,
+    base::{BaseMaker, BaseSettings, EveryBase},
+};
 use hangar_sandbox::{Engine, EngineConfig, ExecSpec, Sandbox, SandboxSpec, layers::LayerStore};
 use tempfile::TempDir;
 
@@ -86,7 +89,7 @@ pub(crate) async fn open(
     change: impl FnOnce(&mut ImagesConfig),
 ) -> (Engine, Arc<LayerStore>, Images) {
     let engine_config = EngineConfig::new(data);
-    let bases = Arc::new(HostOnly::new(&engine_config.toolchains));
+    let toolchains = engine_config.toolchains.clone();
     // The lock of an engine that was just closed goes with the last task that had a handle to it.
     let engine = soon("the engine's lock", async {
         loop {
@@ -102,7 +105,10 @@ pub(crate) async fn open(
     config.build_max = Duration::from_secs(300);
     change(&mut config);
     let source = Arc::clone(repos) as Arc<dyn Source>;
-    let means = Means { engine: engine.clone(), store: Arc::clone(&store), source, outside: Arc::new(Closed), bases };
+    let outside: Arc<dyn Outside> = Arc::new(Closed);
+    let maker = BaseMaker::open(data, Arc::clone(&store), BaseSettings::default()).unwrap();
+    let bases = Arc::new(EveryBase::new(maker, engine.clone(), Arc::clone(&outside), &toolchains));
+    let means = Means { engine: engine.clone(), store: Arc::clone(&store), source, outside, bases };
     let images = Images::open(config, means).unwrap();
     (engine, store, images)
 }
@@ -133,6 +139,17 @@ pub(crate) async fn until(what: &str, mut holds: impl FnMut() -> bool) {
 }
 
 impl Repos {
+    /// Puts a file or a directory of this machine into the repository; the next commit has it.
+    pub(crate) fn put(&self, repo: &str, name: &str, from: &Path) {
+        if !self.path(&repo.parse().unwrap()).exists() {
+            self.commit(repo, &[]);
+        }
+        let to = self.path(&repo.parse().unwrap()).join(name);
+        std::fs::create_dir_all(to.parent().unwrap()).unwrap();
+        let copied = Command::new("cp").args(["-a", "--"]).arg(from).arg(to).status().unwrap();
+        assert!(copied.success());
+    }
+
     /// Commits these files (an empty text removes one) and returns the commit.
     pub(crate) fn commit(&self, repo: &str, files: &[(&str, &str)]) -> String {
         let path = self.path(&repo.parse().unwrap());

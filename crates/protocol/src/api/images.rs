@@ -36,6 +36,17 @@ pub struct ImageInfo {
     pub notes: Vec<String>,
 }
 
+/// `POST /images`: an image that came in.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, TS, ToSchema)]
+pub struct ImportedImage {
+    /// The image.
+    pub image: ImageInfo,
+    /// Whether it was not there before.
+    pub new: bool,
+    /// What whoever brought it should know: that a newer image is in use, that it was built over another machine's programs.
+    pub remarks: Vec<String>,
+}
+
 /// `POST /images/builds`: build an image now.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, TS, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -104,7 +115,14 @@ pub struct PoolInfo {
     pub slots: SlotInfo,
     /// Sandboxes over the newest image of a repository, by repository.
     pub repos: Vec<RepoPool>,
-    /// Memory the sandboxes kept for repositories may use together.
+    /// A repository that was busy lately has at least so many (`pool.floor`).
+    pub floor: u32,
+    /// No repository has more (`pool.ceiling`).
+    pub ceiling: u32,
+    /// Memory that those there are now are expected to use.
+    #[ts(type = "number")]
+    pub memory_bytes: u64,
+    /// Memory the sandboxes kept for repositories may use together (`pool.memory_mib`).
     #[ts(type = "number")]
     pub memory_bytes_max: u64,
 }
@@ -130,8 +148,12 @@ pub struct SlotInfo {
 pub struct RepoPool {
     /// The repository.
     pub repo: RepoPath,
-    /// Ready now.
+    /// Ready now, for whoever comes.
     pub ready: u32,
+    /// Ready now, and kept for somebody who types.
+    pub reserved: u32,
+    /// Being made, or being brought to the newest commits.
+    pub preparing: u32,
     /// How many the recent demand asks for.
     pub wanted: u32,
     /// Sessions that found one ready.
@@ -140,8 +162,13 @@ pub struct RepoPool {
     /// Sessions that did not.
     #[ts(type = "number")]
     pub misses: u64,
-    /// How long the sessions that did not had to wait, in the middle.
-    pub wait_ms_p50: u32,
+    /// How long sessions that found one waited for it, in the middle of the last hundred.
+    pub hit_wait_ms_p50: u32,
+    /// How long the sessions that did not had to wait, likewise.
+    pub miss_wait_ms_p50: u32,
+    /// Kept for somebody who then began no session: they went back, or were ended.
+    #[ts(type = "number")]
+    pub abandoned: u64,
 }
 
 /// `POST /warm`: somebody began to type.

@@ -58,6 +58,7 @@ fn committed_typescript_is_fresh() {
     all.visit::<api::NewRepo>();
     all.visit::<api::ModelInfo>();
     all.visit::<api::ImageInfo>();
+    all.visit::<api::ImportedImage>();
     all.visit::<api::NewBuild>();
     all.visit::<api::BuildLog>();
     all.visit::<api::PoolInfo>();

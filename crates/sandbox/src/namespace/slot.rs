@@ -33,7 +33,6 @@ use crate::{
         process::{Process, clone},
         rights::Rights,
     },
-    steps::Step,
 };
 
 /// How long a slot may take to become ready, and to become a sandbox; it takes a millisecond on an idle machine.

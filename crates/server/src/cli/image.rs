@@ -9,6 +9,7 @@ use hangar_protocol::api::{BuildInfo, BuildStatus, ImageInfo};
 use super::{
     connect,
     ended::{Ended, Failure, Outcome},
+    exchange::{Export, Import},
     table::{Cell, columns},
     terminal::{Look, Terminal},
     which_repo::which_repo,
@@ -20,13 +21,15 @@ const LOOK_AGAIN: Duration = Duration::from_millis(400);
 /// Characters of an id or a commit that are shown to people.
 const SHORT: usize = 10;
 
-/// Build and list the images that sessions start from
+/// Build, list, export and import the images that sessions start from
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   hangar image build acme/website     build now and watch it
   hangar image ls
-  hangar image builds                 what is being built, and how the last builds ended")]
+  hangar image builds                 what is being built, and how the last builds ended
+  hangar image export acme/website website.tar
+  hangar image import website.tar")]
 pub(super) struct Image {
     #[command(subcommand)]
     command: ImageCommand,
@@ -37,6 +40,8 @@ enum ImageCommand {
     Build(Build),
     Ls(Ls),
     Builds(Builds),
+    Export(Export),
+    Import(Import),
 }
 
 /// Build an image of a repository now and show the build's output
@@ -74,6 +79,8 @@ impl Image {
             ImageCommand::Build(build) => build.carry_out(terminal).await,
             ImageCommand::Ls(ls) => ls.carry_out(terminal).await,
             ImageCommand::Builds(builds) => builds.carry_out(terminal).await,
+            ImageCommand::Export(export) => export.carry_out(terminal).await,
+            ImageCommand::Import(import) => import.carry_out(terminal).await,
         }
     }
 }
@@ -88,6 +95,10 @@ impl Build {
             terminal.json(&ended)?;
         } else {
             tell_end(&ended, terminal);
+            if ended.status == BuildStatus::Failed {
+                let good = client.images().await?.iter().any(|image| image.newest && image.repo == ended.repo);
+                terminal.remark(Look::Faint, what_sessions_do(good));
+            }
         }
         Ok(if ended.status == BuildStatus::Failed { Ended::BuildFailed } else { Ended::Well })
     }
@@ -125,13 +136,20 @@ fn tell_end(build: &BuildInfo, terminal: &mut Terminal) {
             terminal.remark(Look::Good, &format!("{repo}: nothing changed since the last image."));
         }
         BuildStatus::Failed => {
-            let why = build.failure.as_deref().unwrap_or("it did not say why");
+            // The last lines of the output, which follow in it, were shown as they came.
+            let why = build.failure.as_deref().and_then(|why| why.lines().next()).unwrap_or("it did not say why");
             terminal.remark(Look::Bad, &format!("{repo}: the build failed: {}", words::harmless(why)));
-            terminal.remark(Look::Faint, "Sessions go on starting from the last good image.");
         }
         BuildStatus::Cancelled => terminal.remark(Look::Faint, &format!("{repo}: the build was cancelled.")),
         BuildStatus::Queued | BuildStatus::Running => terminal
             .remark(Look::Faint, &format!("{repo}: build {number} runs on; `hangar image builds` says how far it is.")),
+    }
+}
+
+fn what_sessions_do(there_is_a_good_image: bool) -> &'static str {
+    match there_is_a_good_image {
+        true => "Sessions go on starting from the last good image.",
+        false => "There is no good image yet: sessions start from a clone, over the machine's own programs.",
     }
 }
 
@@ -205,6 +223,7 @@ fn build_row(build: &BuildInfo, now_ms: u64) -> [Cell; 5] {
     ]
 }
 
-fn short(id: &str) -> String {
+/// As much of an id or a commit as people are shown.
+pub(super) fn short(id: &str) -> String {
     id.chars().take(SHORT).collect()
 }

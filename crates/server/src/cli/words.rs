@@ -23,6 +23,11 @@ pub(super) fn duration(ms: u64) -> String {
     }
 }
 
+/// `7 ms`, else as [`duration`] has it.
+pub(super) fn short_duration(ms: u64) -> String {
+    if ms < 1_000 { format!("{ms} ms") } else { duration(ms) }
+}
+
 /// `just now`, `5 min ago`, `3 h ago`, `2 days ago`.
 pub(super) fn age(then_ms: u64, now_ms: u64) -> String {
     let minutes = now_ms.saturating_sub(then_ms) / 60_000;

@@ -15,5 +15,9 @@ section! {
         replaced_hours: u32 = 1, Shape::Number("hours");
         /// Images and layers together should take no more; replaced ones go first.
         disk_gib: u32 = 100, Shape::Number("GiB");
+        /// A clone that was made for sessions without an image stays so long after its last use; one that a session stands on stays always.
+        clones_hours: u32 = 24, Shape::Number("hours");
+        /// So many such clones stay at most that no session stands on; those unused for longest go first.
+        clones_max: u32 = 32, Shape::Number("clones");
     }
 }

@@ -3,8 +3,8 @@
 use std::fmt::Write as _;
 
 use super::{
-    Config, HttpConfig, ImagesConfig, LogConfig, ModelConfig, NetworkConfig, PeopleConfig, PoolConfig, SandboxConfig,
-    SecretConfig, TrustedConfig,
+    BasesConfig, Config, HttpConfig, ImagesConfig, LogConfig, ModelConfig, NetworkConfig, PeopleConfig, PoolConfig,
+    RegistryConfig, SandboxConfig, SecretConfig, TrustedConfig,
 };
 
 /// What a key's value looks like.
@@ -23,7 +23,8 @@ pub enum Shape {
 }
 
 /// The tables of which there can be many.
-pub(super) const LISTED: [&str; 3] = [ModelConfig::SECTION, TrustedConfig::SECTION, SecretConfig::SECTION];
+pub(super) const LISTED: [&str; 4] =
+    [ModelConfig::SECTION, RegistryConfig::SECTION, TrustedConfig::SECTION, SecretConfig::SECTION];
 
 /// A key of `hangar.toml`.
 #[derive(Clone, Copy, Debug)]
@@ -120,20 +121,27 @@ pub fn keys() -> impl Iterator<Item = &'static Key> {
         .chain(PeopleConfig::KEYS)
         .chain(SandboxConfig::KEYS)
         .chain(ImagesConfig::KEYS)
+        .chain(BasesConfig::KEYS)
         .chain(PoolConfig::KEYS)
         .chain(NetworkConfig::KEYS)
         .chain(LogConfig::KEYS)
         .chain(ModelConfig::KEYS)
+        .chain(RegistryConfig::KEYS)
         .chain(TrustedConfig::KEYS)
         .chain(SecretConfig::KEYS)
 }
 
 /// The tables of `hangar.toml`, as the reference names them.
-const TABLES: [(&str, &str, &str); 11] = [
+const TABLES: [(&str, &str, &str); 13] = [
     ("", "At the top", "These stand before the first table."),
     (HttpConfig::SECTION, "`[http]`", "Where and how the server listens."),
     (PeopleConfig::SECTION, "`[people]`", "The first person, and how long people stay signed in."),
     (ImagesConfig::SECTION, "`[images]`", "How images are built and kept; see [images.md](images.md)."),
+    (
+        BasesConfig::SECTION,
+        "`[bases]`",
+        "How bases of images are made, and how much an image from elsewhere may bring; see [bases.md](bases.md).",
+    ),
     (PoolConfig::SECTION, "`[pool]`", "How many sandboxes are kept ready over the images of busy repositories."),
     (
         NetworkConfig::SECTION,
@@ -153,6 +161,11 @@ const TABLES: [(&str, &str, &str); 11] = [
          their models are there when the variable is set, and `ANTHROPIC_MODEL` or `OPENAI_MODEL` names another one.",
     ),
     (
+        RegistryConfig::SECTION,
+        "`[[registries]]`",
+        "One table for each registry that wants a name and a password, or has no TLS. Registries without either need none.",
+    ),
+    (
         TrustedConfig::SECTION,
         "`[[trusted]]`",
         "One table for each name that may lead to an address of an inner network: a mirror, a service of yours.",
@@ -169,6 +182,7 @@ const TABLES: [(&str, &str, &str); 11] = [
 pub fn reference() -> String {
     let defaults = serde_json::to_value(Config::in_directory("…".into())).unwrap_or_default();
     let model = serde_json::to_value(ModelConfig::default()).unwrap_or_default();
+    let registry = serde_json::to_value(RegistryConfig::default()).unwrap_or_default();
     let trusted = serde_json::to_value(TrustedConfig::default()).unwrap_or_default();
     let secret = serde_json::to_value(SecretConfig::default()).unwrap_or_default();
     let mut page = String::new();
@@ -181,6 +195,7 @@ pub fn reference() -> String {
         for key in keys().filter(|key| key.section == section) {
             let default = match section {
                 ModelConfig::SECTION => model.get(key.name),
+                RegistryConfig::SECTION => registry.get(key.name),
                 TrustedConfig::SECTION => trusted.get(key.name),
                 SecretConfig::SECTION => secret.get(key.name),
                 _ => at(&defaults, key),

@@ -282,6 +282,9 @@ fn check(config: &Config) -> Result<(), Refusal> {
         return Err(refusal("data is empty.".into(), "Name a directory."));
     }
     let zero = [
+        ("bases.debian_days", config.bases.debian_days),
+        ("bases.image_gib", config.bases.image_gib),
+        ("bases.image_files", config.bases.image_files),
         ("http.request_timeout_s", config.http.request_timeout_s),
         ("http.body_bytes_max", config.http.body_bytes_max),
         ("http.requests_at_once_max", config.http.requests_at_once_max),
@@ -294,6 +297,13 @@ fn check(config: &Config) -> Result<(), Refusal> {
     ];
     if let Some((key, _)) = zero.iter().find(|(_, number)| *number == 0) {
         return Err(refusal(format!("{key} is 0."), "Write 1 or more."));
+    }
+    if config.pool.floor > config.pool.ceiling {
+        let (floor, ceiling) = (config.pool.floor, config.pool.ceiling);
+        return Err(refusal(
+            format!("pool.floor is {floor} and pool.ceiling is {ceiling}."),
+            "Write a ceiling that is at least the floor.",
+        ));
     }
     config.models.iter().try_for_each(check_model)
 }

@@ -4,6 +4,7 @@
 //! its default is the documented one, and what is not declared is refused by name.
 
 mod agent;
+mod bases;
 mod http;
 mod images;
 mod keys;
@@ -20,6 +21,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 pub use agent::{ModelConfig, Wire};
+pub use bases::{BasesConfig, RegistryConfig, Scheme};
 pub use http::{HttpConfig, PublicUrl};
 pub use images::ImagesConfig;
 pub use keys::{Key, Shape, keys, reference};
@@ -47,6 +49,8 @@ pub struct Config {
     pub people: PeopleConfig,
     /// How images are built and kept.
     pub images: ImagesConfig,
+    /// How bases of images are made.
+    pub bases: BasesConfig,
     /// How many sandboxes are kept ready.
     pub pool: PoolConfig,
     /// What every session may reach.
@@ -57,6 +61,8 @@ pub struct Config {
     pub sandbox: SandboxConfig,
     /// Models beyond those of `ANTHROPIC_API_KEY` and `OPENAI_API_KEY`: any endpoint that speaks one of the two wires.
     pub models: Vec<ModelConfig>,
+    /// Registries that want a password or have no TLS.
+    pub registries: Vec<RegistryConfig>,
     /// Names that may lead to inner addresses.
     pub trusted: Vec<TrustedConfig>,
     /// Credentials that agents can use and never see.
@@ -74,11 +80,13 @@ impl Config {
             http: HttpConfig::default(),
             people: PeopleConfig::default(),
             images: ImagesConfig::default(),
+            bases: BasesConfig::default(),
             pool: PoolConfig::default(),
             network: NetworkConfig::default(),
             log: LogConfig::default(),
             sandbox: SandboxConfig::default(),
             models: Vec::new(),
+            registries: Vec::new(),
             trusted: Vec::new(),
             secrets: Vec::new(),
         }

@@ -92,7 +92,7 @@ pub(super) async fn must_be_there(app: &App, repo: &RepoPath) -> Answer<()> {
     Ok(())
 }
 
-fn image_info(app: &App, image: &Image) -> ImageInfo {
+pub(super) fn image_info(app: &App, image: &Image) -> ImageInfo {
     let newest = app.images.newest(&image.target).is_some_and(|newest| newest.id == image.id);
     let failed = image.verification.iter().filter(|checked| !checked.ok);
     let failed = failed.map(|checked| format!("{} failed when the image was built.", checked.step));

@@ -1,5 +1,7 @@
 //! The sandboxes that are kept ready.
 
+use std::time::Duration;
+
 use axum::{Json, extract::State, http::StatusCode};
 use hangar_image::{PoolCounts, PoolError, Target};
 use hangar_protocol::{
@@ -22,23 +24,39 @@ pub(crate) async fn show_pool(State(app): State<App>) -> Json<PoolInfo> {
         hits: slots.hits,
         misses: slots.misses,
     };
-    let repos = app.pool.counts().iter().map(repo_pool).collect();
-    Json(PoolInfo { slots, repos, memory_bytes_max: u64::from(app.config.pool.memory_mib) * MIB })
+    let counts = app.pool.counts();
+    let limits = &app.config.pool;
+    Json(PoolInfo {
+        slots,
+        repos: counts.iter().map(repo_pool).collect(),
+        floor: limits.floor,
+        ceiling: limits.ceiling,
+        memory_bytes: counts.iter().map(|counts| counts.memory_bytes).fold(0, u64::saturating_add),
+        memory_bytes_max: u64::from(limits.memory_mib) * MIB,
+    })
 }
 
 fn repo_pool(counts: &PoolCounts) -> RepoPool {
     RepoPool {
         repo: counts.target.repo.clone(),
-        ready: counts.ready + counts.reserved,
+        ready: counts.ready,
+        reserved: counts.reserved,
+        preparing: counts.preparing,
         wanted: counts.wanted,
         hits: counts.hits,
         misses: counts.misses,
-        wait_ms_p50: u32::try_from(counts.wait_p50.as_millis()).unwrap_or(u32::MAX),
+        hit_wait_ms_p50: millis(counts.hit_wait_p50),
+        miss_wait_ms_p50: millis(counts.miss_wait_p50),
+        abandoned: counts.abandoned,
     }
 }
 
+fn millis(time: Duration) -> u32 {
+    u32::try_from(time.as_millis()).unwrap_or(u32::MAX)
+}
+
 /// Says that a session on this repository will probably begin soon, from the first key on: a sandbox over its newest image is kept ready
-/// and brought to the newest commits. Said again, it is kept longer. Nothing happens where there is no image.
+/// and brought to the newest commits. Said again, it is kept longer. Nothing happens where there is no image, or no memory left for it.
 #[utoipa::path(
     post, path = "/api/v1/warm", tag = "images", request_body = Warm,
     responses((status = 202, body = Warming))

@@ -52,6 +52,15 @@ fn what_is_not_a_key_is_refused_by_name() {
     check("[log]\nformat = \"xml\"", &[], &["log.format", "auto, human, json"]);
     check("[[models]]\nid = \"x\"", &[], &["models.id", "provider/model"]);
     check("[[models]]\nid = \"x/y\"\nbase_url = \"localhost\"", &[], &["models.base_url of x/y"]);
+    check("[bases]\nmirror = \"http://x/debian\"", &[], &["no key bases.mirror"]);
+    check("[bases]\nimage_gib = 0", &[], &["bases.image_gib is 0"]);
+    check(
+        "[[registries]]\nhost = \"a\"\npasword = \"x\"",
+        &[],
+        &["registries.pasword", "Did you mean registries.password?"],
+    );
+    check("[[registries]]\nhost = \"a\"\nscheme = \"ftp\"", &[], &["registries", "scheme"]);
+    check("[pool]\nfloor = 3\nceiling = 2", &[], &["pool.floor is 3"]);
     check("http = 5", &[], &["http", "hangar.toml"]);
     check("[http", &[], &["hangar.toml is not valid TOML", "line 1"]);
     check("", &[("HANGAR_HTTP_PROT", "1")], &["HANGAR_HTTP_PROT", "Did you mean HANGAR_HTTP_PORT?"]);
@@ -132,6 +141,7 @@ fn the_reference_page_lists_every_key() {
 fn every_field_is_a_key_and_every_key_a_field() {
     let mut config = Config::in_directory("/x".into());
     config.models.push(config::ModelConfig::default());
+    config.registries.push(config::RegistryConfig::default());
     config.trusted.push(config::TrustedConfig::default());
     config.secrets.push(config::SecretConfig::default());
     let value = serde_json::to_value(&config).unwrap();

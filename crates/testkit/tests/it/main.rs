@@ -7,6 +7,7 @@
 )]
 
 mod disk;
+mod images;
 mod kernel;
 mod kill;
 mod leaks;

@@ -1,5 +1,6 @@
 //! Bases, made for real.
 
+mod built;
 mod debian;
 mod dockerfile;
 mod every;

@@ -3,6 +3,7 @@
 //! A floor is the least that any program must do for the same promise (an fsync, a request over loopback). A ratio to it holds on a
 //! noisy machine where an absolute time does not.
 
+mod keystroke;
 mod prompt;
 mod row;
 mod sandbox;
@@ -45,7 +46,7 @@ pub(super) struct Bench {
 enum Suite {
     /// From a prompt to the model's first request, and to the first tool's result.
     Prompt,
-    /// Sandboxes: claims, commands, pauses, slots, and other programs with the same task.
+    /// Sandboxes: claims, commands, pauses, slots, other programs with the same task, and the way from a keystroke to the newest commits.
     Sandbox,
     /// Snapshots, restores and forks, in workspaces of 10 MB and 1 GB.
     Snapshot,

@@ -3,7 +3,7 @@
 use hangar_sandbox::bench::{Figure, Times};
 
 use super::{
-    cannot,
+    cannot, keystroke,
     row::{Goal, Row},
 };
 use crate::cli::{
@@ -27,7 +27,9 @@ pub(super) async fn measure(rounds: u32, terminal: &mut Terminal) -> Result<Vec<
     let tell = |what: &str| terminal.remark(Look::Faint, what);
     let found = hangar_sandbox::bench::measure(folder.path(), rounds.max(ROUNDS_MIN), tell).await;
     let found = found.map_err(|error| cannot("make sandboxes", error))?;
-    Ok(found.times.iter().map(time_row).chain(found.figures.iter().map(figure_row)).collect())
+    let mut rows: Vec<Row> = found.times.iter().map(time_row).chain(found.figures.iter().map(figure_row)).collect();
+    rows.extend(keystroke::measure(rounds, folder.path(), terminal).await?);
+    Ok(rows)
 }
 
 /// What each time should be; the others are reported.
