@@ -1,17 +1,18 @@
 //! Where the cases are tried: an engine, a sandbox with the helper inside, and canaries on the host.
 
 use std::{
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::Command,
     sync::{LazyLock, Mutex, PoisonError},
 };
 
-use hangar_sandbox::{Account, Collected, ExecSpec, ExitStatus, Limits, Sandbox};
+use hangar_sandbox::{Account, BackendKind, Collected, Error, ExecSpec, ExitStatus, Limits, Sandbox};
 use tempfile::TempDir;
 
 use super::{
     canaries::Canaries,
     case::{Case, Group, How, Who},
+    elsewhere::{self, Answer},
 };
 use crate::bench::{Bench, soon};
 
@@ -37,6 +38,7 @@ pub(crate) struct Arena {
     pub bench: Bench,
     pub sandbox: Sandbox,
     pub account: Account,
+    pub kind: BackendKind,
     pub canaries: Canaries,
 }
 
@@ -48,11 +50,28 @@ pub(crate) struct Outcome {
 
 impl Arena {
     pub(crate) async fn new(group: Group, account: Account) -> Self {
-        let bench = Bench::new().await;
+        let found = Self::on(BackendKind::Namespace, Path::new("/nonexistent"), group, account).await;
+        found.unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    /// On a backend; an error where this machine lacks its program.
+    pub(crate) async fn on(kind: BackendKind, docker: &Path, group: Group, account: Account) -> Result<Self, Error> {
+        let bench = Bench::on(|config| {
+            config.backend = kind;
+            config.docker_socket = docker.to_owned();
+        });
+        let bench = bench.await?;
         let canaries = Canaries::place();
         let name = format!("{group:?}-{account:?}").to_lowercase();
         let sandbox = make(&bench, account, &name, |_| {}).await;
-        Self { bench, sandbox, account, canaries }
+        Ok(Self { bench, sandbox, account, kind, canaries })
+    }
+
+    /// Ends the sandbox and takes away what the backend has on the machine.
+    pub(crate) async fn close(self) {
+        self.sandbox.destroy().await;
+        drop(self.sandbox);
+        self.bench.engine.close();
     }
 
     /// A further sandbox of the same account, with the helper inside.
@@ -74,13 +93,15 @@ impl Arena {
         };
         let mut outcomes = self.run_calls(cases()).await;
         for case in cases() {
-            let result = match case.how {
-                How::Call(..) => continue,
-                How::Script(script, says) => {
+            let other = elsewhere::answer(self.kind, self.account, case.id);
+            let result = match (case.how, other) {
+                (How::Call(..), _) => continue,
+                (How::Script(script, says), other) => {
+                    let says = if let Some(Answer::Says(other)) = other { other } else { says };
                     let said = self.script(script).await;
                     if said == says { Ok(()) } else { Err(format!("said {said:?}, not {says:?}")) }
                 }
-                How::Scene(scene) => soon(case.id, scene(self)).await,
+                (How::Scene(scene), other) => seen(soon(case.id, scene(self)).await, other),
             };
             outcomes.push(Outcome { id: case.id, result });
         }
@@ -89,9 +110,14 @@ impl Arena {
 
     /// All single system calls in one go: the helper gives each a process of its own.
     async fn run_calls(&self, cases: impl Iterator<Item = &'static Case>) -> Vec<Outcome> {
-        let calls: Vec<(&'static str, &str, i32)> = cases
+        let expected = |id, error: i32| match elsewhere::answer(self.kind, self.account, id) {
+            None | Some(Answer::Says(_) | Answer::Sees(_)) => format!("errno {error}"),
+            Some(Answer::Errno(other)) => format!("errno {other}"),
+            Some(Answer::Allowed) => "ok".to_owned(),
+        };
+        let calls: Vec<(&'static str, &str, String)> = cases
             .filter_map(|case| match case.how {
-                How::Call(line, error) => Some((case.id, line, error)),
+                How::Call(line, error) => Some((case.id, line, expected(case.id, error))),
                 How::Script(..) | How::Scene(_) => None,
             })
             .collect();
@@ -101,10 +127,9 @@ impl Arena {
         let answers: Vec<(&str, &str)> = said.lines().filter_map(|line| line.split_once(' ')).collect();
         calls
             .iter()
-            .map(|(id, _, error)| {
+            .map(|(id, _, expected)| {
                 let told = || if said.ends_with(')') { said.as_str() } else { "nothing" };
                 let answer = answers.iter().find(|(name, _)| name == id).map_or_else(told, |(_, answer)| *answer);
-                let expected = format!("errno {error}");
                 let result = if answer == expected { Ok(()) } else { Err(format!("{answer}, not {expected}")) };
                 Outcome { id, result }
             })
@@ -132,8 +157,12 @@ async fn make(bench: &Bench, account: Account, name: &str, change: impl FnOnce(&
 }
 
 pub(crate) async fn said(sandbox: &Sandbox, script: &str) -> String {
-    let Collected { stdout, stderr, ended, .. } =
-        sandbox.exec(&ExecSpec::shell(script).timeout_ms(60_000)).await.unwrap();
+    // A sandbox that has ended is a result as well: the case that expects an answer names what it saw.
+    let Collected { stdout, stderr, ended, .. } = match sandbox.exec(&ExecSpec::shell(script).timeout_ms(60_000)).await
+    {
+        Ok(collected) => collected,
+        Err(error) => return format!("({error})"),
+    };
     let said = String::from_utf8_lossy(&stdout).trim_end().to_owned();
     // A script that was killed has not said everything.
     match ended.status {
@@ -141,6 +170,16 @@ pub(crate) async fn said(sandbox: &Sandbox, script: &str) -> String {
         ExitStatus::Code(_) | ExitStatus::Signal(_) => {
             format!("{said} ({ended:?}, {})", String::from_utf8_lossy(&stderr))
         }
+    }
+}
+
+/// What a scene saw, against what it is expected to see on this backend.
+fn seen(result: Result<(), String>, other: Option<Answer>) -> Result<(), String> {
+    match (result, other) {
+        (Err(seen), Some(Answer::Sees(words))) if seen.starts_with(words) => Ok(()),
+        (Err(seen), Some(Answer::Sees(words))) => Err(format!("{seen}, not {words}…")),
+        (Ok(()), Some(Answer::Sees(words))) => Err(format!("it holds as it should, and no longer sees {words:?}")),
+        (result, None | Some(Answer::Errno(_) | Answer::Allowed | Answer::Says(_))) => result,
     }
 }
 
