@@ -13,6 +13,7 @@ use rustix::{
 
 use crate::{
     fault::SetupError,
+    guard::{Guard, stands},
     mounts::{make_parent, overlay, resize},
 };
 
@@ -33,7 +34,9 @@ pub(crate) fn apply(claim: &Claim, sent: Option<OwnedFd>) -> Result<(), SetupErr
             root
         }
     };
-    rustix::system::sethostname(claim.hostname.as_bytes()).map_err(SetupError::at("set the host name"))?;
+    if stands(Guard::UtsNamespace) {
+        rustix::system::sethostname(claim.hostname.as_bytes()).map_err(SetupError::at("set the host name"))?;
+    }
     let what = "enter the root";
     let staged = rustix::fs::open("/", OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
         .map_err(SetupError::at(what))?;

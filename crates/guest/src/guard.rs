@@ -19,6 +19,11 @@ pub(crate) enum Guard {
     ControlGroupNamespace,
     Network,
     NoCoreDumps,
+    UtsNamespace,
+    BorderPorts,
+    CloseDescriptors,
+    RegularFiles,
+    ListingLimit,
 }
 
 /// Whether it stands.

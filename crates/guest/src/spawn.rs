@@ -205,7 +205,12 @@ unsafe fn run(prepared: &Prepared<'_>, tell: RawFd) -> ! {
         if prepared.terminal {
             kernel::take_terminal(0);
         }
-        libc::close_range(3, LAST_FD, libc::CLOSE_RANGE_CLOEXEC as libc::c_int);
+        if stands(Guard::CloseDescriptors) {
+            libc::close_range(3, LAST_FD, libc::CLOSE_RANGE_CLOEXEC as libc::c_int);
+        } else {
+            // A copy without the flag, as a forgotten one would be.
+            libc::dup(tell);
+        }
         for signal in [libc::SIGPIPE, libc::SIGXFSZ] {
             libc::signal(signal, libc::SIG_DFL);
         }

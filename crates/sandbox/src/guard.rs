@@ -19,6 +19,9 @@ pub(crate) enum Guard {
     OwnRange,
     Network,
     IpcNamespace,
+    UtsNamespace,
+    MachineId,
+    Names,
 }
 
 /// Whether it stands.
@@ -69,7 +72,13 @@ pub(crate) fn standing(mut limits: Limits) -> Limits {
             Guard::OpenFiles => limits.open_files = 16_384,
             Guard::FileSize => limits.file_bytes = 64 * GIB,
             Guard::TemporaryFiles => (limits.tmp_bytes, limits.memory_bytes) = (GIB, 4 * GIB),
-            Guard::OwnIds | Guard::OwnRange | Guard::Network | Guard::IpcNamespace => {}
+            Guard::OwnIds
+            | Guard::OwnRange
+            | Guard::Network
+            | Guard::IpcNamespace
+            | Guard::UtsNamespace
+            | Guard::MachineId
+            | Guard::Names => {}
         }
     }
     limits

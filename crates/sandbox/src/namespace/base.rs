@@ -18,6 +18,7 @@ use hangar_protocol::guest::{
 
 use crate::{
     error::Error,
+    guard::{Guard, stands},
     namespace::{
         mounts::{self, Allow},
         rights::Rights,
@@ -123,6 +124,15 @@ pub(crate) const MASKED: &[&str] = &[
 
 /// Parts of `/proc` that may be read but through which the kernel takes orders.
 pub(crate) const READ_ONLY: &[&str] = &["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"];
+
+/// A sandbox is a machine of its own.
+fn machine_id() -> String {
+    if stands(Guard::MachineId) {
+        random::hex()
+    } else {
+        fs::read_to_string("/etc/machine-id").unwrap_or_default().trim().to_owned()
+    }
+}
 
 /// `/dev` holds mount points and links.
 const DEV_BYTES: u64 = 64 * 1024;
@@ -239,7 +249,7 @@ impl Base {
                 file("/etc/hosts", ""),
                 // Every address is the border's, so this is hangar.
                 file("/etc/resolv.conf", "nameserver 127.0.0.1\noptions timeout:5 attempts:2\n"),
-                file("/etc/machine-id", &format!("{}\n", random::hex())),
+                file("/etc/machine-id", &format!("{}\n", machine_id())),
             ],
             links: links.map(|(path, target)| (path.to_owned(), target.to_owned())).to_vec(),
             masked: MASKED.iter().map(|path| (*path).to_owned()).collect(),

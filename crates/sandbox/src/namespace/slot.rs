@@ -54,7 +54,7 @@ fn namespaces() -> libc::c_int {
     libc::CLONE_NEWUSER
         | libc::CLONE_NEWNS
         | libc::CLONE_NEWPID
-        | libc::CLONE_NEWUTS
+        | own(Guard::UtsNamespace, libc::CLONE_NEWUTS)
         | own(Guard::Network, libc::CLONE_NEWNET)
         | own(Guard::IpcNamespace, libc::CLONE_NEWIPC)
 }

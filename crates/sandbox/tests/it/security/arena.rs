@@ -4,6 +4,7 @@ use std::{
     path::{Path, PathBuf},
     process::Command,
     sync::{LazyLock, Mutex, PoisonError},
+    time::Duration,
 };
 
 use hangar_sandbox::{Account, BackendKind, Collected, Error, ExecSpec, ExitStatus, Limits, Sandbox};
@@ -13,8 +14,9 @@ use super::{
     canaries::Canaries,
     case::{Case, Group, How, Who},
     elsewhere::{self, Answer},
+    planted,
 };
-use crate::bench::{Bench, soon};
+use crate::bench::Bench;
 
 /// Where the helper lies inside.
 const ATTEMPT: &str = "/tmp/attempt";
@@ -63,7 +65,8 @@ impl Arena {
         let bench = bench.await?;
         let canaries = Canaries::place();
         let name = format!("{group:?}-{account:?}").to_lowercase();
-        let sandbox = make(&bench, account, &name, |_| {}).await;
+        planted::in_layer(&bench.path("layer"), &canaries);
+        let sandbox = make(&bench, account, &canaries, &name, |_| {}).await;
         Ok(Self { bench, sandbox, account, kind, canaries })
     }
 
@@ -76,7 +79,7 @@ impl Arena {
 
     /// A further sandbox of the same account, with the helper inside.
     pub(crate) async fn another(&self, name: &str, change: impl FnOnce(&mut Limits)) -> Sandbox {
-        make(&self.bench, self.account, name, change).await
+        make(&self.bench, self.account, &self.canaries, name, change).await
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {
@@ -84,14 +87,16 @@ impl Arena {
     }
 
     /// Runs all cases of a group that this account is in.
-    pub(crate) async fn run(&self, group: Group) -> Vec<Outcome> {
+    pub(crate) async fn run(&mut self, group: Group) -> Vec<Outcome> {
+        let account = self.account;
         let cases = || {
-            group.cases().iter().filter(|case| match case.who {
+            group.cases().iter().filter(move |case| match case.who {
                 Who::Both => true,
-                Who::Agent => self.account == Account::Agent,
+                Who::Agent => account == Account::Agent,
             })
         };
         let mut outcomes = self.run_calls(cases()).await;
+        record(account, &outcomes);
         for case in cases() {
             let other = elsewhere::answer(self.kind, self.account, case.id);
             let result = match (case.how, other) {
@@ -101,11 +106,22 @@ impl Arena {
                     let said = self.script(script).await;
                     if said == says { Ok(()) } else { Err(format!("said {said:?}, not {says:?}")) }
                 }
-                (How::Scene(scene), other) => seen(soon(case.id, scene(self)).await, other),
+                (How::Scene(scene), other) => seen(in_time(scene(self)).await, other),
             };
             outcomes.push(Outcome { id: case.id, result });
+            record(account, &outcomes[outcomes.len() - 1..]);
+            self.revive().await;
         }
         outcomes
+    }
+
+    /// A case that has ended the sandbox says nothing about those behind it.
+    async fn revive(&mut self) {
+        if tokio::time::timeout(PATIENCE, self.sandbox.ping()).await.is_ok_and(|answer| answer.is_ok()) {
+            return;
+        }
+        let again = make(&self.bench, self.account, &self.canaries, "again", |_| {}).await;
+        std::mem::replace(&mut self.sandbox, again).destroy().await;
     }
 
     /// All single system calls in one go: the helper gives each a process of its own.
@@ -128,9 +144,10 @@ impl Arena {
         calls
             .iter()
             .map(|(id, _, expected)| {
-                let told = || if said.ends_with(')') { said.as_str() } else { "nothing" };
-                let answer = answers.iter().find(|(name, _)| name == id).map_or_else(told, |(_, answer)| *answer);
-                let result = if answer == expected { Ok(()) } else { Err(format!("{answer}, not {expected}")) };
+                let told = || format!("{UNKNOWN}: {}", said.lines().last().unwrap_or_default());
+                let found = answers.iter().find(|(name, _)| name == id);
+                let answer = found.map_or_else(told, |(_, answer)| (*answer).to_owned());
+                let result = if answer == *expected { Ok(()) } else { Err(format!("{answer}, not {expected}")) };
                 Outcome { id, result }
             })
             .collect()
@@ -147,19 +164,26 @@ impl Arena {
     }
 }
 
-async fn make(bench: &Bench, account: Account, name: &str, change: impl FnOnce(&mut Limits)) -> Sandbox {
+async fn make(
+    bench: &Bench,
+    account: Account,
+    canaries: &Canaries,
+    name: &str,
+    change: impl FnOnce(&mut Limits),
+) -> Sandbox {
     let mut spec = bench.spec(name);
     spec.account = account;
     change(&mut spec.limits);
     let sandbox = bench.engine.create(spec).await.unwrap();
     sandbox.write_mode(ATTEMPT, &HELPER, 0o755).await.unwrap();
+    planted::in_sandbox(&sandbox, canaries).await;
     sandbox
 }
 
 pub(crate) async fn said(sandbox: &Sandbox, script: &str) -> String {
     // A sandbox that has ended is a result as well: the case that expects an answer names what it saw.
-    let Collected { stdout, stderr, ended, .. } = match sandbox.exec(&ExecSpec::shell(script).timeout_ms(60_000)).await
-    {
+    let spec = planted::in_command(ExecSpec::shell(script).timeout_ms(60_000));
+    let Collected { stdout, stderr, ended, .. } = match sandbox.exec(&spec).await {
         Ok(collected) => collected,
         Err(error) => return format!("({error})"),
     };
@@ -171,6 +195,16 @@ pub(crate) async fn said(sandbox: &Sandbox, script: &str) -> String {
             format!("{said} ({ended:?}, {})", String::from_utf8_lossy(&stderr))
         }
     }
+}
+
+/// Begins what is said of a call that was not made: nothing is known about it.
+const UNKNOWN: &str = "unknown";
+/// How long one case may take.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+async fn in_time(scene: impl Future<Output = Result<(), String>>) -> Result<(), String> {
+    let late = |_| Err(format!("it was not done within {PATIENCE:?}"));
+    tokio::time::timeout(PATIENCE, scene).await.unwrap_or_else(late)
 }
 
 /// What a scene saw, against what it is expected to see on this backend.

@@ -50,6 +50,11 @@ impl Housed {
         processes_in(&self.namespaces).into_iter().filter_map(processor_s).sum()
     }
 
+    /// How often its control group has been held back because it had used up its share of the processors.
+    pub(super) fn throttled(&self) -> u64 {
+        processes_in(&self.namespaces).into_iter().flat_map(throttled).max().unwrap_or(0)
+    }
+
     /// The process with which everything else has to end: its guest, or the kernel it has instead of the host's.
     pub(super) fn first_process(&self) -> Option<Pid> {
         let first = |pid: &i32| {
@@ -90,6 +95,18 @@ fn namespace(pid: i32) -> Option<String> {
 fn first_id(pid: i32) -> Option<u32> {
     let map = fs::read_to_string(format!("/proc/{pid}/uid_map")).ok()?;
     map.split_whitespace().nth(1)?.parse().ok()
+}
+
+/// By each of its control groups that counts this.
+fn throttled(pid: i32) -> Vec<u64> {
+    let text = fs::read_to_string(format!("/proc/{pid}/cgroup")).unwrap_or_default();
+    let counted = |line: &str| {
+        let mut fields = line.splitn(3, ':').skip(1);
+        let (controllers, path) = (fields.next()?, fields.next()?.trim_start_matches('/'));
+        let place = Path::new("/sys/fs/cgroup").join(controllers).join(path).join("cpu.stat");
+        fs::read_to_string(place).ok()?.lines().find_map(|line| line.strip_prefix("nr_throttled ")?.parse().ok())
+    };
+    text.lines().filter_map(counted).collect()
 }
 
 /// `USER_HZ`, in which every kernel of this architecture counts for programs.

@@ -7,6 +7,7 @@ use super::{
     arena::{Arena, check, said},
     case::Case,
     house::{self, Housed},
+    planted::{Fault, planted},
 };
 use crate::bench::until;
 
@@ -66,8 +67,9 @@ fn machine_ids_apart(arena: &Arena) -> BoxFuture<'_, Result<(), String>> {
 
 async fn gone(Housed { sandbox, namespaces }: Housed) -> Result<(), String> {
     let before = house::processes_in(&namespaces).len();
+    let spared = planted(Fault::Survivors).then(|| house::processes_in(&namespaces));
     sandbox.destroy().await;
-    let left = house::processes_in(&namespaces);
+    let left = spared.unwrap_or_else(|| house::processes_in(&namespaces));
     check(before > 1 && left.is_empty(), || format!("{before} before, {left:?} left"))
 }
 
@@ -92,7 +94,9 @@ fn killed_all(arena: &Arena) -> BoxFuture<'_, Result<(), String>> {
     Box::pin(async move {
         let sandbox = arena.another("killed", |_| {}).await;
         said(&sandbox, "for i in 1 2 3 4; do (setsid sleep 500 >/dev/null 2>&1 &); done").await;
-        sandbox.kill_all().await.map_err(|error| error.to_string())?;
+        if !planted(Fault::Survivors) {
+            sandbox.kill_all().await.map_err(|error| error.to_string())?;
+        }
         let left = said(&sandbox, "grep -l sleep /proc/[0-9]*/comm 2>/dev/null | wc -l").await;
         sandbox.destroy().await;
         check(left == "0", || format!("{left} left"))
@@ -104,8 +108,14 @@ fn guest_killed(arena: &Arena) -> BoxFuture<'_, Result<(), String>> {
         let housed = Housed::new(arena, "orphans").await;
         said(&housed.sandbox, "(setsid sleep 500 >/dev/null 2>&1 &)").await;
         let first = housed.first_process().ok_or("there is no guest")?;
+        let ended = || house::processes_in(&housed.namespaces).is_empty();
+        if planted(Fault::Survivors) {
+            let ended = ended();
+            housed.sandbox.destroy().await;
+            return check(ended, || "they live on".into());
+        }
         rustix::process::kill_process(first, rustix::process::Signal::KILL).map_err(|error| error.to_string())?;
-        until("the end of every process", || house::processes_in(&housed.namespaces).is_empty()).await;
+        until("the end of every process", ended).await;
         housed.sandbox.destroy().await;
         Ok(())
     })
@@ -116,7 +126,9 @@ fn supervisor_killed(arena: &Arena) -> BoxFuture<'_, Result<(), String>> {
         let sandbox = arena.another("free", |_| {}).await;
         let spec = ExecSpec::shell("kill -9 $PPID; setsid sleep 501 >/dev/null 2>&1 & sleep 502");
         let _ = sandbox.exec(&spec.timeout_ms(5_000)).await;
-        sandbox.kill_all().await.map_err(|error| error.to_string())?;
+        if !planted(Fault::Survivors) {
+            sandbox.kill_all().await.map_err(|error| error.to_string())?;
+        }
         let left = said(&sandbox, "grep -l sleep /proc/[0-9]*/comm 2>/dev/null | wc -l").await;
         sandbox.destroy().await;
         check(left == "0", || format!("{left} left"))
@@ -159,12 +171,14 @@ fn same_slot(arena: &Arena) -> BoxFuture<'_, Result<(), String>> {
             async move { arena.another(&name, |_| {}).await }
         }));
         let made = made.await;
-        for (at, sandbox) in made.iter().enumerate() {
-            said(sandbox, &format!("echo racer-{at} >/tmp/racer; echo racer-{at} >/workspace/racer")).await;
+        // What a slot that is given twice would be like: two are the same.
+        let of = |at: usize| if planted(Fault::Twin) { &made[at / 2] } else { &made[at] };
+        for at in 0..made.len() {
+            said(of(at), &format!("echo racer-{at} >/tmp/racer; echo racer-{at} >/workspace/racer")).await;
         }
         let mut seen = Vec::new();
-        for sandbox in &made {
-            seen.push(said(sandbox, "hostname; cat /tmp/racer /workspace/racer; ls /proc | grep -c '^[0-9]'").await);
+        for at in 0..made.len() {
+            seen.push(said(of(at), "hostname; cat /tmp/racer /workspace/racer; ls /proc | grep -c '^[0-9]'").await);
         }
         let alone = |(at, seen): (usize, &String)| {
             let lines: Vec<&str> = seen.lines().collect();

@@ -17,6 +17,7 @@ mod kernel;
 mod leaks;
 mod life;
 mod network;
+mod planted;
 mod resources;
 mod table;
 
@@ -39,7 +40,7 @@ async fn failures(group: Group, mut arena: Arena) -> Vec<String> {
     let canaries = arena.canaries.untouched(&place);
     arena.close().await;
     outcomes.push(arena::Outcome { id: table::HOST_UNCHANGED, result: canaries });
-    record(account, &outcomes);
+    record(account, &outcomes[outcomes.len() - 1..]);
     let failed = outcomes.into_iter().filter_map(|outcome| {
         let seen = outcome.result.err()?;
         Some(format!("{group:?} as {account:?}: {}: {seen}", outcome.id))
