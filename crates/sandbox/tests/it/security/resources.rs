@@ -107,7 +107,9 @@ fn disk_fill(arena: &Arena) -> BoxFuture<'_, Result<(), String>> {
         // A piece at a time, for as long as it is let: it is stopped well before the end.
         let script = "for i in $(seq 400); do dd if=/dev/zero of=/workspace/f$i bs=1M count=1 2>/dev/null || break; sleep 0.02; done; echo end";
         let _ = sandbox.exec(&ExecSpec::shell(script).timeout_ms(60_000)).await;
-        let full = sandbox.health().borrow().disk != hangar_sandbox::Disk::Fine;
+        let mut health = sandbox.health();
+        let full = health.wait_for(|health| health.disk != hangar_sandbox::Disk::Fine);
+        let full = tokio::time::timeout(Duration::from_secs(30), full).await.is_ok();
         let grown = said(&sandbox, "echo more >>/workspace/more && echo grew").await;
         sandbox.destroy().await;
         check(full && grown != "grew", || format!("noticed: {full}; afterwards: {grown:?}"))

@@ -1,7 +1,7 @@
 //! Docker: the host's kernel, the daemon's mounts, and no user namespace. The same guest locks down inside.
 
 use super::{
-    Answer::{Says, Sees},
+    Answer::{Allowed, Says, Sees},
     Elsewhere,
     Seen::ByAgent,
 };
@@ -40,6 +40,11 @@ pub(crate) const DIFFERENCES: &[Elsewhere] = &[
         "debuggers-work",
         Sees("traceme ok\npair ok\nevent ok\ntimer ok\ntcp ok\nroute ok\nplain errno 1"),
         "the daemon's own filter also refuses a process to switch off its own address randomisation",
+    ),
+    it(
+        "ping",
+        Allowed,
+        "the daemon lets everybody ping, in a network namespace that has loopback alone: what answers is the container itself",
     ),
     it(
         "data-directory",

@@ -157,4 +157,11 @@ pub(crate) const DIFFERENCES: &[Elsewhere] = &[
         Sees("fifo: No such file"),
         "everything else belongs to the sandbox's range; its kernel makes no pipe on the host's disk",
     ),
+    // Network.
+    it(
+        "firewall",
+        ByAll,
+        super::Answer::Allowed,
+        "its kernel takes socket options that it does not know and does nothing with them; there are no tables to replace",
+    ),
 ];
