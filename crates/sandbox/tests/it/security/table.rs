@@ -80,13 +80,13 @@ fn differences() -> String {
         );
         for Elsewhere { case, who, answer, why } in differences {
             let by = match who {
-                Seen::ByAll => {
+                Seen::Everybody => {
                     let all: Vec<&str> =
                         elsewhere::accounts(*kind, Who::Both).iter().map(|account| called(*account)).collect();
                     all.join(", ")
                 }
-                Seen::ByAgent => called(Account::Agent).to_owned(),
-                Seen::ByBuilder => called(Account::Builder).to_owned(),
+                Seen::UserAlone => called(Account::Agent).to_owned(),
+                Seen::RootAlone => called(Account::Builder).to_owned(),
             };
             let seen = match answer {
                 Answer::Errno(error) => error_name(*error).to_owned(),

@@ -3,11 +3,11 @@
 use super::{
     Answer::{Allowed, Says, Sees},
     Elsewhere,
-    Seen::ByAgent,
+    Seen::UserAlone,
 };
 
 const fn it(case: &'static str, answer: super::Answer, why: &'static str) -> Elsewhere {
-    Elsewhere { case, who: ByAgent, answer, why }
+    Elsewhere { case, who: UserAlone, answer, why }
 }
 
 pub(crate) const DIFFERENCES: &[Elsewhere] = &[

@@ -36,9 +36,9 @@ pub(crate) struct Elsewhere {
 /// Whether both accounts get this answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Seen {
-    ByAll,
-    ByAgent,
-    ByBuilder,
+    Everybody,
+    UserAlone,
+    RootAlone,
 }
 
 /// The differences of a backend.
@@ -53,10 +53,10 @@ pub(crate) fn of(kind: BackendKind) -> &'static [Elsewhere] {
 /// What is expected of a case, if it is not what `namespace` does.
 pub(crate) fn answer(kind: BackendKind, account: Account, case: &str) -> Option<Answer> {
     let meant = |seen: Seen| match (seen, account) {
-        (Seen::ByAll, Account::Agent | Account::Builder)
-        | (Seen::ByAgent, Account::Agent)
-        | (Seen::ByBuilder, Account::Builder) => true,
-        (Seen::ByAgent, Account::Builder) | (Seen::ByBuilder, Account::Agent) => false,
+        (Seen::Everybody, Account::Agent | Account::Builder)
+        | (Seen::UserAlone, Account::Agent)
+        | (Seen::RootAlone, Account::Builder) => true,
+        (Seen::UserAlone, Account::Builder) | (Seen::RootAlone, Account::Agent) => false,
     };
     of(kind).iter().find(|difference| difference.case == case && meant(difference.who)).map(|found| found.answer)
 }
@@ -91,7 +91,7 @@ fn every_difference_is_of_one_case_and_says_why() {
             assert!(fits, "{kind:?}: {case} cannot be answered by {answer:?}");
             assert!(why.split(' ').count() > 5, "{kind:?}: {case} does not say why");
             assert!(seen.insert((*case, format!("{who:?}"))), "{kind:?}: {case} stands there twice");
-            assert!(*who == Seen::ByAll || !seen.contains(&(*case, "ByAll".into())), "{kind:?}: {case}");
+            assert!(*who == Seen::Everybody || !seen.contains(&(*case, "Everybody".into())), "{kind:?}: {case}");
         }
     }
 }
