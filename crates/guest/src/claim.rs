@@ -25,6 +25,7 @@ use rustix::{
 
 use crate::{
     fault::SetupError,
+    guard::{Guard, stands},
     lockdown,
     mounts::{inside, make_parent, overlay, resize},
     nursery::out_of_turn,
@@ -84,7 +85,9 @@ fn apply(claim: &Claim, sent: Option<OwnedFd>) -> Result<(), SetupError> {
         RootSource::Sent => sent.ok_or_else(|| SetupError::new("cannot enter the root: it was not sent".into()))?,
         RootSource::Overlay { lower, upper, work } => overlay(lower, upper, work)?,
     };
-    rustix::system::sethostname(claim.hostname.as_bytes()).map_err(SetupError::at("set the host name"))?;
+    if stands(Guard::UtsNamespace) {
+        rustix::system::sethostname(claim.hostname.as_bytes()).map_err(SetupError::at("set the host name"))?;
+    }
     let what = "enter the root";
     let staged = rustix::fs::open(".", OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
         .map_err(SetupError::at(what))?;

@@ -15,6 +15,8 @@ use hangar_protocol::guest::{
     Failure, FailureKind, FileKind, HEADER_BYTES_MAX, Listed, PATHS_MAX, PAYLOAD_BYTES_MAX, Reply, Stat, WORKSPACE,
 };
 
+use crate::guard::{Guard, stands};
+
 /// Files that are being written carry this prefix until they are complete; watches leave them out.
 pub(crate) const UNFINISHED_PREFIX: &str = ".hangar-unfinished-";
 /// Permission bits of a new file.
@@ -50,15 +52,16 @@ pub(crate) fn failure(path: &str, error: &io::Error) -> Failure {
 pub(crate) fn read(path: &str, offset: u64, limit: u64) -> Result<(Reply, Vec<u8>), Failure> {
     let wrap = |error: io::Error| failure(path, &error);
     // Without NONBLOCK, opening a named pipe would hold the thread until somebody writes.
-    let mut file = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(resolve(path)).map_err(wrap)?;
+    let flags = if stands(Guard::RegularFiles) { libc::O_NONBLOCK } else { 0 };
+    let mut file = OpenOptions::new().read(true).custom_flags(flags).open(resolve(path)).map_err(wrap)?;
     let meta = file.metadata().map_err(wrap)?;
     if meta.is_dir() {
         return Err(wrap(io::ErrorKind::IsADirectory.into()));
     }
-    if !meta.is_file() {
+    if !meta.is_file() && stands(Guard::RegularFiles) {
         return Err(Failure { kind: FailureKind::WrongKind, message: format!("{path}: not a regular file") });
     }
-    let limit = limit.min(PAYLOAD_BYTES_MAX as u64);
+    let limit = if stands(Guard::RegularFiles) { limit.min(PAYLOAD_BYTES_MAX as u64) } else { limit };
     file.seek(SeekFrom::Start(offset)).map_err(wrap)?;
     let mut bytes = Vec::new();
     (&file).take(limit).read_to_end(&mut bytes).map_err(wrap)?;
@@ -137,7 +140,8 @@ pub(crate) fn list(path: &str, limit: u32) -> Result<Reply, Failure> {
     let mut truncated = false;
     for entry in fs::read_dir(resolve(path)).map_err(wrap)? {
         let entry = entry.map_err(wrap)?;
-        if entries.len() >= limit.min(PATHS_MAX) as usize || bytes > NAMES_BYTES_MAX {
+        let full = entries.len() >= limit.min(PATHS_MAX) as usize || bytes > NAMES_BYTES_MAX;
+        if full && stands(Guard::ListingLimit) {
             truncated = true;
             break;
         }

@@ -20,6 +20,11 @@ pub(crate) enum Guard {
     Network,
     IpcNamespace,
     NoCoreDumps,
+    UtsNamespace,
+    BorderPorts,
+    CloseDescriptors,
+    RegularFiles,
+    ListingLimit,
 }
 
 /// Whether it stands.

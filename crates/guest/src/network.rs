@@ -35,7 +35,7 @@ pub(crate) fn prepare(ports: &[u16]) -> Result<Sockets, SetupError> {
     let mut sockets = Vec::with_capacity(ports.len() + 1);
     for port in ports {
         // In the host's own network, where no guard stands, any port will do.
-        let port = if stands(Guard::Network) { port } else { &0 };
+        let port = if stands(Guard::Network) && stands(Guard::BorderPorts) { port } else { &0 };
         let what = || format!("listen at port {port}");
         let socket = bound(SocketType::STREAM, *port).map_err(SetupError::at(what()))?;
         listen(&socket, BACKLOG).map_err(SetupError::at(what()))?;

@@ -627,7 +627,12 @@ extern "C" fn become_command(birth: *mut libc::c_void) -> libc::c_int {
         if order.terminal {
             kernel::take_terminal(0);
         }
-        libc::close_range(3, LAST_FD, 0);
+        if stands(Guard::CloseDescriptors) {
+            libc::close_range(3, LAST_FD, 0);
+        } else {
+            // A copy without the flag, as a forgotten one would be.
+            libc::dup(0);
+        }
         for signal in [libc::SIGPIPE, libc::SIGXFSZ] {
             libc::signal(signal, libc::SIG_DFL);
         }

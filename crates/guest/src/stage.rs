@@ -68,7 +68,7 @@ impl Mask {
 /// Done here and not at the fork: the nursery makes the next slot meanwhile.
 #[allow(unsafe_code, reason = "unshare is unsafe in general because of CLONE_FILES; there are namespaces alone here")]
 pub(crate) fn namespaces(stage: &Stage) -> Result<Border, SetupError> {
-    let flags = libc::CLONE_NEWUTS
+    let flags = nursery::own(Guard::UtsNamespace, libc::CLONE_NEWUTS)
         | nursery::own(Guard::Network, libc::CLONE_NEWNET)
         | nursery::own(Guard::IpcNamespace, libc::CLONE_NEWIPC)
         | nursery::own(Guard::ControlGroupNamespace, libc::CLONE_NEWCGROUP);

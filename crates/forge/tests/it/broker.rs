@@ -8,14 +8,14 @@ use tokio::task::JoinHandle;
 
 use crate::house::{House, commit, git, path, person, try_git, write};
 
-struct Border {
-    base: String,
+pub(crate) struct Border {
+    pub(crate) base: String,
     reports: mpsc::Receiver<BrokerReport>,
     stop: oneshot::Sender<()>,
     server: JoinHandle<std::io::Result<()>>,
 }
 
-async fn border(house: &House) -> Border {
+pub(crate) async fn border(house: &House) -> Border {
     let grant = Grant {
         session: "s1".into(),
         repos: vec![RepoGrant { repo: path("acme/web"), branch: "hangar/s1".parse().unwrap() }],

@@ -10,6 +10,7 @@ mod client;
 mod diffs;
 mod git;
 mod hangup;
+mod hostile;
 mod imports;
 mod octokit;
 mod pulls;

@@ -77,7 +77,7 @@ pub(super) const ETC: &[&str] = &[
 const DEVICES: &[&str] = &["null", "zero", "full", "random", "urandom", "tty"];
 
 /// Parts of `/proc` about the machine rather than about processes.
-const MASKED: &[&str] = &[
+pub(crate) const MASKED: &[&str] = &[
     "/proc/acpi",
     "/proc/asound",
     "/proc/buddyinfo",
@@ -121,7 +121,7 @@ const MASKED: &[&str] = &[
 ];
 
 /// Parts of `/proc` that may be read but through which the kernel takes orders.
-const READ_ONLY: &[&str] = &["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"];
+pub(crate) const READ_ONLY: &[&str] = &["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"];
 
 /// `/dev` holds mount points and links.
 const DEV_BYTES: u64 = 64 * 1024;

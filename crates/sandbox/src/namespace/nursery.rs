@@ -24,7 +24,12 @@ use super::{
     rights::Rights,
     slot::{self, ANSWER_BYTES_MAX, Slot, send_order},
 };
-use crate::{error::Error, ids::IdRange, random};
+use crate::{
+    error::Error,
+    guard::{Guard, stands},
+    ids::IdRange,
+    random,
+};
 
 /// How long it may take to answer; it takes less than a millisecond on an idle machine.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -83,7 +88,7 @@ impl Nursery {
             }
             Entry::Anywhere => Enter::Anywhere,
         };
-        let order = Order::Slot(NewSlot { mapping, ids, account, machine_id: random::hex(), group });
+        let order = Order::Slot(NewSlot { mapping, ids, account, machine_id: machine_id(), group });
         match self.ask(&order, &sent)? {
             (Reply::Born { pid }, mut descriptors) => {
                 let pidfd = descriptors.pop().ok_or(Error::Protocol)?;
@@ -132,6 +137,15 @@ fn answer(mut socket: &StdStream) -> io::Result<(Reply, Vec<OwnedFd>)> {
     socket.read_exact(&mut frame)?;
     let (header, _) = decode::<Reply>(&frame).map_err(io::Error::other)?;
     Ok((header.body, descriptors))
+}
+
+/// A sandbox is a machine of its own.
+fn machine_id() -> String {
+    if stands(Guard::MachineId) {
+        random::hex()
+    } else {
+        std::fs::read_to_string("/etc/machine-id").unwrap_or_default().trim().to_owned()
+    }
 }
 
 /// The ids of a slot with a range of its own.

@@ -13,6 +13,11 @@ pub(crate) struct Bench {
 
 impl Bench {
     pub(crate) async fn new() -> Self {
+        Self::on(|_| {}).await.unwrap()
+    }
+
+    /// One with other settings; an error where this machine lacks what they ask for.
+    pub(crate) async fn on(change: impl FnOnce(&mut EngineConfig)) -> Result<Self, hangar_sandbox::Error> {
         let directory = TempDir::new().unwrap();
         let clone = directory.path().join("layer/workspace");
         std::fs::create_dir_all(clone.join("src")).unwrap();
@@ -22,8 +27,9 @@ impl Bench {
         let mut config = EngineConfig::new(directory.path());
         // Slots made ahead have tests of their own; here every control group is that of a sandbox.
         config.slots = 0;
-        let engine = Engine::new(config).await.unwrap();
-        Self { engine, directory }
+        change(&mut config);
+        let engine = Engine::new(config).await?;
+        Ok(Self { engine, directory })
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {

@@ -8,8 +8,8 @@ use std::{
 };
 
 use bollard::models::{
-    ContainerCreateBody, HostConfig, HostConfigLogConfig, Mount, MountType, MountVolumeOptions,
-    MountVolumeOptionsDriverConfig, ResourcesUlimits,
+    ContainerCreateBody, HostConfig, HostConfigCgroupnsModeEnum, HostConfigLogConfig, Mount, MountType,
+    MountVolumeOptions, MountVolumeOptionsDriverConfig, ResourcesUlimits,
 };
 use hangar_protocol::guest::HOME;
 
@@ -18,11 +18,14 @@ use crate::{
     backends::ground::{GUEST, Ground, Plot, own_files},
     error::Error,
     ids::IdRange,
+    namespace::base::{MASKED, READ_ONLY},
     spec::SandboxSpec,
 };
 
 /// Directories that the daemon makes itself.
 const DAEMONS: &[&str] = &["dev", "proc", "sys", "tmp", "run", ".hangar"];
+/// What the daemon mounts and no other backend has: the host's devices, and its control groups by name.
+const DAEMONS_MASK: &str = "/sys";
 /// Files that the daemon would otherwise write itself.
 const ETC_FILES: &[&str] = &["etc/hosts", "etc/hostname", "etc/resolv.conf"];
 /// The span over which processor time is counted, in microseconds.
@@ -197,6 +200,10 @@ pub(super) fn describe(spec: &SandboxSpec, plot: &Plot, root: &Root, image: &str
         security_opt: Some(vec!["no-new-privileges:true".into()]),
         network_mode: Some("none".into()),
         ipc_mode: Some("private".into()),
+        cgroupns_mode: Some(HostConfigCgroupnsModeEnum::PRIVATE),
+        // Instead of the daemon's own list, which is shorter.
+        masked_paths: Some(MASKED.iter().chain([&DAEMONS_MASK]).map(|path| (*path).to_owned()).collect()),
+        readonly_paths: Some(READ_ONLY.iter().map(|path| (*path).to_owned()).collect()),
         readonly_rootfs: Some(true),
         mounts: Some(root.mounts(plot)),
         tmpfs: Some(HashMap::from([

@@ -11,19 +11,19 @@ use tempfile::TempDir;
 /// How long dockerd may take to listen.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-pub(super) struct Daemon {
+pub(crate) struct Daemon {
     running: Option<(Child, TempDir)>,
     socket: PathBuf,
 }
 
 impl Daemon {
     /// No daemon: for backends that need none.
-    pub(super) fn none() -> Self {
+    pub(crate) fn none() -> Self {
         Self { running: None, socket: "/nonexistent".into() }
     }
 
     /// Starts dockerd with everything of its own, if it is installed.
-    pub(super) fn start() -> Self {
+    pub(crate) fn start() -> Self {
         let directory = TempDir::new().unwrap();
         let at = |name: &str| directory.path().join(name);
         let socket = at("socket");
@@ -53,7 +53,7 @@ impl Daemon {
         Self { running: Some((child, directory)), socket }
     }
 
-    pub(super) fn socket(&self) -> &Path {
+    pub(crate) fn socket(&self) -> &Path {
         &self.socket
     }
 }

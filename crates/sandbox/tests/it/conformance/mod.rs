@@ -3,7 +3,7 @@
 //! A case says what it needs; a backend's capability flags decide whether it runs. A backend whose program is not installed is reported by name on
 //! standard error; with `HANGAR_CONFORMANCE=all` (as `make test` and CI have it, which install the programs) that is a failure.
 
-mod daemon;
+pub(crate) mod daemon;
 mod ends;
 mod figures;
 mod files;

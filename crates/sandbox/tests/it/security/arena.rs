@@ -1,19 +1,22 @@
 //! Where the cases are tried: an engine, a sandbox with the helper inside, and canaries on the host.
 
 use std::{
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::Command,
     sync::{LazyLock, Mutex, PoisonError},
+    time::Duration,
 };
 
-use hangar_sandbox::{Account, Collected, ExecSpec, ExitStatus, Limits, Sandbox};
+use hangar_sandbox::{Account, BackendKind, Collected, Error, ExecSpec, ExitStatus, Limits, Sandbox};
 use tempfile::TempDir;
 
 use super::{
     canaries::Canaries,
     case::{Case, Group, How, Who},
+    elsewhere::{self, Answer},
+    planted,
 };
-use crate::bench::{Bench, soon};
+use crate::bench::Bench;
 
 /// Where the helper lies inside.
 const ATTEMPT: &str = "/tmp/attempt";
@@ -37,6 +40,7 @@ pub(crate) struct Arena {
     pub bench: Bench,
     pub sandbox: Sandbox,
     pub account: Account,
+    pub kind: BackendKind,
     pub canaries: Canaries,
 }
 
@@ -48,16 +52,34 @@ pub(crate) struct Outcome {
 
 impl Arena {
     pub(crate) async fn new(group: Group, account: Account) -> Self {
-        let bench = Bench::new().await;
+        let found = Self::on(BackendKind::Namespace, Path::new("/nonexistent"), group, account).await;
+        found.unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    /// On a backend; an error where this machine lacks its program.
+    pub(crate) async fn on(kind: BackendKind, docker: &Path, group: Group, account: Account) -> Result<Self, Error> {
+        let bench = Bench::on(|config| {
+            config.backend = kind;
+            config.docker_socket = docker.to_owned();
+        });
+        let bench = bench.await?;
         let canaries = Canaries::place();
         let name = format!("{group:?}-{account:?}").to_lowercase();
-        let sandbox = make(&bench, account, &name, |_| {}).await;
-        Self { bench, sandbox, account, canaries }
+        planted::in_layer(&bench.path("layer"), &canaries);
+        let sandbox = make(&bench, account, &canaries, &name, |_| {}).await;
+        Ok(Self { bench, sandbox, account, kind, canaries })
+    }
+
+    /// Ends the sandbox and takes away what the backend has on the machine.
+    pub(crate) async fn close(self) {
+        self.sandbox.destroy().await;
+        drop(self.sandbox);
+        self.bench.engine.close();
     }
 
     /// A further sandbox of the same account, with the helper inside.
     pub(crate) async fn another(&self, name: &str, change: impl FnOnce(&mut Limits)) -> Sandbox {
-        make(&self.bench, self.account, name, change).await
+        make(&self.bench, self.account, &self.canaries, name, change).await
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {
@@ -65,33 +87,53 @@ impl Arena {
     }
 
     /// Runs all cases of a group that this account is in.
-    pub(crate) async fn run(&self, group: Group) -> Vec<Outcome> {
+    pub(crate) async fn run(&mut self, group: Group) -> Vec<Outcome> {
+        let account = self.account;
         let cases = || {
-            group.cases().iter().filter(|case| match case.who {
+            group.cases().iter().filter(move |case| match case.who {
                 Who::Both => true,
-                Who::Agent => self.account == Account::Agent,
+                Who::Agent => account == Account::Agent,
             })
         };
         let mut outcomes = self.run_calls(cases()).await;
+        record(account, &outcomes);
         for case in cases() {
-            let result = match case.how {
-                How::Call(..) => continue,
-                How::Script(script, says) => {
+            let other = elsewhere::answer(self.kind, self.account, case.id);
+            let result = match (case.how, other) {
+                (How::Call(..), _) => continue,
+                (How::Script(script, says), other) => {
+                    let says = if let Some(Answer::Says(other)) = other { other } else { says };
                     let said = self.script(script).await;
                     if said == says { Ok(()) } else { Err(format!("said {said:?}, not {says:?}")) }
                 }
-                How::Scene(scene) => soon(case.id, scene(self)).await,
+                (How::Scene(scene), other) => seen(in_time(scene(self)).await, other),
             };
             outcomes.push(Outcome { id: case.id, result });
+            record(account, &outcomes[outcomes.len() - 1..]);
+            self.revive().await;
         }
         outcomes
     }
 
+    /// A case that has ended the sandbox says nothing about those behind it.
+    async fn revive(&mut self) {
+        if tokio::time::timeout(PATIENCE, self.sandbox.ping()).await.is_ok_and(|answer| answer.is_ok()) {
+            return;
+        }
+        let again = make(&self.bench, self.account, &self.canaries, "again", |_| {}).await;
+        std::mem::replace(&mut self.sandbox, again).destroy().await;
+    }
+
     /// All single system calls in one go: the helper gives each a process of its own.
     async fn run_calls(&self, cases: impl Iterator<Item = &'static Case>) -> Vec<Outcome> {
-        let calls: Vec<(&'static str, &str, i32)> = cases
+        let expected = |id, error: i32| match elsewhere::answer(self.kind, self.account, id) {
+            None | Some(Answer::Says(_) | Answer::Sees(_)) => format!("errno {error}"),
+            Some(Answer::Errno(other)) => format!("errno {other}"),
+            Some(Answer::Allowed) => "ok".to_owned(),
+        };
+        let calls: Vec<(&'static str, &str, String)> = cases
             .filter_map(|case| match case.how {
-                How::Call(line, error) => Some((case.id, line, error)),
+                How::Call(line, error) => Some((case.id, line, expected(case.id, error))),
                 How::Script(..) | How::Scene(_) => None,
             })
             .collect();
@@ -101,11 +143,11 @@ impl Arena {
         let answers: Vec<(&str, &str)> = said.lines().filter_map(|line| line.split_once(' ')).collect();
         calls
             .iter()
-            .map(|(id, _, error)| {
-                let told = || if said.ends_with(')') { said.as_str() } else { "nothing" };
-                let answer = answers.iter().find(|(name, _)| name == id).map_or_else(told, |(_, answer)| *answer);
-                let expected = format!("errno {error}");
-                let result = if answer == expected { Ok(()) } else { Err(format!("{answer}, not {expected}")) };
+            .map(|(id, _, expected)| {
+                let told = || format!("{UNKNOWN}: {}", said.lines().last().unwrap_or_default());
+                let found = answers.iter().find(|(name, _)| name == id);
+                let answer = found.map_or_else(told, |(_, answer)| (*answer).to_owned());
+                let result = if answer == *expected { Ok(()) } else { Err(format!("{answer}, not {expected}")) };
                 Outcome { id, result }
             })
             .collect()
@@ -122,18 +164,29 @@ impl Arena {
     }
 }
 
-async fn make(bench: &Bench, account: Account, name: &str, change: impl FnOnce(&mut Limits)) -> Sandbox {
+async fn make(
+    bench: &Bench,
+    account: Account,
+    canaries: &Canaries,
+    name: &str,
+    change: impl FnOnce(&mut Limits),
+) -> Sandbox {
     let mut spec = bench.spec(name);
     spec.account = account;
     change(&mut spec.limits);
     let sandbox = bench.engine.create(spec).await.unwrap();
     sandbox.write_mode(ATTEMPT, &HELPER, 0o755).await.unwrap();
+    planted::in_sandbox(&sandbox, canaries).await;
     sandbox
 }
 
 pub(crate) async fn said(sandbox: &Sandbox, script: &str) -> String {
-    let Collected { stdout, stderr, ended, .. } =
-        sandbox.exec(&ExecSpec::shell(script).timeout_ms(60_000)).await.unwrap();
+    // A sandbox that has ended is a result as well: the case that expects an answer names what it saw.
+    let spec = planted::in_command(ExecSpec::shell(script).timeout_ms(60_000));
+    let Collected { stdout, stderr, ended, .. } = match sandbox.exec(&spec).await {
+        Ok(collected) => collected,
+        Err(error) => return format!("({error})"),
+    };
     let said = String::from_utf8_lossy(&stdout).trim_end().to_owned();
     // A script that was killed has not said everything.
     match ended.status {
@@ -141,6 +194,26 @@ pub(crate) async fn said(sandbox: &Sandbox, script: &str) -> String {
         ExitStatus::Code(_) | ExitStatus::Signal(_) => {
             format!("{said} ({ended:?}, {})", String::from_utf8_lossy(&stderr))
         }
+    }
+}
+
+/// Begins what is said of a call that was not made: nothing is known about it.
+const UNKNOWN: &str = "unknown";
+/// How long one case may take.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+async fn in_time(scene: impl Future<Output = Result<(), String>>) -> Result<(), String> {
+    let late = |_| Err(format!("it was not done within {PATIENCE:?}"));
+    tokio::time::timeout(PATIENCE, scene).await.unwrap_or_else(late)
+}
+
+/// What a scene saw, against what it is expected to see on this backend.
+fn seen(result: Result<(), String>, other: Option<Answer>) -> Result<(), String> {
+    match (result, other) {
+        (Err(seen), Some(Answer::Sees(words))) if seen.starts_with(words) => Ok(()),
+        (Err(seen), Some(Answer::Sees(words))) => Err(format!("{seen}, not {words}…")),
+        (Ok(()), Some(Answer::Sees(words))) => Err(format!("it holds as it should, and no longer sees {words:?}")),
+        (result, None | Some(Answer::Errno(_) | Answer::Allowed | Answer::Says(_))) => result,
     }
 }
 

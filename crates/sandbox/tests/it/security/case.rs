@@ -119,7 +119,7 @@ impl Case {
     }
 }
 
-fn error_name(error: i32) -> &'static str {
+pub(crate) fn error_name(error: i32) -> &'static str {
     match error {
         libc::EPERM => "EPERM",
         libc::EACCES => "EACCES",

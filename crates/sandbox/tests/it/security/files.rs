@@ -12,10 +12,10 @@ use super::{
 
 pub(crate) const CASES: &[Case] = &[
     Case::scene("link-read", "CVE-2022-1227 family", "have the host read its own file through a link", link_read),
-    Case::scene("link-write", "CVE-2019-16884 family", "have the host write its own file through a link", link_write),
     Case::scene("link-race", "CVE-2018-15664, CVE-2021-30465", "swap a directory for a link while the host reads", link_race),
     Case::scene("dots", "path traversal", "have the host follow ../ out of the workspace", dots),
     Case::scene("magic-links", "/proc/PID/root", "have the host read through /proc/1/root and /proc/self/fd", magic_links),
+    Case::scene("link-write", "CVE-2019-16884 family", "have the host write its own file through a link", link_write),
     Case::scene("fifo", "blocking by special files", "have the host wait for a pipe that nobody writes", fifo),
     Case::scene("endless-file", "reads without end", "have the host read /dev/zero and a sparse file of a terabyte", endless_file),
     Case::scene("many-entries", "listings without end", "have the host list more than it can take", many_entries),

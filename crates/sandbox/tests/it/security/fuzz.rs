@@ -44,7 +44,7 @@ async fn fuzz(account: Account) {
         "{account:?}: seeds {first} to {last}, {CALLS} calls each; {ended} sandboxes ended"
     );
     assert!(seed > first, "nothing was tried");
-    arena.sandbox.destroy().await;
+    arena.close().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

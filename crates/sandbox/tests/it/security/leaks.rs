@@ -153,7 +153,7 @@ pub(crate) const CASES: &[Case] = &[
         "container-sockets",
         "docker.sock",
         "find a container runtime's socket",
-        "find / -xdev -name '*.sock' 2>/dev/null | grep -E 'docker|containerd|crio|podman|hangar'; ls /var/run/docker.sock /run/docker.sock 2>/dev/null; echo end",
+        "find / -xdev \\( -path /usr -o -path /opt -o -path /proc \\) -prune -o -name '*.sock' -print 2>/dev/null | grep -E 'docker|containerd|crio|podman|hangar'; ls /var/run/docker.sock /run/docker.sock 2>/dev/null; echo end",
         "end",
     ),
     Case::script(

@@ -1,13 +1,13 @@
 //! Group 7: beginnings and ends.
 
-use std::fs;
-
 use futures::future::BoxFuture;
 use hangar_sandbox::ExecSpec;
 
 use super::{
     arena::{Arena, check, said},
     case::Case,
+    house::{self, Housed},
+    planted::{Fault, planted},
 };
 use crate::bench::until;
 
@@ -44,37 +44,14 @@ pub(crate) const CASES: &[Case] = &[
     Case::scene("same-slot", "two claimers", "be in the same slot as another sandbox", same_slot),
 ];
 
-/// Processes in the same process namespace as the sandbox's, by the host's numbers.
-fn processes_in(namespace: &str) -> Vec<String> {
-    fs::read_dir("/proc")
-        .into_iter()
-        .flatten()
-        .flatten()
-        .filter(|entry| {
-            fs::read_link(entry.path().join("ns/pid")).is_ok_and(|link| link.to_string_lossy() == namespace)
-        })
-        .map(|entry| entry.file_name().to_string_lossy().into_owned())
-        .collect()
-}
-
-async fn namespace(sandbox: &hangar_sandbox::Sandbox) -> String {
-    said(sandbox, "readlink /proc/self/ns/pid").await
-}
-
-/// The first id of a sandbox on the host.
-async fn first_id(sandbox: &hangar_sandbox::Sandbox) -> Result<u32, String> {
-    let map = said(sandbox, "cat /proc/self/uid_map").await;
-    map.split_whitespace().nth(1).and_then(|word| word.parse().ok()).ok_or(map)
-}
-
 fn ranges_apart(arena: &Arena) -> BoxFuture<'_, Result<(), String>> {
     Box::pin(async move {
-        let (one, two) = (arena.another("one", |_| {}).await, arena.another("two", |_| {}).await);
-        let ids = [first_id(&one).await?, first_id(&two).await?, first_id(&arena.sandbox).await?];
-        one.destroy().await;
-        two.destroy().await;
+        let (one, two) = (Housed::new(arena, "one").await, Housed::new(arena, "two").await);
+        let ids: Vec<u32> = one.first_ids().into_iter().chain(two.first_ids()).collect();
+        one.sandbox.destroy().await;
+        two.sandbox.destroy().await;
         let apart = ids.iter().enumerate().all(|(at, id)| ids[..at].iter().all(|other| id.abs_diff(*other) >= 65_536));
-        check(apart, || format!("{ids:?}"))
+        check(ids.len() == 2 && apart, || format!("{ids:?}"))
     })
 }
 
@@ -88,27 +65,28 @@ fn machine_ids_apart(arena: &Arena) -> BoxFuture<'_, Result<(), String>> {
     })
 }
 
-async fn gone(sandbox: hangar_sandbox::Sandbox) -> Result<(), String> {
-    let inside = namespace(&sandbox).await;
-    let before = processes_in(&inside).len();
+async fn gone(Housed { sandbox, namespaces }: Housed) -> Result<(), String> {
+    let before = house::processes_in(&namespaces).len();
+    let spared = planted(Fault::Survivors).then(|| house::processes_in(&namespaces));
     sandbox.destroy().await;
-    let left = processes_in(&inside);
+    let left = spared.unwrap_or_else(|| house::processes_in(&namespaces));
     check(before > 1 && left.is_empty(), || format!("{before} before, {left:?} left"))
 }
 
 fn daemon_destroyed(arena: &Arena) -> BoxFuture<'_, Result<(), String>> {
     Box::pin(async move {
-        let sandbox = arena.another("daemons", |_| {}).await;
-        said(&sandbox, "for i in 1 2 3; do (setsid sh -c 'sleep 500 & exec sleep 500' >/dev/null 2>&1 &); done").await;
-        gone(sandbox).await
+        let housed = Housed::new(arena, "daemons").await;
+        said(&housed.sandbox, "for i in 1 2 3; do (setsid sh -c 'sleep 500 & exec sleep 500' >/dev/null 2>&1 &); done")
+            .await;
+        gone(housed).await
     })
 }
 
 fn stopped_destroyed(arena: &Arena) -> BoxFuture<'_, Result<(), String>> {
     Box::pin(async move {
-        let sandbox = arena.another("stopped", |_| {}).await;
-        said(&sandbox, "(trap '' TERM INT HUP QUIT; sleep 500 & sleep 500) >/dev/null 2>&1 & sleep 500 >/dev/null 2>&1 & kill -STOP $!").await;
-        gone(sandbox).await
+        let housed = Housed::new(arena, "stopped").await;
+        said(&housed.sandbox, "(trap '' TERM INT HUP QUIT; sleep 500 & sleep 500) >/dev/null 2>&1 & sleep 500 >/dev/null 2>&1 & kill -STOP $!").await;
+        gone(housed).await
     })
 }
 
@@ -116,7 +94,9 @@ fn killed_all(arena: &Arena) -> BoxFuture<'_, Result<(), String>> {
     Box::pin(async move {
         let sandbox = arena.another("killed", |_| {}).await;
         said(&sandbox, "for i in 1 2 3 4; do (setsid sleep 500 >/dev/null 2>&1 &); done").await;
-        sandbox.kill_all().await.map_err(|error| error.to_string())?;
+        if !planted(Fault::Survivors) {
+            sandbox.kill_all().await.map_err(|error| error.to_string())?;
+        }
         let left = said(&sandbox, "grep -l sleep /proc/[0-9]*/comm 2>/dev/null | wc -l").await;
         sandbox.destroy().await;
         check(left == "0", || format!("{left} left"))
@@ -125,17 +105,18 @@ fn killed_all(arena: &Arena) -> BoxFuture<'_, Result<(), String>> {
 
 fn guest_killed(arena: &Arena) -> BoxFuture<'_, Result<(), String>> {
     Box::pin(async move {
-        let sandbox = arena.another("orphans", |_| {}).await;
-        said(&sandbox, "(setsid sleep 500 >/dev/null 2>&1 &)").await;
-        let inside = namespace(&sandbox).await;
-        let guest = processes_in(&inside)
-            .into_iter()
-            .find(|pid| fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|name| name.trim() == "hangar-guest"))
-            .and_then(|pid| rustix::process::Pid::from_raw(pid.parse().ok()?))
-            .ok_or("there is no guest")?;
-        rustix::process::kill_process(guest, rustix::process::Signal::KILL).map_err(|error| error.to_string())?;
-        until("the end of every process", || processes_in(&inside).is_empty()).await;
-        sandbox.destroy().await;
+        let housed = Housed::new(arena, "orphans").await;
+        said(&housed.sandbox, "(setsid sleep 500 >/dev/null 2>&1 &)").await;
+        let first = housed.first_process().ok_or("there is no guest")?;
+        let ended = || house::processes_in(&housed.namespaces).is_empty();
+        if planted(Fault::Survivors) {
+            let ended = ended();
+            housed.sandbox.destroy().await;
+            return check(ended, || "they live on".into());
+        }
+        rustix::process::kill_process(first, rustix::process::Signal::KILL).map_err(|error| error.to_string())?;
+        until("the end of every process", ended).await;
+        housed.sandbox.destroy().await;
         Ok(())
     })
 }
@@ -145,24 +126,30 @@ fn supervisor_killed(arena: &Arena) -> BoxFuture<'_, Result<(), String>> {
         let sandbox = arena.another("free", |_| {}).await;
         let spec = ExecSpec::shell("kill -9 $PPID; setsid sleep 501 >/dev/null 2>&1 & sleep 502");
         let _ = sandbox.exec(&spec.timeout_ms(5_000)).await;
-        sandbox.kill_all().await.map_err(|error| error.to_string())?;
+        if !planted(Fault::Survivors) {
+            sandbox.kill_all().await.map_err(|error| error.to_string())?;
+        }
         let left = said(&sandbox, "grep -l sleep /proc/[0-9]*/comm 2>/dev/null | wc -l").await;
         sandbox.destroy().await;
         check(left == "0", || format!("{left} left"))
     })
 }
 
+/// What tells one sandbox from another.
+const WHO_AM_I: &str = "hostname; cat /etc/machine-id; readlink /proc/self/ns/pid";
+
 fn creation_cancelled(arena: &Arena) -> BoxFuture<'_, Result<(), String>> {
     Box::pin(async move {
-        let own = first_id(&arena.sandbox).await?;
+        let own = arena.script(WHO_AM_I).await;
         for at in 0..8 {
             let spec = arena.bench.spec(&format!("given-up-{at}"));
             // Given up after a moment that differs from round to round.
             let _ =
                 tokio::time::timeout(std::time::Duration::from_micros(300 * at), arena.bench.engine.create(spec)).await;
         }
-        // The one that is there still works, and its range is its own.
-        check(first_id(&arena.sandbox).await? == own, || "the ids have changed".into())
+        // The one that is there still works, and is what it was.
+        let now = arena.script(WHO_AM_I).await;
+        check(!own.is_empty() && now == own, || format!("it was {own:?} and is {now:?}"))
     })
 }
 
@@ -184,16 +171,24 @@ fn same_slot(arena: &Arena) -> BoxFuture<'_, Result<(), String>> {
             async move { arena.another(&name, |_| {}).await }
         }));
         let made = made.await;
-        let mut seen = Vec::new();
-        for sandbox in &made {
-            seen.push(said(sandbox, "hostname; readlink /proc/self/ns/pid; cut -c1- /proc/self/uid_map").await);
+        // What a slot that is given twice would be like: two are the same.
+        let of = |at: usize| if planted(Fault::Twin) { &made[at / 2] } else { &made[at] };
+        for at in 0..made.len() {
+            said(of(at), &format!("echo racer-{at} >/tmp/racer; echo racer-{at} >/workspace/racer")).await;
         }
+        let mut seen = Vec::new();
+        for at in 0..made.len() {
+            seen.push(said(of(at), "hostname; cat /tmp/racer /workspace/racer; ls /proc | grep -c '^[0-9]'").await);
+        }
+        let alone = |(at, seen): (usize, &String)| {
+            let lines: Vec<&str> = seen.lines().collect();
+            let few = lines.get(3).and_then(|count| count.parse().ok()).is_some_and(|count: u32| count < 12);
+            few && lines[..3].iter().all(|line| *line == format!("racer-{at}"))
+        };
+        let apart = seen.len() == 8 && seen.iter().enumerate().all(alone);
         for sandbox in made {
             sandbox.destroy().await;
         }
-        let count = seen.len();
-        seen.sort_unstable();
-        seen.dedup();
-        check(seen.len() == count, || format!("{seen:?}"))
+        check(apart, || format!("{seen:?}"))
     })
 }

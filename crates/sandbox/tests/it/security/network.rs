@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use futures::future::BoxFuture;
-use libc::EPERM;
+use libc::{EACCES, EPERM};
 
 use super::{
     arena::{Arena, check, said},
@@ -62,22 +62,10 @@ pub(crate) const CASES: &[Case] = &[
         "ip addr add 10.9.9.9/8 dev lo 2>/dev/null && echo added; ip route add default dev lo 2>/dev/null && echo added; ip route flush table local 2>/dev/null && echo flushed; ip link set lo down 2>/dev/null && echo down; echo end",
         "end",
     ),
-    Case::script(
-        "firewall",
-        "CVE-2023-32233",
-        "read or change the firewall",
-        "for c in 'iptables -L' 'nft list ruleset' 'iptables -t nat -F'; do $c >/dev/null 2>&1 && echo \"did $c\"; done; echo end",
-        "end",
-    ),
+    Case::call("firewall", "CVE-2021-22555", "replace the firewall's tables", "54 k:2:1:0 0 64 b:96 96", EPERM),
     Case::call("raw-ip", "raw(7)", "send raw packets", "41 2 3 1", EPERM),
     Case::call("raw-ip6", "raw(7)", "send raw IPv6 packets", "41 10 3 58", EPERM),
-    Case::script(
-        "ping",
-        "icmp(7)",
-        "ping the host or the world",
-        "ping -c 1 -W 1 192.0.2.1 >/dev/null 2>&1 && echo answered; echo end",
-        "end",
-    ),
+    Case::call("ping", "icmp(7)", "ping the host or the world", "41 2 2 1", EACCES),
     Case::script(
         "proxy-variables",
         "bypass of proxies",

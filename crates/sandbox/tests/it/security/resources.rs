@@ -1,12 +1,16 @@
 //! Group 3: more than one's share.
 
+use std::time::{Duration, Instant};
+
 use futures::future::BoxFuture;
-use hangar_sandbox::{ExecSpec, Sandbox};
+use hangar_sandbox::{BackendKind, ExecSpec, Sandbox};
 
 use super::{
     arena::{Arena, check, said},
     case::Case,
+    house::Housed,
 };
+use crate::bench::soon;
 
 pub(crate) const CASES: &[Case] = &[
     Case::scene("fork-bomb", "fork bombs", "start more processes than are allowed", fork_bomb),
@@ -47,7 +51,17 @@ fn zombies(arena: &Arena) -> BoxFuture<'_, Result<(), String>> {
     Box::pin(async move {
         let sandbox = arena.another("zombies", |limits| limits.processes = 100).await;
         let got = seen("zombies", &said(&sandbox, "/tmp/attempt hold zombies 400").await)?;
-        let left = seen("left", &said(&sandbox, "ls -d /proc/[0-9]* | wc -l").await)?;
+        // Their heir reaps them when their parent is gone; until it has, there may be no process left for a command.
+        let count = "ls -d /proc/[0-9]* | wc -l";
+        let left = soon("the end of the zombies", async {
+            loop {
+                match said(&sandbox, count).await.parse::<u64>() {
+                    Ok(left) if left < 10 => return left,
+                    Ok(_) | Err(_) => tokio::task::yield_now().await,
+                }
+            }
+        });
+        let left = left.await;
         sandbox.destroy().await;
         check(got < 100 && left < 10, || format!("{got} zombies, {left} processes left"))
     })
@@ -93,7 +107,9 @@ fn disk_fill(arena: &Arena) -> BoxFuture<'_, Result<(), String>> {
         // A piece at a time, for as long as it is let: it is stopped well before the end.
         let script = "for i in $(seq 400); do dd if=/dev/zero of=/workspace/f$i bs=1M count=1 2>/dev/null || break; sleep 0.02; done; echo end";
         let _ = sandbox.exec(&ExecSpec::shell(script).timeout_ms(60_000)).await;
-        let full = sandbox.health().borrow().disk != hangar_sandbox::Disk::Fine;
+        let mut health = sandbox.health();
+        let full = health.wait_for(|health| health.disk != hangar_sandbox::Disk::Fine);
+        let full = tokio::time::timeout(Duration::from_secs(30), full).await.is_ok();
         let grown = said(&sandbox, "echo more >>/workspace/more && echo grew").await;
         sandbox.destroy().await;
         check(full && grown != "grew", || format!("noticed: {full}; afterwards: {grown:?}"))
@@ -107,7 +123,7 @@ fn inode_fill(arena: &Arena) -> BoxFuture<'_, Result<(), String>> {
         let _ = sandbox.exec(&ExecSpec::shell(script).timeout_ms(60_000)).await;
         let mut health = sandbox.health();
         let noticed = tokio::time::timeout(
-            std::time::Duration::from_secs(40),
+            Duration::from_secs(40),
             health.wait_for(|health| health.disk != hangar_sandbox::Disk::Fine),
         );
         let noticed = noticed.await.is_ok();
@@ -156,20 +172,43 @@ fn core_dumps(arena: &Arena) -> BoxFuture<'_, Result<(), String>> {
     })
 }
 
+/// How long spinning programs may take to be held back once; on a machine with nothing else to do it takes a tenth of a second.
+const SPIN_PATIENCE: Duration = Duration::from_secs(30);
+
 fn processor(arena: &Arena) -> BoxFuture<'_, Result<(), String>> {
     Box::pin(async move {
-        let sandbox = arena.another("cpu", |limits| limits.cpu_percent = 20).await;
-        // Two spinners for 1.5 s of wall time may use a fifth of one processor: 0.3 s, with as much again for how quotas are handed out.
-        let script = "bash -c '/tmp/attempt hold spin 1 & /tmp/attempt hold spin 1; wait; times' | tail -1";
-        let times = said(&sandbox, script).await;
-        sandbox.destroy().await;
-        let mut used = times.split_whitespace().map(|time| {
-            let (minutes, seconds) = time.trim_end_matches('s').split_once('m').unwrap_or(("9", "9"));
-            minutes.parse::<f64>().unwrap_or(9.0) * 60.0 + seconds.parse::<f64>().unwrap_or(9.0)
-        });
-        let used = used.next().unwrap_or(9.0) + used.next().unwrap_or(9.0);
-        check(used < 0.8, || format!("{used} s of processor time ({times})"))
+        let housed = Housed::with(arena, "cpu", |limits| limits.cpu_percent = 20).await;
+        let began = Instant::now();
+        let mut seen = (0.0, 0);
+        // On a machine with much else to do they get little anyway: only being held back shows that there is a limit.
+        while seen.0 < SPIN_MOST_S && seen.1 == 0 && began.elapsed() < SPIN_PATIENCE {
+            seen = (spin(arena, &housed).await, housed.throttled());
+        }
+        housed.sandbox.destroy().await;
+        let (used, throttled) = seen;
+        check(used < SPIN_MOST_S && throttled > 0, || {
+            format!("{used} s of processor time, held back {throttled} times")
+        })
     })
+}
+
+/// Two spinners for 1.5 s of wall time may use a fifth of one processor: 0.3 s, with as much again for how quotas are handed out.
+const SPIN_MOST_S: f64 = 0.8;
+
+/// Seconds of processor time that two spinning programs got.
+async fn spin(arena: &Arena, housed: &Housed) -> f64 {
+    let before = housed.processor_s();
+    let script = "bash -c '/tmp/attempt hold spin 1 & /tmp/attempt hold spin 1; wait; times' | tail -1";
+    let times = said(&housed.sandbox, script).await;
+    let mut inside = times.split_whitespace().map(|time| {
+        let (minutes, seconds) = time.trim_end_matches('s').split_once('m').unwrap_or(("9", "9"));
+        minutes.parse::<f64>().unwrap_or(9.0) * 60.0 + seconds.parse::<f64>().unwrap_or(9.0)
+    });
+    match arena.kind {
+        BackendKind::Namespace | BackendKind::Docker => inside.next().unwrap_or(9.0) + inside.next().unwrap_or(9.0),
+        // A kernel of its own counts by a clock of its own; what the host gave is what counts.
+        BackendKind::Gvisor | BackendKind::Vm => housed.processor_s() - before,
+    }
 }
 
 fn priority(arena: &Arena) -> BoxFuture<'_, Result<(), String>> {

@@ -1,6 +1,14 @@
 //! The table in docs/security.md, made from the cases.
 
-use super::case::{Group, Who};
+use std::fmt::Write;
+
+use hangar_sandbox::{Account, BackendKind};
+
+use super::{
+    TESTED,
+    case::{Case, Group, Who, error_name},
+    elsewhere::{self, Answer, Elsewhere, Seen},
+};
 
 /// Stands for the canaries of one run of a group.
 pub(crate) const HOST_UNCHANGED: &str = "host-unchanged";
@@ -13,21 +21,91 @@ fn rendered() -> String {
     let mut text = String::new();
     for group in Group::ALL {
         let cases = group.cases();
-        text.push_str(&format!("\n### {} ({} cases)\n\n", group.title(), cases.len()));
-        text.push_str(
-            "| case | CVE or source | what is tried | by | what comes of it |\n| --- | --- | --- | --- | --- |\n",
+        let _ = write!(
+            text,
+            "\n### {} ({} cases)\n\n| case | CVE or source | what is tried | by |",
+            group.title(),
+            cases.len()
         );
+        text.extend(TESTED.iter().map(|kind| format!(" {} |", kind.name())));
+        text.push_str("\n| --- | --- | --- | --- |");
+        text.push_str(&" --- |".repeat(TESTED.len()));
+        text.push('\n');
         for case in cases {
             let by = match case.who {
                 Who::Both => "user, root",
                 Who::Agent => "user",
             };
             let tries = case.tries.replace('|', "\\|");
-            text.push_str(&format!("| `{}` | {} | {tries} | {by} | {} |\n", case.id, case.source, case.outcome()));
+            let _ = write!(text, "| `{}` | {} | {tries} | {by} |", case.id, case.source);
+            text.extend(TESTED.iter().map(|kind| format!(" {} |", outcome(*kind, case))));
+            text.push('\n');
         }
     }
+    text.push_str(&differences());
     text.push('\n');
     text
+}
+
+/// What comes of a case on a backend, for everybody who tries it there.
+fn outcome(kind: BackendKind, case: &Case) -> String {
+    let mut outcomes: Vec<String> = elsewhere::accounts(kind, case.who)
+        .iter()
+        .map(|account| match elsewhere::answer(kind, *account, case.id) {
+            None => case.outcome(),
+            Some(Answer::Errno(error)) => format!("{} *", error_name(error)),
+            Some(Answer::Allowed | Answer::Says(_) | Answer::Sees(_)) => "harmless *".to_owned(),
+        })
+        .collect();
+    outcomes.dedup();
+    match outcomes.as_slice() {
+        [same] => same.clone(),
+        each => format!("user: {}; root: {}", each[0], each[1]),
+    }
+}
+
+/// What the stars mean.
+fn differences() -> String {
+    let mut text = String::new();
+    for kind in TESTED {
+        let differences = elsewhere::of(*kind);
+        if differences.is_empty() {
+            continue;
+        }
+        let count = differences.len();
+        let _ = write!(
+            text,
+            "\n### Where `{}` answers differently ({count})\n\n| case | by | what is seen | why it is as safe |\n| --- | --- | --- | --- |\n",
+            kind.name()
+        );
+        for Elsewhere { case, who, answer, why } in differences {
+            let by = match who {
+                Seen::Everybody => {
+                    let all: Vec<&str> =
+                        elsewhere::accounts(*kind, Who::Both).iter().map(|account| called(*account)).collect();
+                    all.join(", ")
+                }
+                Seen::UserAlone => called(Account::Agent).to_owned(),
+                Seen::RootAlone => called(Account::Builder).to_owned(),
+            };
+            let seen = match answer {
+                Answer::Errno(error) => error_name(*error).to_owned(),
+                Answer::Allowed => "allowed".to_owned(),
+                Answer::Says(words) | Answer::Sees(words) => {
+                    format!("`{}`", words.replace('\n', " · ").replace('|', "\\|"))
+                }
+            };
+            let _ = writeln!(text, "| `{case}` | {by} | {seen} | {why} |");
+        }
+    }
+    text
+}
+
+fn called(account: Account) -> &'static str {
+    match account {
+        Account::Agent => "user",
+        Account::Builder => "root",
+    }
 }
 
 /// The guest as it is carried in every hangar, or, for mutations, the one from which guards can be taken.
