@@ -118,3 +118,8 @@ async fn gvisor_conforms() {
 async fn docker_conforms() {
     conform(BackendKind::Docker).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn vm_conforms() {
+    conform(BackendKind::Vm).await;
+}
