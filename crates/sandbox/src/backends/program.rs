@@ -61,7 +61,7 @@ pub(crate) struct Command {
     jail: Option<Jail>,
 }
 
-/// What a program without rights over the host is kept in. Its process gets a user namespace of its own and waits for its ids
+/// What a program without rights over the host is kept in. Below the root is an empty directory `proc`. Its process gets a user namespace of its own and waits for its ids
 /// ([`Waiting::become_range`]).
 pub(crate) struct Jail {
     /// All it sees of the host's files.
@@ -200,15 +200,17 @@ impl Plan {
             if libc::read(self.go, (&raw mut byte).cast(), 1) != 1 {
                 libc::_exit(3);
             }
+            if self.jail.is_some_and(|(root, _)| libc::chdir(root) != 0 || libc::chroot(c".".as_ptr()) != 0) {
+                libc::_exit(6);
+            }
             let flags = libc::MS_NOSUID | libc::MS_NODEV | libc::MS_NOEXEC;
-            if let Some((root, kept)) = self.jail {
-                if !enter(root, kept) {
-                    libc::_exit(6);
-                }
-            } else if self.own_processes
+            if self.own_processes
                 && libc::mount(c"proc".as_ptr(), c"/proc".as_ptr(), c"proc".as_ptr(), flags, std::ptr::null()) != 0
             {
                 libc::_exit(4);
+            }
+            if self.jail.is_some_and(|(_, kept)| !give_up(kept)) {
+                libc::_exit(7);
             }
             libc::setsid();
             libc::dup2(self.null, 0);
@@ -230,15 +232,9 @@ impl Plan {
 }
 
 /// From a process that has been given ids of its own to one that can use nothing else. Async-signal-safe.
-///
-/// # Safety
-/// `root` is a C string, and the calling thread is the only one of its process.
-unsafe fn enter(root: *const libc::c_char, kept: u64) -> bool {
-    // SAFETY: calls on numbers and on strings that the caller vouches for.
+fn give_up(kept: u64) -> bool {
+    // SAFETY: calls on numbers, in a process of one thread.
     unsafe {
-        if libc::chdir(root) != 0 || libc::chroot(c".".as_ptr()) != 0 {
-            return false;
-        }
         if libc::setgroups(0, std::ptr::null()) != 0 || libc::setresgid(0, 0, 0) != 0 || libc::setresuid(0, 0, 0) != 0 {
             return false;
         }

@@ -9,7 +9,9 @@ use std::{
     process::ExitCode,
 };
 
-use hangar_sandbox::{BackendKind, Engine, EngineConfig, Error, ExecSpec, ExitStatus, MachineKernel, Root, SandboxSpec, Stream};
+use hangar_sandbox::{
+    BackendKind, Engine, EngineConfig, Error, ExecSpec, ExitStatus, MachineKernel, Root, SandboxSpec, Stream,
+};
 
 #[tokio::main(flavor = "multi_thread", worker_threads = 2)]
 async fn main() -> ExitCode {

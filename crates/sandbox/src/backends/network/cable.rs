@@ -14,8 +14,8 @@ use hangar_protocol::guest::setup::{MACHINE_ADDRESS, MACHINE_BORDER};
 use rustix::thread::{UnshareFlags, unshare_unsafe};
 
 use super::{
-    AddressFamily, AsRawFd, Border, CStr, Error, File, OwnedFd, Route, SCOPE_LINK, SocketFlags, SocketType, TYPE_UNICAST,
-    furnish, io, request, routing, socket_with, switch_on,
+    AddressFamily, AsRawFd, Border, CStr, Error, File, OwnedFd, Route, SCOPE_LINK, SocketFlags, SocketType,
+    TYPE_UNICAST, furnish, io, request, routing, socket_with, switch_on,
 };
 
 /// The name of the device in its namespace.
@@ -59,13 +59,8 @@ fn lay(started: Instant) -> io::Result<Cable> {
     switch_on(TAP)?;
     let device = rustix::net::netdevice::name_to_index(routing()?, &TAP.to_string_lossy())?;
     address()?;
-    let back = Route {
-        family: libc::AF_INET,
-        to: &MACHINE_ADDRESS.octets(),
-        scope: SCOPE_LINK,
-        kind: TYPE_UNICAST,
-        device,
-    };
+    let back =
+        Route { family: libc::AF_INET, to: &MACHINE_ADDRESS.octets(), scope: SCOPE_LINK, kind: TYPE_UNICAST, device };
     back.add(&routing()?)?;
     Ok(Cable { end, namespace, sockets: furnish()?, made_in: started.elapsed() })
 }

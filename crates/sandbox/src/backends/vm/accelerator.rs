@@ -14,7 +14,7 @@ use super::{Inner, qemu::Accelerator};
 use crate::error::Error;
 
 /// How long a machine may take to start where the processor runs it; half a second is usual.
-pub(super) const TRIAL_PATIENCE: Duration = Duration::from_secs(8);
+pub(super) const TRIAL_PATIENCE: Duration = Duration::from_secs(5);
 /// The device.
 const DEVICE: &str = "/dev/kvm";
 /// Where the answer is kept, below the engine's state.
@@ -52,6 +52,16 @@ fn key(files: &[&Path]) -> String {
         format!("{} {changed:?}", PathBuf::from(path).display())
     });
     seen.chain([release.trim().to_owned()]).collect::<Vec<String>>().join("\n")
+}
+
+/// What was found out by the engine with this state directory, in a word.
+pub(crate) fn known(state: &Path) -> Option<&'static str> {
+    let text = fs::read_to_string(state.join(ANSWER)).ok()?;
+    match text.lines().next()? {
+        "kvm" => Some("on the processor (KVM)"),
+        "software" => Some("emulated, which is slow: /dev/kvm does not run a machine here"),
+        _ => None,
+    }
 }
 
 fn written(found: Accelerator, key: &str) -> String {

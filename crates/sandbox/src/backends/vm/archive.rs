@@ -78,7 +78,10 @@ mod tests {
         archive.file("d/f", b"hello");
         let bytes = archive.finish();
         let header = |number: u32, mode: &str, size: u32, name: u32| {
-            format!("070701{number:08x}{mode}{zero}{zero}00000001{zero}{size:08x}{zero}{zero}{zero}{zero}{name:08x}{zero}", zero = "00000000")
+            format!(
+                "070701{number:08x}{mode}{zero}{zero}00000001{zero}{size:08x}{zero}{zero}{zero}{zero}{name:08x}{zero}",
+                zero = "00000000"
+            )
         };
         let mut wanted = header(1, "000041ed", 0, 2).into_bytes();
         wanted.extend(b"d\0");

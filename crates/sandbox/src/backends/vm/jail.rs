@@ -70,6 +70,8 @@ impl Building {
         if Path::new(LIBRARIES).exists() {
             building.file(LIBRARIES, Path::new(LIBRARIES))?;
         }
+        // QEMU changes a file's mode by way of its descriptors there.
+        building.directory("/proc")?;
         building.directory("/dev")?;
         for (name, major, minor) in DEVICES {
             building.device(name, (*major, *minor), 0, 0o666)?;

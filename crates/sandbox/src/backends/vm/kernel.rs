@@ -52,9 +52,9 @@ pub(crate) fn find(configured: Option<&MachineKernel>) -> Result<MachineKernel, 
         };
     }
     let entries = fs::read_dir(BOOT).into_iter().flatten().flatten();
-    let names = entries.map(|entry| entry.path()).filter(|path| {
-        path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("vmlinuz-"))
-    });
+    let names = entries
+        .map(|entry| entry.path())
+        .filter(|path| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("vmlinuz-")));
     let mut kernels: Vec<MachineKernel> = names.map(MachineKernel::beside).collect();
     kernels.sort_by_key(|kernel| numbers(&kernel.image.to_string_lossy()));
     let fits = |kernel: &MachineKernel| Modules::of(kernel).is_ok_and(|modules| modules.has(SHARES));

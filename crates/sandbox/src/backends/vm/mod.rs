@@ -12,7 +12,7 @@
 //!
 //! Where the processor runs machines (KVM) QEMU uses that, otherwise it emulates ([`accelerator`]).
 
-mod accelerator;
+pub(crate) mod accelerator;
 mod archive;
 mod jail;
 pub(crate) mod kernel;
@@ -226,7 +226,7 @@ impl Inner {
             accelerator,
             directory: &plot.directory,
             memory_mib: memory(&spec.limits) / MIB,
-            processors: processors(&spec.limits),
+            processors: accelerator.processors(processors(&spec.limits)),
             equipment: Equipment::Full,
         };
         let (waiting, log, socket) = self.launch(&plan, &plot, &group, &jail, vec![card])?;

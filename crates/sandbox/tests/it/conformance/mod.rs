@@ -17,6 +17,7 @@ use futures::future::BoxFuture;
 use hangar_sandbox::{BackendKind, Capabilities};
 
 use self::{daemon::Daemon, place::Place};
+use crate::bench::SLOWNESS;
 
 /// One thing that has to hold.
 struct Case {
@@ -64,8 +65,20 @@ const CASES: &[Case] = &[
     case!(figures::creating_running_and_ending_are_reported),
 ];
 
+/// How many times as long as others this backend may take: machines are emulated where the processor does not run them.
+const fn slowness(kind: BackendKind) -> u32 {
+    match kind {
+        BackendKind::Namespace | BackendKind::Gvisor | BackendKind::Docker => 1,
+        BackendKind::Vm => 4,
+    }
+}
+
 /// Runs the table against one backend.
 async fn conform(kind: BackendKind) {
+    SLOWNESS.scope(slowness(kind), run_table(kind)).await;
+}
+
+async fn run_table(kind: BackendKind) {
     let daemon = match kind {
         BackendKind::Docker => Daemon::start(),
         BackendKind::Namespace | BackendKind::Gvisor | BackendKind::Vm => Daemon::none(),

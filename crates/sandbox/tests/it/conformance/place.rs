@@ -6,7 +6,9 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use hangar_sandbox::{BackendKind, Engine, EngineConfig, Error, IdRange, MachineKernel, Root, Sandbox, SandboxSpec, adopt};
+use hangar_sandbox::{
+    BackendKind, Engine, EngineConfig, Error, IdRange, MachineKernel, Root, Sandbox, SandboxSpec, adopt,
+};
 use tempfile::TempDir;
 
 use super::daemon::Daemon;
