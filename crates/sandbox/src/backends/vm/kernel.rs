@@ -3,11 +3,12 @@
 use std::{
     collections::HashMap,
     fs,
+    os::unix::fs::{MetadataExt, PermissionsExt},
     path::{Path, PathBuf},
 };
 
 use crate::{
-    backends::vm::archive::Archive,
+    backends::vm::{archive::Archive, unpack::unpacked},
     error::Error,
     namespace::slot,
     spec::{EngineConfig, MachineKernel},
@@ -70,17 +71,30 @@ fn numbers(name: &str) -> Vec<u64> {
 /// Finds the kernel and puts what machines start from into `folder`, for every user to read. Returns the kernel's own path.
 pub(super) fn prepare(config: &EngineConfig, folder: &Path) -> Result<PathBuf, Error> {
     let kernel = find(config.machine_kernel.as_ref()).map_err(unsupported)?;
-    if folder.exists() {
-        fs::remove_dir_all(folder).map_err(Error::host(folder))?;
-    }
     fs::create_dir_all(folder).map_err(Error::host(folder))?;
-    let archive = archive(&Modules::of(&kernel)?)?;
-    let image = fs::read(&kernel.image).map_err(Error::host(&kernel.image))?;
-    for (name, content) in [("kernel", image), ("archive", archive)] {
-        let path = folder.join(name);
-        fs::write(&path, content).map_err(Error::host(&path))?;
+    put(&folder.join("archive"), &archive(&Modules::of(&kernel)?)?)?;
+    // Which kernel lies there, written behind it.
+    let (place, label) = (folder.join("kernel"), folder.join("kernel-of"));
+    let meta = fs::metadata(&kernel.image).map_err(Error::host(&kernel.image))?;
+    let wanted = format!("{} {} {}", kernel.image.display(), meta.size(), meta.mtime());
+    if fs::read_to_string(&label).is_ok_and(|there| there == wanted) && place.exists() {
+        return Ok(kernel.image);
     }
+    let image = fs::read(&kernel.image).map_err(Error::host(&kernel.image))?;
+    put(&place, &unpacked(&image).unwrap_or(image))?;
+    put(&label, wanted.as_bytes())?;
     Ok(kernel.image)
+}
+
+/// Writes a file anew: what a machine has open stays as it is.
+fn put(path: &Path, content: &[u8]) -> Result<(), Error> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(Error::host(path)(error)),
+        Ok(()) | Err(_) => {}
+    }
+    fs::write(path, content).map_err(Error::host(path))?;
+    // QEMU has ids of its own.
+    fs::set_permissions(path, fs::Permissions::from_mode(0o644)).map_err(Error::host(path))
 }
 
 /// The guest and the drivers, named so that their order is the one in which they can be loaded.

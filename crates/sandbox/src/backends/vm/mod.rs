@@ -17,6 +17,7 @@ mod archive;
 mod jail;
 pub(crate) mod kernel;
 mod qemu;
+mod unpack;
 
 use std::{
     fs::File,
