@@ -44,6 +44,10 @@ machine_kernel() {
   unpacked=$(mktemp -d)
   (cd "$unpacked" && chmod 755 . && apt-get download -q "$name")
   dpkg-deb -x "$unpacked"/linux-image-*.deb "$unpacked/files"
+  # Most of it is for hardware that no machine here has.
+  for unused in sound drivers/{gpu,media,infiniband,scsi,staging,usb} drivers/net/{wireless,ethernet}; do
+    rm -rf "$unpacked"/files/lib/modules/*/kernel/"$unused"
+  done
   mkdir -p "$kernel"
   # The kernel itself last: it is what says that all of it is there.
   cp -r "$unpacked/files/lib" "$kernel/" && cp -r "$unpacked/files/boot" "$kernel/"

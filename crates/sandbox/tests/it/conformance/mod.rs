@@ -7,6 +7,7 @@ mod daemon;
 mod ends;
 mod figures;
 mod files;
+mod jail;
 mod place;
 mod programs;
 mod reach;
@@ -55,6 +56,7 @@ const CASES: &[Case] = &[
     case!(reach::every_address_is_the_borders, |can| can.border),
     case!(reach::nothing_is_reached_without_a_border, |can| !can.border),
     case!(reach::sandboxes_do_not_reach_each_other),
+    case!(jail::what_runs_a_machine_has_no_rights, |can| can.kind == BackendKind::Vm),
     case!(ends::memory_has_an_end, |can| can.limits),
     case!(ends::processes_have_an_end, |can| can.limits),
     case!(ends::paused_is_paused, |can| can.pause),
