@@ -262,10 +262,11 @@ impl Inner {
         let command = Command::new(&self.qemu, qemu::arguments(plan)).log(said).pass(inside.into());
         let command = devices.into_iter().fold(command, Command::pass);
         let command = command.jail(Jail { root: jail.root().to_owned(), kept: KEPT });
-        let into = group.carry()?;
+        let this_thread = rustix::thread::gettid().as_raw_nonzero().get();
+        let into = group.carry(this_thread)?;
         let waiting = command.prepare(NAMESPACES, into.as_ref().map(AsFd::as_fd));
         // Whether it has become a process or not: the launcher itself is no part of the sandbox.
-        group.leave();
+        group.leave(this_thread);
         let waiting = waiting?;
         waiting.become_range(plot.range)?;
         Ok((waiting, log, socket))
