@@ -27,13 +27,36 @@ if [ "$want" = test ]; then
     # The one of Debian 12 itself is too old to pass a socket on.
     if grep -qs bookworm /etc/os-release; then backports=bookworm-backports; fi
   fi
+  need qemu-system-x86_64 qemu-system-x86
   python3 -c 'import venv, ensurepip' 2>/dev/null || packages+=(python3-venv)
 fi
 if ! command -v cargo >/dev/null || ! command -v npm >/dev/null; then
   echo "hangar needs cargo (Rust 1.95 or newer, https://rustup.rs) and npm (Node 20 or newer). Install them, then run this again." >&2
   exit 1
 fi
-[ ${#packages[@]} -eq 0 ] && exit 0
+# What virtual machines start from in tests. A kernel is not installed on this machine: that would touch what it boots from itself. The package is unpacked.
+kernel=$(dirname "$0")/../target/machine
+machine_kernel() {
+  [ "$want" = test ] && ! compgen -G "$kernel/boot/vmlinuz-*" >/dev/null && command -v apt-get >/dev/null || return 0
+  apt-cache depends linux-image-amd64 >/dev/null 2>&1 || apt-get update -q
+  local name unpacked
+  name=$(apt-cache depends linux-image-amd64 | awk '$1 == "Depends:" && $2 ~ /^linux-image-/ { print $2; exit }')
+  unpacked=$(mktemp -d)
+  (cd "$unpacked" && chmod 755 . && apt-get download -q "$name")
+  dpkg-deb -x "$unpacked"/linux-image-*.deb "$unpacked/files"
+  # Most of it is for hardware that no machine here has.
+  for unused in sound drivers/{gpu,media,infiniband,scsi,staging,usb} drivers/net/{wireless,ethernet}; do
+    rm -rf "$unpacked"/files/lib/modules/*/kernel/"$unused"
+  done
+  mkdir -p "$kernel"
+  # The kernel itself last: it is what says that all of it is there.
+  cp -r "$unpacked/files/lib" "$kernel/" && cp -r "$unpacked/files/boot" "$kernel/"
+  rm -rf "$unpacked"
+}
+if [ ${#packages[@]} -eq 0 ]; then
+  machine_kernel
+  exit 0
+fi
 if [ "$(id -u)" -ne 0 ] || ! command -v apt-get >/dev/null; then
   echo "These packages are missing: ${packages[*]}. Install them, then run this again." >&2
   exit 1
@@ -46,4 +69,10 @@ if [ -n "${backports:-}" ] && ! grep -rqs "$backports" /etc/apt/sources.list /et
 fi
 apt-get update -q
 [ -z "${backports:-}" ] || packages=("${packages[@]/%runsc/runsc\/$backports}")
+# Where one part of QEMU is from the backports already, the others must be as well.
+if dpkg-query -W -f='${Version}' qemu-utils 2>/dev/null | grep -q '~bpo'; then
+  from=$(. /etc/os-release && echo "$VERSION_CODENAME")-backports
+  packages=("${packages[@]/%qemu-system-x86/qemu-system-x86\/$from}")
+fi
 apt-get install -q -y --no-install-recommends "${packages[@]}" fonts-dejavu-core
+machine_kernel

@@ -13,7 +13,7 @@ use std::{
     path::Path,
 };
 
-use hangar_protocol::guest::{Account, ExchangeId, Reply, setup::Contained};
+use hangar_protocol::guest::{ExchangeId, Reply, setup::Contained};
 use rustix::{fs::Mode, process::chdir};
 
 use crate::{
@@ -60,7 +60,7 @@ pub(crate) fn lock_down(
     chdir("/").map_err(SetupError::at("enter the root"))?;
     rustix::process::umask(Mode::from_raw_mode(0o022));
     lockdown::apply(ids, account)?;
-    let bounds = Bounds::Of(Account::Agent);
+    let bounds = Bounds::Of(account);
     let what = "get ready for commands";
     let first = Spare::ahead(bounds).and_then(Spare::settle).map_err(SetupError::at(what))?;
     let reaper = Reaper::start().map_err(SetupError::at(what))?;

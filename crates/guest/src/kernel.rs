@@ -189,11 +189,32 @@ pub(crate) fn own_keyring() {
     unsafe { libc::syscall(libc::SYS_keyctl, libc::KEYCTL_JOIN_SESSION_KEYRING, std::ptr::null::<libc::c_char>()) };
 }
 
+/// How a driver's file is packed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Packing {
+    Plain,
+    /// In a way that the kernel unpacks itself (Linux 5.17).
+    Compressed,
+}
+
 /// Loads a driver into the kernel of this machine.
-pub(crate) fn load_module(file: &File) -> io::Result<()> {
+pub(crate) fn load_module(file: &File, packing: Packing) -> io::Result<()> {
+    /// MODULE_INIT_COMPRESSED_FILE (finit_module(2)).
+    const COMPRESSED: libc::c_int = 4;
+    let flags = match packing {
+        Packing::Plain => 0,
+        Packing::Compressed => COMPRESSED,
+    };
     // SAFETY: the parameters are a C string, and the descriptor is open during the call.
-    let done = unsafe { libc::syscall(libc::SYS_finit_module, file.as_raw_fd(), c"".as_ptr(), 0) };
+    let done = unsafe { libc::syscall(libc::SYS_finit_module, file.as_raw_fd(), c"".as_ptr(), flags) };
     if done == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+/// Silences the console of this machine: its host keeps what was said while it started, and need not hear the rest.
+pub(crate) fn silence_console() {
+    const CONSOLE_OFF: libc::c_int = 6;
+    // SAFETY: this action of syslog(2) takes no memory. A kernel without a console has nothing to silence.
+    unsafe { libc::syscall(libc::SYS_syslog, CONSOLE_OFF, std::ptr::null::<libc::c_char>(), 0) };
 }
 
 /// Takes every capability out of the bounding set except `kept` (bits by number).

@@ -1,14 +1,21 @@
 //! The third entrance: process 1 of a virtual machine.
 //!
 //! The kernel starts this program from a small archive in memory that holds nothing but it and the few drivers it needs. It loads them, opens the
-//! virtual serial port to its host, and moves into the root which the host shares. From there on everything is as in a container
+//! virtual serial port to its host, and moves into the root which the host shares over 9p. From there on everything is as in a container
 //! (`contained.rs`).
 //!
 //! ```text
-//!   kernel ──▶ drivers ──▶ port ──Machine──▶ mounts ──▶ new root ──▶ contained
+//!   kernel ──▶ drivers ──▶ port ──Machine──▶ limits · network ──▶ mounts ──▶ new root ──▶ contained
 //! ```
+//!
+//! Files are read through this kernel's cache, as nobody else changes them, and written through at once (`MS_SYNCHRONOUS`): what a command has written is
+//! with the host when its `write` returns, however the machine ends. Pages that a program changes through a shared mapping follow within [`DIRTY_CENTISECONDS`].
+
+mod limits;
+mod network;
 
 use std::{
+    ffi::CStr,
     fs::{self, File},
     io,
     os::unix::fs::symlink,
@@ -18,7 +25,7 @@ use std::{
 
 use hangar_protocol::guest::{
     AGENT_ID,
-    setup::{MACHINE_MODULES, MACHINE_PORT, MACHINE_ROOT, Machine},
+    setup::{MACHINE_MODULES, MACHINE_PORT, MACHINE_ROOT, MACHINE_TREES, Machine},
 };
 use rustix::{
     fs::{Mode, OFlags},
@@ -26,7 +33,13 @@ use rustix::{
     process::{chdir, chroot},
 };
 
-use crate::{contained, fault::SetupError, kernel, serve::Surroundings, wire};
+use crate::{
+    contained,
+    fault::SetupError,
+    kernel::{self, Packing},
+    serve::Surroundings,
+    wire,
+};
 
 /// How long the kernel may take to find the port once its driver is loaded.
 const PORT_PATIENCE: Duration = Duration::from_secs(30);
@@ -34,6 +47,13 @@ const PORT_PATIENCE: Duration = Duration::from_secs(30);
 const PORT_PAUSE: Duration = Duration::from_millis(2);
 /// Where the new root is put together.
 const STAGE: &str = "/stage";
+/// Where the host's trees are until they are in their places.
+const TREES: &str = "/trees";
+/// How shares are read: the protocol with Linux's own semantics, everything cached, large messages (each costs
+/// a way to the host and back), no access lists (asking for those costs two more for each file).
+const SHARE: &CStr = c"trans=virtio,version=9p2000.L,cache=loose,access=user,msize=512000";
+/// How long changed pages may wait before they are written, and between two looks for such.
+const DIRTY_CENTISECONDS: u32 = 100;
 /// Device files that every program may count on; all others stay behind with the old root.
 const DEVICES: &[&str] = &["null", "zero", "full", "random", "urandom", "tty"];
 
@@ -62,15 +82,20 @@ pub(crate) fn boot() -> Result<File, SetupError> {
     }
 }
 
-/// Loads every driver there is. Which needs which differs from kernel to kernel, so those that miss another are tried again after it.
+/// Loads every driver there is, in the order of their names. One that misses another all the same is tried again after it.
 fn load_drivers() -> Result<(), SetupError> {
     let entries = fs::read_dir(MACHINE_MODULES).map_err(SetupError::at("look for drivers"))?;
     let mut left: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
+    left.sort();
     while !left.is_empty() {
         let mut later = Vec::new();
         for path in &left {
             let file = File::open(path).map_err(SetupError::at(format!("open {}", path.display())))?;
-            match kernel::load_module(&file) {
+            let packing = match path.extension() {
+                Some(extension) if extension == "ko" => Packing::Plain,
+                Some(_) | None => Packing::Compressed,
+            };
+            match kernel::load_module(&file, packing) {
                 // An unknown symbol.
                 Err(error) if error.kind() == io::ErrorKind::NotFound => later.push(path.clone()),
                 // Part of the kernel, or loaded already.
@@ -97,13 +122,17 @@ fn find_port() -> Option<PathBuf> {
 
 /// From booted machine to sandbox.
 pub(crate) fn become_sandbox(host: &File) -> Result<Surroundings, SetupError> {
-    let Machine { hostname, memory_bytes, contained } = wire::read_first(host)?;
+    let Machine { hostname, memory_bytes, processes, trees, contained } = wire::read_first(host)?;
     rustix::system::sethostname(hostname.as_bytes()).map_err(SetupError::at("set the host name"))?;
     kernel::loopback_up().map_err(SetupError::at("switch loopback on"))?;
+    network::connect()?;
+    limits::apply(processes)?;
     make(STAGE)?;
     let quiet = MountFlags::NOSUID | MountFlags::NODEV;
-    mount(MACHINE_ROOT, STAGE, "virtiofs", quiet, None).map_err(SetupError::at("mount the root"))?;
+    mount(MACHINE_ROOT, STAGE, "9p", quiet | MountFlags::SYNCHRONOUS | MountFlags::NOATIME, Some(SHARE))
+        .map_err(SetupError::at("mount the root"))?;
     let inside = |path: &str| format!("{STAGE}{path}");
+    place_trees(&trees, &inside)?;
     mount(c"proc", inside("/proc"), c"proc", quiet | MountFlags::NOEXEC, None)
         .map_err(SetupError::at("mount /proc"))?;
     let memory = |path: &str, part: u64, mode: &str, owner: u32| {
@@ -122,6 +151,21 @@ pub(crate) fn become_sandbox(host: &File) -> Result<Surroundings, SetupError> {
     chroot(".").map_err(SetupError::at("change the root"))?;
     chdir("/").map_err(SetupError::at("enter the new root"))?;
     contained::lock_down(host, contained)
+}
+
+/// Puts the host's own trees over the root.
+fn place_trees(trees: &[String], inside: &dyn Fn(&str) -> String) -> Result<(), SetupError> {
+    if trees.is_empty() {
+        return Ok(());
+    }
+    make(TREES)?;
+    let read_only = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::RDONLY | MountFlags::NOATIME;
+    mount(MACHINE_TREES, TREES, "9p", read_only, Some(SHARE)).map_err(SetupError::at("mount the host's trees"))?;
+    for (number, target) in trees.iter().enumerate() {
+        rustix::mount::mount_bind(format!("{TREES}/{number}"), inside(target))
+            .map_err(SetupError::at(format!("attach {target}")))?;
+    }
+    Ok(())
 }
 
 /// A `/dev` with nothing but what programs count on.

@@ -179,7 +179,7 @@ mod tests {
         assert_eq!(names.len(), NAMES_MAX);
         assert_eq!(names.name(IpAddr::V4(first)), None);
         assert_ne!(names.addresses(&host("n0.test")).unwrap().0, first);
-        assert_eq!(names.addresses(&host(BORDER_HOST)).unwrap().0, Ipv4Addr::new(198, 18, 0, 1));
+        assert_eq!(names.addresses(&host(BORDER_HOST)).unwrap().0, hangar_protocol::guest::BORDER_ADDRESS);
     }
 
     #[test]

@@ -86,6 +86,8 @@ pub const BORDER_PORTS: &[u16] = &[BORDER_PORT, 443, 22, DNS_PORT];
 pub const DNS_PORT: u16 = 53;
 /// The name of the host at the border, inside a sandbox.
 pub const BORDER_HOST: &str = "hangar.internal";
+/// The address which that name has where it is asked for at the border.
+pub const BORDER_ADDRESS: std::net::Ipv4Addr = std::net::Ipv4Addr::new(198, 18, 0, 1);
 /// Where the repository is, inside a sandbox.
 pub const WORKSPACE: &str = "/workspace";
 /// The home of the sandbox's user.

@@ -5,10 +5,10 @@
 use std::{fs, path::Path};
 
 use crate::{
-    backends::program,
+    backends::{program, vm},
     ids::IdRange,
     namespace::{cgroup, process, rights::Rights},
-    spec::DOCKER_SOCKET_DEFAULT,
+    spec::{DOCKER_SOCKET_DEFAULT, MachineKernel, STATE_DIR},
     toolchains,
 };
 
@@ -50,13 +50,15 @@ impl Finding {
     }
 }
 
-/// Looks at this machine. `state_dir` is where sandboxes would be kept. Blocks for some milliseconds.
+/// Looks at this machine. `data_dir` is hangar's data directory, `kernel` the one that machines are configured to start from. Blocks for some milliseconds.
 #[must_use]
-pub fn doctor(state_dir: &Path) -> Vec<Finding> {
+pub fn doctor(data_dir: &Path, kernel: Option<&MachineKernel>) -> Vec<Finding> {
     let rights = Rights::detect();
-    let mut findings = vec![kernel(), user(rights), namespaces(rights), overlay(), seccomp(), landlock()];
-    findings.extend([id_mapping(rights, state_dir), id_ranges(rights), control_groups(), disk(state_dir), kvm()]);
-    findings.extend([gvisor(), docker(), recommended(rights)]);
+    let mut findings = vec![running_kernel(), user(rights), namespaces(rights), overlay(), seccomp(), landlock()];
+    findings.extend([id_mapping(rights, data_dir), id_ranges(rights), control_groups(), disk(data_dir), kvm()]);
+    let machines = virtual_machines(data_dir, kernel);
+    let stronger = stronger(&machines);
+    findings.extend([gvisor(), machines, docker(), recommended(rights, &stronger)]);
     findings.push(found_toolchains());
     findings
 }
@@ -64,7 +66,7 @@ pub fn doctor(state_dir: &Path) -> Vec<Finding> {
 /// Oldest kernel with everything that is needed: overlay over idmapped layers, `mount_setattr`, `close_range` with CLOEXEC.
 const KERNEL_MIN: (u32, u32) = (5, 19);
 
-fn kernel() -> Finding {
+fn running_kernel() -> Finding {
     let release = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
     let release = release.trim().to_owned();
     let mut numbers = release.split(['.', '-']).map_while(|part| part.parse::<u32>().ok());
@@ -235,7 +237,7 @@ fn disk(state_dir: &Path) -> Finding {
 
 fn kvm() -> Finding {
     match fs::File::options().read(true).write(true).open("/dev/kvm") {
-        Ok(_) => Finding::ok("kvm", "/dev/kvm can be opened (not used by the backend `namespace`)"),
+        Ok(_) => Finding::ok("kvm", "/dev/kvm can be opened (the backend `vm` tries whether it runs machines)"),
         Err(error) => Finding::warn(
             "kvm",
             format!(
@@ -253,6 +255,49 @@ fn gvisor() -> Finding {
     }
 }
 
+/// Whether the backend `vm` can start machines here, and how fast they would be.
+fn virtual_machines(data_dir: &Path, kernel: Option<&MachineKernel>) -> Finding {
+    let name = "vm";
+    let Some(qemu) = program::find(vm::QEMU) else {
+        let meaning = format!("{} is not installed, which the backend `vm` starts", vm::QEMU);
+        return Finding::warn(name, meaning, format!("on Debian: {} linux-image-amd64", vm::INSTALL_QEMU));
+    };
+    if let Err(error) = fs::metadata("/dev/net/tun") {
+        let meaning = format!("/dev/net/tun: {error}; a machine of the backend `vm` has no network without it");
+        return Finding::warn(name, meaning, "modprobe tun");
+    }
+    match vm::kernel::find(kernel) {
+        Err(why) => Finding::warn(name, "the backend `vm` has no kernel to start machines from", why),
+        Ok(found) => {
+            let state = data_dir.join(STATE_DIR);
+            let speed = vm::accelerator::known(&state).unwrap_or(if Path::new("/dev/kvm").exists() {
+                "whether on the processor (KVM) is tried when the backend first starts"
+            } else {
+                "emulated, which is slow: there is no /dev/kvm"
+            });
+            let meaning = format!(
+                "{} starts machines from {} for the backend `vm`; {speed}",
+                qemu.display(),
+                found.image.display()
+            );
+            Finding::ok(name, meaning)
+        }
+    }
+}
+
+/// Names of the backends with a kernel of their own that are ready on this machine.
+fn stronger(machines: &Finding) -> Vec<&'static str> {
+    let mut ready = Vec::new();
+    if program::find("runsc").is_some() {
+        ready.push("gvisor");
+    }
+    match machines.verdict {
+        Verdict::Ok => ready.push("vm"),
+        Verdict::Warn | Verdict::Missing => {}
+    }
+    ready
+}
+
 fn docker() -> Finding {
     let socket = Path::new(DOCKER_SOCKET_DEFAULT);
     if std::os::unix::net::UnixStream::connect(socket).is_ok() {
@@ -263,21 +308,24 @@ fn docker() -> Finding {
 }
 
 /// Which backend to choose, and why.
-fn recommended(rights: Rights) -> Finding {
+fn recommended(rights: Rights, stronger: &[&str]) -> Finding {
     let name = "backend";
     let shared = "`namespace` shares the host's kernel with its sandboxes: for people who trust each other";
-    match (rights, program::find("runsc")) {
-        (Rights::Root, Some(_)) => Finding::ok(
+    match (rights, stronger) {
+        (Rights::Root, []) => Finding::warn(
             name,
-            format!(
-                "{shared}. For tenants who do not, set sandbox.backend = \"gvisor\", which is ready on this machine"
-            ),
-        ),
-        (Rights::Root, None) => Finding::warn(
-            name,
-            format!("{shared}. For tenants who do not, `gvisor` is recommended, and runsc is missing"),
+            format!("{shared}. For tenants who do not, `gvisor` or `vm` is recommended, and neither is ready here"),
             INSTALL_RUNSC,
         ),
+        (Rights::Root, [first, others @ ..]) => {
+            let others: String = others.iter().map(|other| format!(" or \"{other}\"")).collect();
+            Finding::ok(
+                name,
+                format!(
+                    "{shared}. For tenants who do not, set sandbox.backend = \"{first}\"{others}: ready on this machine"
+                ),
+            )
+        }
         (Rights::Rootless, _) => Finding::warn(
             name,
             format!("{shared}. It is the only one that works without root"),

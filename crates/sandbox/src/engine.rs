@@ -6,7 +6,7 @@ use tokio::sync::{Notify, Semaphore, watch};
 
 use crate::{
     backend::{Backend, BackendKind, Body, Capabilities, Made, SlotCounts},
-    backends::{docker::Docker, gvisor::Gvisor},
+    backends::{docker::Docker, gvisor::Gvisor, vm::Vm},
     error::Error,
     guard::{self, Guard, stands},
     keeper::{Activity, Health, Keeper},
@@ -38,13 +38,7 @@ impl Engine {
             BackendKind::Namespace => Arc::new(Namespace::open(&config).await?),
             BackendKind::Gvisor => Arc::new(Gvisor::open(&config).await?),
             BackendKind::Docker => Arc::new(Docker::open(&config).await?),
-            BackendKind::Vm => {
-                return Err(Error::Unsupported {
-                    backend: BackendKind::Vm.name(),
-                    what: "make sandboxes",
-                    why: "this version does not have it yet; choose `gvisor`".into(),
-                });
-            }
+            BackendKind::Vm => Arc::new(Vm::open(&config).await?),
         };
         let sandboxes_max = config.sandboxes_max.clamp(1, SANDBOXES_MAX);
         Ok(Self { backend, places: Arc::new(Semaphore::new(sandboxes_max)), sandboxes_max })

@@ -69,7 +69,7 @@ impl EngineConfig {
 }
 
 /// The engine's own state, below the data directory.
-const STATE_DIR: &str = "run/sandboxes";
+pub(crate) const STATE_DIR: &str = "run/sandboxes";
 
 /// A sandbox to make.
 #[derive(Clone, Debug)]

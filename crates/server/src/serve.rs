@@ -9,7 +9,7 @@ use std::{
 use hangar_forge::{ForgeConfig, LocalForge, http::Faces};
 use hangar_image::{Images, Means, Outside, Pool, base::EveryBase};
 use hangar_protocol::{Refusal, RefusalCode, UserId, api::SignInLink};
-use hangar_sandbox::{Engine, EngineConfig, layers::LayerStore};
+use hangar_sandbox::{Engine, EngineConfig, MachineKernel, layers::LayerStore};
 use hangar_session::{Clones, Ports, Sessions, forge_refusal};
 use hangar_store::Writers;
 use tokio::{net::TcpListener, task::JoinHandle};
@@ -76,6 +76,7 @@ pub async fn serve(config: Config) -> Result<Server, Refusal> {
     let mut engine_config = EngineConfig::new(&config.data);
     engine_config.backend = config.sandbox.backend.kind();
     engine_config.docker_socket.clone_from(&config.sandbox.docker_socket);
+    engine_config.machine_kernel = config.sandbox.machine_kernel.as_ref().map(MachineKernel::beside);
     let toolchains = engine_config.toolchains.clone();
     let engine = Engine::new(engine_config).await.map_err(|error| no_sandboxes(&error))?;
     let layers = LayerStore::open(&config.data).map_err(|error| unusable(&error))?;

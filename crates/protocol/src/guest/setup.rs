@@ -4,7 +4,7 @@
 //! need. [`Order::Claim`] makes a slot one particular sandbox, while somebody waits. Where somebody else
 //! has built the sandbox, [`Contained`] or [`Machine`] is the only order.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, net::Ipv4Addr};
 
 use serde::{Deserialize, Serialize};
 
@@ -124,6 +124,10 @@ pub struct Machine {
     pub hostname: String,
     /// Memory of the machine; file systems in memory take a share of it.
     pub memory_bytes: u64,
+    /// Processes and threads, the guest's own included.
+    pub processes: u32,
+    /// Where the host's own trees belong. Each is shared as a directory of [`MACHINE_TREES`], named by its place in this list.
+    pub trees: Vec<String>,
     /// The rest.
     pub contained: Contained,
 }
@@ -134,6 +138,14 @@ pub const MACHINE_MODULES: &str = "/modules";
 pub const MACHINE_PORT: &str = "hangar";
 /// The tag under which the host shares the root.
 pub const MACHINE_ROOT: &str = "root";
+/// The tag under which the host shares trees that nobody changes, read only.
+pub const MACHINE_TREES: &str = "trees";
+/// The address of a machine in the network between it and the border. Every machine has a network of its own, so all have the same.
+pub const MACHINE_ADDRESS: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 2);
+/// The border's address there: where everything is sent, and where names are asked for.
+pub const MACHINE_BORDER: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 1);
+/// How many of the leading bits both addresses share.
+pub const MACHINE_NETWORK_BITS: u32 = 30;
 
 /// Where the root file system comes from.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -196,15 +196,8 @@ impl Ground {
         own: Vec<RootFile>,
         stage: &Stage,
     ) -> Result<Mounted, Error> {
-        let layers = self.layers(spec, plot, own)?;
-        let below = |path: &Path| crate::namespace::below(&self.data_dir, path);
-        let lower = layers.iter().map(|layer| below(layer)).collect::<Result<Vec<PathBuf>, Error>>()?;
-        let session = below(&spec.session_dir)?;
-        let view = View::new(&self.data_dir, &*self.map(plot.number.value())?)?;
-        let overlay = view.overlay(&lower, &session, &stage.directory)?;
-        let place = self.place()?;
-        attach(&overlay, &place)?;
-        let mounted = Mounted { place };
+        let overlay = self.overlay(spec, plot, own, stage)?;
+        let mounted = Mounted::attach(&overlay, self.place()?)?;
         for (target, path) in self.trees(spec) {
             let target = mounted.place.join(target.trim_start_matches('/'));
             attach(&mounts::copy(path, Allow::Read)?, &target)?;
@@ -212,9 +205,25 @@ impl Ground {
         Ok(mounted)
     }
 
+    /// A sandbox's root without the host's trees, detached. On the launcher's thread.
+    pub(crate) fn overlay(
+        &self,
+        spec: &SandboxSpec,
+        plot: &Plot,
+        own: Vec<RootFile>,
+        stage: &Stage,
+    ) -> Result<OwnedFd, Error> {
+        let layers = self.layers(spec, plot, own)?;
+        let below = |path: &Path| crate::namespace::below(&self.data_dir, path);
+        let lower = layers.iter().map(|layer| below(layer)).collect::<Result<Vec<PathBuf>, Error>>()?;
+        let session = below(&spec.session_dir)?;
+        let view = View::new(&self.data_dir, &*self.map(plot.number.value())?)?;
+        view.overlay(&lower, &session, &stage.directory)
+    }
+
     /// Where a root can be mounted for a moment in the launcher's mount namespace: a directory that a process without rights over the host can
     /// reach, and below which nothing is that the runtime needs.
-    fn place(&self) -> Result<PathBuf, Error> {
+    pub(crate) fn place(&self) -> Result<PathBuf, Error> {
         let fits = |place: &&&str| Path::new(*place).is_dir() && !self.data_dir.starts_with(*place);
         let none = || Error::Setup(format!("none of {PLACES:?} is a directory beside the data directory; make one"));
         PLACES.iter().find(fits).map(PathBuf::from).ok_or_else(none)
@@ -237,6 +246,14 @@ pub(crate) struct Mounted {
     pub place: PathBuf,
 }
 
+impl Mounted {
+    /// Attaches a detached mount there. On the launcher's thread.
+    pub(crate) fn attach(mount: &OwnedFd, place: PathBuf) -> Result<Self, Error> {
+        attach(mount, &place)?;
+        Ok(Self { place })
+    }
+}
+
 impl Drop for Mounted {
     fn drop(&mut self) {
         if let Err(error) = unmount(&self.place, UnmountFlags::DETACH) {
@@ -245,7 +262,8 @@ impl Drop for Mounted {
     }
 }
 
-fn attach(mount: &OwnedFd, at: &Path) -> Result<(), Error> {
+/// Attaches a detached mount.
+pub(crate) fn attach(mount: &OwnedFd, at: &Path) -> Result<(), Error> {
     move_mount(mount, "", CWD, at, MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH)
         .map_err(Error::kernel(format!("attach {}", at.display())))
 }

@@ -21,6 +21,18 @@ pub(crate) async fn introduce(
     tokio::time::timeout(patience, exchange(guest, what)).await.map_err(late)?
 }
 
+/// Waits for a guest's first word, whatever it is: it is sent an order that makes no sense.
+pub(crate) async fn hear(guest: &mut (impl AsyncRead + AsyncWrite + Unpin), patience: Duration) -> Result<(), Error> {
+    let late = |_| Error::Setup(format!("the guest did not answer within {} s", patience.as_secs()));
+    let silent = |error: std::io::Error| Error::Setup(format!("the guest ended before it answered ({error})"));
+    let word = async {
+        let frame = encode(ExchangeId::NONE, &"anybody?", &[]).map_err(|error| Error::Setup(error.to_string()))?;
+        guest.write_all(&frame).await.map_err(silent)?;
+        guest.read_u32_le().await.map_err(silent)
+    };
+    tokio::time::timeout(patience, word).await.map_err(late)?.map(drop)
+}
+
 async fn exchange(guest: &mut (impl AsyncRead + AsyncWrite + Unpin), what: &impl Serialize) -> Result<(), Error> {
     let silent = |error: std::io::Error| Error::Setup(format!("the guest ended during set-up ({error})"));
     let frame = encode(ExchangeId::NONE, what, &[]).map_err(|error| Error::Setup(error.to_string()))?;

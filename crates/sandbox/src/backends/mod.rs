@@ -22,3 +22,4 @@ pub(crate) mod gvisor;
 pub(crate) mod hello;
 pub(crate) mod network;
 pub(crate) mod program;
+pub(crate) mod vm;

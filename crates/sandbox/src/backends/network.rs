@@ -4,6 +4,8 @@
 #![allow(unsafe_code, reason = "switching an interface on has no safe wrapper")]
 
 use std::{
+    ffi::CStr,
+    fs::File,
     io,
     net::{Ipv4Addr, Ipv6Addr, SocketAddr},
     os::fd::{AsFd, AsRawFd, OwnedFd},
@@ -18,6 +20,8 @@ use rustix::{
 };
 
 use crate::{border::Border, error::Error};
+
+pub(crate) mod cable;
 
 /// Connections that may wait to be accepted at one port.
 const BACKLOG: i32 = 128;
@@ -40,7 +44,12 @@ pub(crate) async fn open(namespace: OwnedFd) -> Result<Border, Error> {
 /// TCP listeners in the order of [`BORDER_PORTS`], then the socket for DNS.
 fn prepare(namespace: &OwnedFd) -> io::Result<Vec<OwnedFd>> {
     move_into_link_name_space(namespace.as_fd(), Some(LinkNameSpaceType::Network))?;
-    loopback_up()?;
+    furnish()
+}
+
+/// Makes every address local in the calling thread's network namespace and opens the border there.
+fn furnish() -> io::Result<Vec<OwnedFd>> {
+    switch_on(c"lo")?;
     make_all_local()?;
     let mut sockets = Vec::with_capacity(BORDER_PORTS.len() + 1);
     for port in BORDER_PORTS {
@@ -68,18 +77,24 @@ fn bound(kind: SocketType, port: u16) -> io::Result<OwnedFd> {
     .map_err(|error: rustix::io::Errno| error.into())
 }
 
-/// Switches the loopback device on.
-fn loopback_up() -> io::Result<()> {
+/// Switches a device on.
+fn switch_on(device: &CStr) -> io::Result<()> {
     let socket = socket_with(AddressFamily::INET, SocketType::DGRAM, SocketFlags::CLOEXEC, None)?;
-    // SAFETY: all bytes zero is a valid ifreq.
-    let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
-    for (to, from) in request.ifr_name.iter_mut().zip(c"lo".to_bytes()) {
-        *to = *from as libc::c_char;
-    }
+    let mut request = request(device);
     request.ifr_ifru.ifru_flags = (libc::IFF_UP | libc::IFF_RUNNING) as libc::c_short;
     // SAFETY: SIOCSIFFLAGS reads one ifreq, which outlives the call.
     let done = unsafe { libc::ioctl(socket.as_raw_fd(), libc::SIOCSIFFLAGS, std::ptr::from_ref(&request)) };
     if done == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+/// A request about a device.
+fn request(device: &CStr) -> libc::ifreq {
+    // SAFETY: all bytes zero is a valid ifreq.
+    let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
+    for (to, from) in request.ifr_name.iter_mut().zip(device.to_bytes()) {
+        *to = *from as libc::c_char;
+    }
+    request
 }
 
 const NEW_ROUTE: u16 = 24;
@@ -89,40 +104,74 @@ const PROTOCOL_BOOT: u8 = 3;
 const SCOPE_HOST: u8 = 254;
 const SCOPE_UNIVERSE: u8 = 0;
 const TYPE_LOCAL: u8 = 2;
+const TYPE_UNICAST: u8 = 1;
+const SCOPE_LINK: u8 = 253;
+const DESTINATION: u16 = 1;
 const OUTPUT_INTERFACE: u16 = 4;
+/// Of a message of netlink(7).
+const HEADER_BYTES: usize = 16;
 /// In a new network namespace loopback is the first interface.
 const LOOPBACK: u32 = 1;
 
 /// Adds `local 0.0.0.0/0 dev lo` and `local ::/0 dev lo` (rtnetlink(7)).
 fn make_all_local() -> io::Result<()> {
-    // Protocol 0 of this family is routing.
-    let socket = socket_with(AddressFamily::NETLINK, SocketType::RAW, SocketFlags::CLOEXEC, None)?;
-    add_local_route(&socket, libc::AF_INET, SCOPE_HOST)?;
+    let socket = routing()?;
+    let everything = |family, scope| Route { family, to: &[], scope, kind: TYPE_LOCAL, device: LOOPBACK };
+    everything(libc::AF_INET, SCOPE_HOST).add(&socket)?;
     // A kernel without IP version 6 has no addresses of it to make local.
-    let _ = add_local_route(&socket, libc::AF_INET6, SCOPE_UNIVERSE);
+    let _ = everything(libc::AF_INET6, SCOPE_UNIVERSE).add(&socket);
     Ok(())
 }
 
-fn add_local_route(socket: &OwnedFd, family: libc::c_int, scope: u8) -> io::Result<()> {
-    let family = u8::try_from(family).map_err(io::Error::other)?;
-    let mut message = Vec::with_capacity(36);
-    message.extend(36u32.to_ne_bytes());
-    message.extend(NEW_ROUTE.to_ne_bytes());
-    message.extend(REQUEST_ACK_CREATE.to_ne_bytes());
-    message.extend([0; 8]); // sequence and port
-    message.extend([family, 0, 0, 0, TABLE_LOCAL, PROTOCOL_BOOT, scope, TYPE_LOCAL]);
-    message.extend([0; 4]); // flags
-    message.extend(8u16.to_ne_bytes());
-    message.extend(OUTPUT_INTERFACE.to_ne_bytes());
-    message.extend(LOOPBACK.to_ne_bytes());
-    send(socket, &message, SendFlags::empty())?;
-    let mut answer = [0u8; 256];
-    let (size, _) = recv(socket, &mut answer, RecvFlags::empty())?;
-    // struct nlmsghdr, then the negative error number; 0 is the acknowledgement.
-    let code = answer.get(16..20).filter(|_| size >= 20).and_then(|bytes| bytes.try_into().ok());
-    match code.map(i32::from_ne_bytes) {
-        Some(0) => Ok(()),
-        Some(code) => Err(io::Error::from_raw_os_error(-code)),
-        None => Err(io::Error::other("the kernel's answer is too short")),
+/// A socket that takes orders about routes.
+fn routing() -> io::Result<OwnedFd> {
+    // Protocol 0 of this family is routing.
+    Ok(socket_with(AddressFamily::NETLINK, SocketType::RAW, SocketFlags::CLOEXEC, None)?)
+}
+
+/// A route of the table of local addresses, which is asked first.
+struct Route<'a> {
+    family: libc::c_int,
+    /// One address; every address when empty.
+    to: &'a [u8],
+    scope: u8,
+    kind: u8,
+    device: u32,
+}
+
+impl Route<'_> {
+    fn add(&self, socket: &OwnedFd) -> io::Result<()> {
+        let family = u8::try_from(self.family).map_err(io::Error::other)?;
+        let bits = u8::try_from(self.to.len() * 8).map_err(io::Error::other)?;
+        let mut body = vec![family, bits, 0, 0, TABLE_LOCAL, PROTOCOL_BOOT, self.scope, self.kind];
+        body.extend([0; 4]); // flags
+        if !self.to.is_empty() {
+            attribute(&mut body, DESTINATION, self.to)?;
+        }
+        attribute(&mut body, OUTPUT_INTERFACE, &self.device.to_ne_bytes())?;
+        let size = u32::try_from(HEADER_BYTES + body.len()).map_err(io::Error::other)?;
+        let mut message = size.to_ne_bytes().to_vec();
+        message.extend(NEW_ROUTE.to_ne_bytes());
+        message.extend(REQUEST_ACK_CREATE.to_ne_bytes());
+        message.extend([0; 8]); // sequence and port
+        message.extend(body);
+        send(socket, &message, SendFlags::empty())?;
+        let mut answer = [0u8; 256];
+        let (size, _) = recv(socket, &mut answer, RecvFlags::empty())?;
+        // struct nlmsghdr, then the negative error number; 0 is the acknowledgement.
+        let code = answer.get(16..20).filter(|_| size >= 20).and_then(|bytes| bytes.try_into().ok());
+        match code.map(i32::from_ne_bytes) {
+            Some(0) => Ok(()),
+            Some(code) => Err(io::Error::from_raw_os_error(-code)),
+            None => Err(io::Error::other("the kernel's answer is too short")),
+        }
     }
+}
+
+/// Adds an attribute of at most 16 bytes, all of which come in fours.
+fn attribute(body: &mut Vec<u8>, kind: u16, value: &[u8]) -> io::Result<()> {
+    body.extend(u16::try_from(4 + value.len()).map_err(io::Error::other)?.to_ne_bytes());
+    body.extend(kind.to_ne_bytes());
+    body.extend(value);
+    Ok(())
 }

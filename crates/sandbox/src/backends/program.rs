@@ -16,6 +16,7 @@ use rustix::io::fcntl_dupfd_cloexec;
 
 use crate::{
     error::Error,
+    ids::IdRange,
     namespace::process::{Process, clone},
 };
 
@@ -57,13 +58,23 @@ pub(crate) struct Command {
     arguments: Vec<OsString>,
     passed: Vec<OwnedFd>,
     log: Option<File>,
+    jail: Option<Jail>,
+}
+
+/// What a program without rights over the host is kept in. Below the root is an empty directory `proc`. Its process gets a user namespace of its own and waits for its ids
+/// ([`Waiting::become_range`]).
+pub(crate) struct Jail {
+    /// All it sees of the host's files.
+    pub root: PathBuf,
+    /// The capabilities it keeps, over its own ids alone (bits by number).
+    pub kept: u64,
 }
 
 impl Command {
     /// A program with arguments.
     pub(crate) fn new<A: AsRef<OsStr>>(program: &Path, arguments: impl IntoIterator<Item = A>) -> Self {
         let arguments = arguments.into_iter().map(|argument| argument.as_ref().to_owned()).collect();
-        Self { program: program.to_owned(), arguments, passed: vec![], log: None }
+        Self { program: program.to_owned(), arguments, passed: vec![], log: None, jail: None }
     }
 
     /// Passes a descriptor on; the first one becomes [`PASSED_FD`], the next the number after it.
@@ -75,6 +86,12 @@ impl Command {
     /// Sends what it says to this file.
     pub(crate) fn log(mut self, log: File) -> Self {
         self.log = Some(log);
+        self
+    }
+
+    /// Keeps it in there.
+    pub(crate) fn jail(mut self, jail: Jail) -> Self {
+        self.jail = Some(jail);
         self
     }
 
@@ -99,6 +116,10 @@ impl Command {
         let go = high(&|| go.try_clone())?;
         let mut pointers: Vec<*const libc::c_char> = argv.iter().map(|argument| argument.as_ptr()).collect();
         pointers.push(std::ptr::null());
+        let jail = match &self.jail {
+            Some(Jail { root, kept }) => Some((text(root.as_os_str())?, *kept)),
+            None => None,
+        };
         let path = c"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
         let env = [path.as_ptr(), std::ptr::null()];
         let plan = Plan {
@@ -110,7 +131,9 @@ impl Command {
             log: log.as_raw_fd(),
             passed: passed.iter().map(AsRawFd::as_raw_fd).collect(),
             own_processes: namespaces & libc::CLONE_NEWPID != 0,
+            jail: jail.as_ref().map(|(root, kept)| (root.as_ptr(), *kept)),
         };
+        let namespaces = if jail.is_some() { namespaces | libc::CLONE_NEWUSER } else { namespaces };
         let process = clone(namespaces, group, || plan.run()).map_err(Error::kernel(what()))?;
         Ok(Waiting { process, held: File::from(held), what: what() })
     }
@@ -127,6 +150,17 @@ impl Waiting {
     /// Its number on the host.
     pub(crate) fn pid(&self) -> i32 {
         self.process.pid()
+    }
+
+    /// Makes this range the ids of its user namespace.
+    pub(crate) fn become_range(&self, range: IdRange) -> Result<(), Error> {
+        let pid = self.pid();
+        for kind in ["uid_map", "gid_map"] {
+            let map = PathBuf::from(format!("/proc/{pid}/{kind}"));
+            let line = format!("0 {} {}", range.first, IdRange::IDS);
+            std::fs::write(&map, line).map_err(Error::host(&map))?;
+        }
+        Ok(())
     }
 
     /// Lets it go.
@@ -147,7 +181,12 @@ struct Plan {
     passed: Vec<RawFd>,
     /// It is process 1 of a process namespace, and needs a `/proc` of that.
     own_processes: bool,
+    /// The root of its jail and the capabilities it keeps.
+    jail: Option<(*const libc::c_char, u64)>,
 }
+
+/// Capabilities are numbered from 0; this is above all of them.
+const CAPABILITIES_MAX: libc::c_int = 64;
 
 impl Plan {
     /// From clone to exec: async-signal-safe calls only.
@@ -161,11 +200,17 @@ impl Plan {
             if libc::read(self.go, (&raw mut byte).cast(), 1) != 1 {
                 libc::_exit(3);
             }
+            if self.jail.is_some_and(|(root, _)| libc::chdir(root) != 0 || libc::chroot(c".".as_ptr()) != 0) {
+                libc::_exit(6);
+            }
             let flags = libc::MS_NOSUID | libc::MS_NODEV | libc::MS_NOEXEC;
             if self.own_processes
                 && libc::mount(c"proc".as_ptr(), c"/proc".as_ptr(), c"proc".as_ptr(), flags, std::ptr::null()) != 0
             {
                 libc::_exit(4);
+            }
+            if self.jail.is_some_and(|(_, kept)| !give_up(kept)) {
+                libc::_exit(7);
             }
             libc::setsid();
             libc::dup2(self.null, 0);
@@ -183,5 +228,22 @@ impl Plan {
             libc::execve(*self.argv, self.argv, self.env);
             libc::_exit(5)
         }
+    }
+}
+
+/// From a process that has been given ids of its own to one that can use nothing else. Async-signal-safe.
+fn give_up(kept: u64) -> bool {
+    // SAFETY: calls on numbers, in a process of one thread.
+    unsafe {
+        if libc::setgroups(0, std::ptr::null()) != 0 || libc::setresgid(0, 0, 0) != 0 || libc::setresuid(0, 0, 0) != 0 {
+            return false;
+        }
+        for capability in (0..CAPABILITIES_MAX).filter(|capability| kept & (1 << capability) == 0) {
+            // Fails for numbers that this kernel does not have.
+            libc::prctl(libc::PR_CAPBSET_DROP, capability, 0, 0, 0);
+        }
+        // A change of ids clears the first of these.
+        libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL, 0, 0, 0) == 0
+            && libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0
     }
 }

@@ -9,7 +9,9 @@ use std::{
     process::ExitCode,
 };
 
-use hangar_sandbox::{BackendKind, Engine, EngineConfig, Error, ExecSpec, ExitStatus, Root, SandboxSpec, Stream};
+use hangar_sandbox::{
+    BackendKind, Engine, EngineConfig, Error, ExecSpec, ExitStatus, MachineKernel, Root, SandboxSpec, Stream,
+};
 
 #[tokio::main(flavor = "multi_thread", worker_threads = 2)]
 async fn main() -> ExitCode {
@@ -29,13 +31,15 @@ async fn main() -> ExitCode {
 
 async fn run(data: &str, layer: &str, session: &str, command: &[String]) -> Result<ExitCode, Error> {
     let mut config = EngineConfig::new(data);
-    // Another backend than `namespace` is named in the environment, and where its daemon listens.
+    // Another backend than `namespace` is named in the environment, where its daemon listens and
+    // which kernel its machines start from.
     if let Ok(name) = std::env::var("SANDBOX_TRY_BACKEND") {
         config.backend = BackendKind::named(&name).ok_or(Error::BadName(name))?;
     }
     if let Some(socket) = std::env::var_os("SANDBOX_TRY_DOCKER") {
         config.docker_socket = socket.into();
     }
+    config.machine_kernel = std::env::var_os("SANDBOX_TRY_KERNEL").map(MachineKernel::beside);
     let engine = Engine::new(config).await?;
     let name = std::env::var("SANDBOX_TRY_NAME").unwrap_or_else(|_| "try".into());
     let sandbox = engine.create(SandboxSpec::new(name, Root::host(vec![layer.into()]), session)).await?;

@@ -27,7 +27,7 @@ use crate::{
 };
 
 /// Directories of the host's root that hold programs. A link (`/bin` → `usr/bin`) stays a link.
-pub(super) const PROGRAMS: &[&str] = &["usr", "bin", "sbin", "lib", "lib32", "lib64", "libx32"];
+pub(crate) const PROGRAMS: &[&str] = &["usr", "bin", "sbin", "lib", "lib32", "lib64", "libx32"];
 
 /// Parts of `/etc` that programs need to run. Only what everybody may read is taken, and nothing that is about this machine's
 /// people or places: no shell profiles (they carry tokens and proxies, and reset `PATH`), no git or package manager settings.

@@ -82,9 +82,14 @@ pub(crate) async fn output(sandbox: &Sandbox, script: &str) -> String {
     text
 }
 
+tokio::task_local! {
+    /// How many times as long as usual "soon" is for what runs within.
+    pub(crate) static SLOWNESS: u32;
+}
+
 /// Waits for something that must happen soon.
 pub(crate) async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
-    let patience = std::time::Duration::from_secs(60);
+    let patience = std::time::Duration::from_secs(60) * SLOWNESS.try_with(|times| *times).unwrap_or(1);
     tokio::time::timeout(patience, future).await.unwrap_or_else(|_| panic!("{what} did not happen within {patience:?}"))
 }
 

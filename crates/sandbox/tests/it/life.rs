@@ -220,7 +220,7 @@ async fn sandboxes_over_one_clone_do_not_see_each_others_changes() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_doctor_finds_this_machine_fit() {
     let bench = Bench::new().await;
-    let findings = hangar_sandbox::doctor::doctor(&bench.path("run/sandboxes"));
+    let findings = hangar_sandbox::doctor::doctor(bench.directory.path(), None);
     let names: Vec<&str> = findings.iter().map(|finding| finding.name).collect();
     for name in [
         "kernel",

@@ -10,7 +10,10 @@ use std::{
 use clap::Args;
 use hangar::{Config, ConfigSources};
 use hangar_client::Client;
-use hangar_sandbox::doctor::{Finding, Verdict};
+use hangar_sandbox::{
+    MachineKernel,
+    doctor::{Finding, Verdict},
+};
 use serde::Serialize;
 
 use super::{
@@ -70,11 +73,11 @@ impl Doctor {
                 findings.push(directory(&config.data));
                 findings.push(port(&config).await);
                 findings.push(models(&config));
-                findings.extend(sandboxes(config.data).await);
+                findings.extend(sandboxes(config.data, config.sandbox.machine_kernel).await);
             }
             Err(refusal) => {
                 findings.push(found("configuration", Verdict::Missing, &refusal.message, &refusal.hint));
-                findings.extend(sandboxes(self.data.unwrap_or_else(|| PathBuf::from("/"))).await);
+                findings.extend(sandboxes(self.data.unwrap_or_else(|| PathBuf::from("/")), None).await);
             }
         }
         let missing = findings.iter().any(|finding| finding.verdict == Verdict::Missing);
@@ -146,8 +149,9 @@ fn found(name: &'static str, verdict: Verdict, meaning: &str, mend: &str) -> Fin
 }
 
 /// What sandboxes need. Some of it is tried, which may block for a moment.
-async fn sandboxes(data: PathBuf) -> Vec<Finding> {
-    let looked = tokio::task::spawn_blocking(move || hangar_sandbox::doctor::doctor(&data)).await;
+async fn sandboxes(data: PathBuf, kernel: Option<PathBuf>) -> Vec<Finding> {
+    let kernel = kernel.map(MachineKernel::beside);
+    let looked = tokio::task::spawn_blocking(move || hangar_sandbox::doctor::doctor(&data, kernel.as_ref())).await;
     looked.unwrap_or_else(|error| {
         vec![found("sandboxes", Verdict::Missing, &format!("looking at them failed: {error}"), "report this as a bug")]
     })

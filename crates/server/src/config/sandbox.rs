@@ -10,10 +10,12 @@ use super::{Shape, keys::section};
 section! {
     /// `[sandbox]`: what kind of wall stands around sandboxes. See backends.md.
     SandboxConfig in "sandbox" {
-        /// `namespace` shares the host's kernel, is fast, and is for people who trust each other; for tenants who do not, choose `gvisor`. `hangar doctor` recommends one.
-        backend: Wall = Wall::Namespace, Shape::Choice(&["namespace", "gvisor", "docker"]);
+        /// `namespace` shares the host's kernel, is fast, and is for people who trust each other; for tenants who do not, choose `gvisor` or `vm`. `hangar doctor` recommends one.
+        backend: Wall = Wall::Namespace, Shape::Choice(&["namespace", "gvisor", "docker", "vm"]);
         /// Where the Docker daemon listens, for the backend `docker`.
         docker_socket: PathBuf = DOCKER_SOCKET_DEFAULT.into(), Shape::Text;
+        /// The kernel that machines of the backend `vm` start from, `…/boot/vmlinuz-VERSION` with its drivers in `…/lib/modules/VERSION`; the newest installed one with 9p where none is named.
+        machine_kernel: Option<PathBuf> = None, Shape::Text;
     }
 }
 
@@ -27,6 +29,8 @@ pub enum Wall {
     Gvisor,
     /// A container of a Docker daemon on this machine.
     Docker,
+    /// A virtual machine with a kernel of its own (QEMU).
+    Vm,
 }
 
 impl Wall {
@@ -37,6 +41,7 @@ impl Wall {
             Self::Namespace => BackendKind::Namespace,
             Self::Gvisor => BackendKind::Gvisor,
             Self::Docker => BackendKind::Docker,
+            Self::Vm => BackendKind::Vm,
         }
     }
 }

@@ -165,6 +165,7 @@ pub(super) async fn a_killed_host_takes_all_along(place: &Place) {
         .env("SANDBOX_TRY_NAME", &name)
         .env("SANDBOX_TRY_BACKEND", place.kind.name())
         .env("SANDBOX_TRY_DOCKER", &place.config.docker_socket)
+        .envs(place.config.machine_kernel.iter().map(|kernel| ("SANDBOX_TRY_KERNEL", &kernel.image)))
         .stdout(Stdio::piped())
         .kill_on_drop(true)
         .spawn()

@@ -2,18 +2,24 @@
 
 use std::time::{Duration, Instant};
 
-use hangar_sandbox::ExecSpec;
+use hangar_sandbox::{BackendKind, ExecSpec};
 
 use super::{place::Place, say};
 
-/// Sandboxes made and ended.
-const SANDBOXES: usize = 5;
+/// Sandboxes made and ended; fewer of those that take seconds.
+const fn sandboxes(kind: BackendKind) -> usize {
+    match kind {
+        BackendKind::Namespace | BackendKind::Gvisor | BackendKind::Docker => 5,
+        BackendKind::Vm => 2,
+    }
+}
+
 /// Commands and processes started.
 const COMMANDS: usize = 20;
 
 pub(super) async fn creating_running_and_ending_are_reported(place: &Place) {
     let (mut creates, mut ends) = (Vec::new(), Vec::new());
-    for number in 0..SANDBOXES {
+    for number in 0..sandboxes(place.kind) {
         let spec = place.spec(&format!("figure-{number}"));
         let started = Instant::now();
         let sandbox = place.create(spec).await;

@@ -7,6 +7,7 @@ pub(crate) mod daemon;
 mod ends;
 mod figures;
 mod files;
+mod jail;
 mod place;
 mod programs;
 mod reach;
@@ -17,6 +18,7 @@ use futures::future::BoxFuture;
 use hangar_sandbox::{BackendKind, Capabilities};
 
 use self::{daemon::Daemon, place::Place};
+use crate::bench::SLOWNESS;
 
 /// One thing that has to hold.
 struct Case {
@@ -54,6 +56,7 @@ const CASES: &[Case] = &[
     case!(reach::every_address_is_the_borders, |can| can.border),
     case!(reach::nothing_is_reached_without_a_border, |can| !can.border),
     case!(reach::sandboxes_do_not_reach_each_other),
+    case!(jail::what_runs_a_machine_has_no_rights, |can| can.kind == BackendKind::Vm),
     case!(ends::memory_has_an_end, |can| can.limits),
     case!(ends::processes_have_an_end, |can| can.limits),
     case!(ends::paused_is_paused, |can| can.pause),
@@ -64,8 +67,20 @@ const CASES: &[Case] = &[
     case!(figures::creating_running_and_ending_are_reported),
 ];
 
+/// How many times as long as others this backend may take: machines are emulated where the processor does not run them.
+const fn slowness(kind: BackendKind) -> u32 {
+    match kind {
+        BackendKind::Namespace | BackendKind::Gvisor | BackendKind::Docker => 1,
+        BackendKind::Vm => 4,
+    }
+}
+
 /// Runs the table against one backend.
 async fn conform(kind: BackendKind) {
+    SLOWNESS.scope(slowness(kind), run_table(kind)).await;
+}
+
+async fn run_table(kind: BackendKind) {
     let daemon = match kind {
         BackendKind::Docker => Daemon::start(),
         BackendKind::Namespace | BackendKind::Gvisor | BackendKind::Vm => Daemon::none(),
@@ -117,4 +132,9 @@ async fn gvisor_conforms() {
 #[tokio::test(flavor = "multi_thread")]
 async fn docker_conforms() {
     conform(BackendKind::Docker).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn vm_conforms() {
+    conform(BackendKind::Vm).await;
 }

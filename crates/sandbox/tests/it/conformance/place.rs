@@ -6,7 +6,9 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use hangar_sandbox::{BackendKind, Engine, EngineConfig, Error, IdRange, Root, Sandbox, SandboxSpec, adopt};
+use hangar_sandbox::{
+    BackendKind, Engine, EngineConfig, Error, IdRange, MachineKernel, Root, Sandbox, SandboxSpec, adopt,
+};
 use tempfile::TempDir;
 
 use super::daemon::Daemon;
@@ -29,6 +31,7 @@ impl Place {
         config.backend = kind;
         config.slots = 0;
         config.docker_socket = daemon.socket().to_owned();
+        config.machine_kernel = machine_kernel();
         layers(directory.path());
         let engine = match Engine::new(config.clone()).await {
             Ok(engine) => engine,
@@ -61,6 +64,14 @@ impl Place {
         drop(self.shared);
         self.engine.close();
     }
+}
+
+/// The kernel that `scripts/install.sh` has unpacked for tests, which installs none; without it what this machine has in `/boot` is taken.
+fn machine_kernel() -> Option<MachineKernel> {
+    let boot = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/machine/boot");
+    let names = fs::read_dir(boot).into_iter().flatten().flatten().map(|entry| entry.path());
+    let mut kernels = names.filter(|path| path.file_name().unwrap().to_string_lossy().starts_with("vmlinuz-"));
+    kernels.next().map(MachineKernel::beside)
 }
 
 /// Two layers: `lower` is the repository, `upper` changes it.

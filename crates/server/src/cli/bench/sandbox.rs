@@ -1,6 +1,7 @@
 //! Sandboxes: claims, commands, pauses, slots, and other programs with the same task.
 
-use hangar_sandbox::bench::{Figure, Times};
+use hangar_sandbox::bench::{Figure, Part, Times};
+use tokio::sync::mpsc;
 
 use super::{
     cannot, keystroke,
@@ -24,8 +25,18 @@ pub(super) async fn measure(rounds: u32, terminal: &mut Terminal) -> Result<Vec<
         .prefix("hangar-bench-")
         .tempdir()
         .map_err(|error| cannot("make a directory", error))?;
-    let tell = |what: &str| terminal.remark(Look::Faint, what);
-    let found = hangar_sandbox::bench::measure(folder.path(), rounds.max(ROUNDS_MIN), tell).await;
+    let (told, mut tells) = mpsc::channel(Part::ALL.len());
+    let place = folder.path().to_owned();
+    // A task of its own: the way back to whoever blocks on it is no part of what is measured.
+    let measuring = tokio::spawn(async move {
+        // There is room for what is said about each part.
+        let tell = |what: &str| drop(told.try_send(what.to_owned()));
+        hangar_sandbox::bench::measure(&place, rounds.max(ROUNDS_MIN), &Part::ALL, tell).await
+    });
+    while let Some(what) = tells.recv().await {
+        terminal.remark(Look::Faint, &what);
+    }
+    let found = measuring.await.map_err(|error| cannot("measure", error))?;
     let found = found.map_err(|error| cannot("make sandboxes", error))?;
     let mut rows: Vec<Row> = found.times.iter().map(time_row).chain(found.figures.iter().map(figure_row)).collect();
     rows.extend(keystroke::measure(rounds, folder.path(), terminal).await?);
