@@ -3,9 +3,9 @@
 //! ```text
 //!   slot ──▶ a thread for the move, which keeps the rights for it
 //!    │ lock down, fork the first supervisor          │
-//!    │ ──Staged──▶                                   │ reads the order, moves in, ends
-//!    │                                    join ◀─────┘
-//!    │ bind the supervisor to the root ──Claimed──▶ serve
+//!    │ ──Staged──▶                                   │ reads the order, moves in, binds the supervisor to the root
+//!    │                                    join ◀─────┤ ──Claimed──▶
+//!    └ serve                                         └ ends
 //! ```
 //!
 //! Only mounting needs the rights of the slot's root, so one thread keeps them and is gone when the sandbox is claimed; all others, and the
@@ -14,7 +14,7 @@
 use std::{
     fs::{self, File},
     os::fd::OwnedFd,
-    sync::mpsc::{SyncSender, sync_channel},
+    sync::mpsc::{Receiver, SyncSender, sync_channel},
 };
 
 use hangar_protocol::guest::{Claim, NewSlot, Order, Reply, setup::RootSource};
@@ -43,34 +43,36 @@ const MOVER_STACK_BYTES: usize = 128 * 1024;
 /// Says that the slot is ready, and becomes a sandbox when it is claimed. Called by the slot's one thread.
 pub(crate) fn await_claim(socket: &File, slot: &NewSlot, border: Border) -> Result<Surroundings, SetupError> {
     let what = "get ready for a claim";
+    let died = || SetupError::new("the thread that moves in died".into());
     let orders = socket.try_clone().map_err(SetupError::at(what))?;
-    let (waiting, waits) = sync_channel(1);
+    let ((waiting, waits), (give, given)) = (sync_channel(1), sync_channel(1));
     let mover = std::thread::Builder::new().name("mover".into()).stack_size(MOVER_STACK_BYTES);
-    let mover = mover.spawn(move || claimed(&orders, &waiting)).map_err(SetupError::at(what))?;
+    let mover = mover.spawn(move || move_in(&orders, &waiting, &given)).map_err(SetupError::at(what))?;
     lockdown::apply(slot.ids, slot.account)?;
     // From here on the mover holds nothing that a forked process could miss: it sits in the kernel.
-    waits.recv().map_err(|_| SetupError::new("the thread that moves in died".into()))?;
+    waits.recv().map_err(|_| died())?;
     let bounds = Bounds::Of(slot.account);
-    let first = Spare::ahead(bounds).map_err(SetupError::at(what))?;
+    give.send(Spare::ahead(bounds).map_err(SetupError::at(what))?).map_err(|_| died())?;
     let reaper = Reaper::start().map_err(SetupError::at(what))?;
     let runners = Runners::start().map_err(SetupError::at(what))?;
     wire::answer(socket, &Reply::Staged { network_us: border.network_us }, &border.borrowed())?;
     // They are the host's alone from now on.
     drop(border);
-    let Claim { env, limits, .. } =
-        mover.join().map_err(|_| SetupError::new("the thread that moves in died".into()))??;
-    let first = first.settle().map_err(SetupError::at(what))?;
-    wire::answer(socket, &Reply::Claimed, &[])?;
+    // Nothing is read from the host, and so no command begins, before the thread with the rights has ended.
+    let (Claim { env, limits, .. }, first) = mover.join().map_err(|_| died())??;
     Ok(Surroundings { env, limits, bounds, first, reaper, runners })
 }
 
-/// Waits for the claim and carries it out.
-fn claimed(orders: &File, waiting: &SyncSender<()>) -> Result<Claim, SetupError> {
+/// Waits for the claim, carries it out and says so.
+fn move_in(orders: &File, waiting: &SyncSender<()>, first: &Receiver<Spare>) -> Result<(Claim, Spare), SetupError> {
     // Whoever started this thread has gone only with the process.
     let _ = waiting.send(());
     let (Order::Claim(claim), mut root) = wire::read_order(orders)? else { return Err(out_of_turn()) };
+    let first = first.recv().map_err(|_| SetupError::new("there is no supervisor".into()))?;
     apply(&claim, root.pop().flatten())?;
-    Ok(claim)
+    let first = first.settle().map_err(SetupError::at("bind commands to the root"))?;
+    wire::answer(orders, &Reply::Claimed, &[])?;
+    Ok((claim, first))
 }
 
 /// Moves into the sandbox's root and takes along what was staged.
