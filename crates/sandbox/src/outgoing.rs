@@ -83,10 +83,11 @@ impl Outgoing {
         let first = state.queue.is_empty();
         state.queue.push_back(Waiting { bytes, written: 0, _room: room });
         // When others wait, the task is at it.
-        if first && state.write(&mut Context::from_waker(noop_waker_ref())).is_pending() {
-            if let Some(task) = state.task.take() {
-                task.wake();
-            }
+        if first
+            && state.write(&mut Context::from_waker(noop_waker_ref())).is_pending()
+            && let Some(task) = state.task.take()
+        {
+            task.wake();
         }
         if state.stream.is_some() { Ok(()) } else { Err(Error::Gone) }
     }

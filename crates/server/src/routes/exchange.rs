@@ -245,7 +245,7 @@ fn remarks(app: &App, image: &Image) -> Vec<String> {
             "It was built over the programs of another machine (base `host`): what its set-up compiled may not run here. The next build begins afresh.",
         ),
     ];
-    said.into_iter().filter_map(|(so, what)| so.then(|| what.to_owned())).collect()
+    said.into_iter().filter(|(so, _)| *so).map(|(_, what)| what.to_owned()).collect()
 }
 
 const IMAGES_LISTED: &str = "`hangar image ls` lists the images.";
