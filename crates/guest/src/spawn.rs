@@ -149,7 +149,12 @@ impl Launched {
         let mut bytes = [0u8; 8];
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
         let mut ancillary = RecvAncillaryBuffer::new(&mut space);
-        let got = recvmsg(&self.notices, &mut [IoSliceMut::new(&mut bytes)], &mut ancillary, RecvFlags::CMSG_CLOEXEC)?;
+        let got = recvmsg(&self.notices, &mut [IoSliceMut::new(&mut bytes)], &mut ancillary, RecvFlags::CMSG_CLOEXEC);
+        let got = match got {
+            // It was killed before it had read its order.
+            Err(rustix::io::Errno::CONNRESET) => return Ok(None),
+            other => other?,
+        };
         let socket = ancillary.drain().find_map(|message| match message {
             RecvAncillaryMessage::ScmRights(mut rights) => rights.next(),
             _ => None,
@@ -397,6 +402,11 @@ unsafe fn fork_another() -> Which {
                 // Their number means the socket now.
                 std::mem::forget((theirs, own));
                 return Which::Sibling;
+            }
+            // A kernel that makes it a child of this one instead (gVisor's) would have two trees for one; the guest forks another itself, then.
+            Ok(Some(sibling)) if libc::waitpid(sibling.as_raw_nonzero().get(), ptr::null_mut(), libc::WNOHANG) >= 0 => {
+                libc::kill(sibling.as_raw_nonzero().get(), libc::SIGKILL);
+                libc::waitpid(sibling.as_raw_nonzero().get(), ptr::null_mut(), 0);
             }
             Ok(Some(sibling)) => {
                 let bytes = notice(ANOTHER, sibling.as_raw_nonzero().get());

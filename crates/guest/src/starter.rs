@@ -8,7 +8,7 @@
 use std::{
     io,
     sync::{Condvar, Mutex, MutexGuard, PoisonError},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use crate::{
@@ -23,7 +23,9 @@ const IDLE_MAX: usize = 2;
 /// How long to wait for a supervisor while others are with their commands: each forks another, or is soon back.
 const BUSY_PATIENCE: Duration = Duration::from_millis(20);
 /// How long supervisors that are let go may take to end.
-const GOING_PATIENCE: Duration = Duration::from_millis(50);
+const GOING_PATIENCE: Duration = Duration::from_millis(20);
+/// Between two looks whether they have.
+const GOING_PAUSE: Duration = Duration::from_millis(1);
 
 /// Starts commands.
 pub(crate) struct Starter {
@@ -55,9 +57,14 @@ impl Starter {
     /// Lets the waiting supervisors go, so that process 1 is alone, and waits until they have. The next command makes another. Where others are with
     /// what a command has left, nobody goes: process 1 is not alone anyway, and those to come shall have the same rules.
     pub(crate) fn stand_down(&self) {
+        let deadline = Instant::now() + GOING_PATIENCE;
         let mut idle = self.idle();
-        if self.reaper.supervisors() > idle.len() {
-            return;
+        // One whose command has just ended takes a moment to be back, or to go.
+        while self.reaper.supervisors() > idle.len() {
+            if Instant::now() > deadline {
+                return;
+            }
+            idle = self.came.wait_timeout(idle, GOING_PAUSE).unwrap_or_else(PoisonError::into_inner).0;
         }
         idle.clear();
         drop(idle);

@@ -20,6 +20,11 @@ pub enum Error {
     /// The guest could not set the sandbox up.
     #[error("the sandbox could not be set up: {0}. Run `hangar doctor` to see what this machine is missing")]
     Setup(String),
+    /// The guest ended while the sandbox was being set up.
+    #[error(
+        "the sandbox could not be set up: its guest ended ({0}). Run `hangar doctor` to see what this machine is missing"
+    )]
+    GuestEnded(io::Error),
     /// A directory or file of the host could not be used.
     #[error("{}: {source}", path.display())]
     Host {

@@ -154,14 +154,16 @@ impl Backend for Namespace {
     fn make<'a>(&'a self, spec: &'a SandboxSpec) -> BoxFuture<'a, Result<Made, Error>> {
         Box::pin(async {
             // Builds of images are no hurry: slots that wait are the agent's.
-            let slot = match spec.account {
-                Account::Agent => self.inner.pool.take(),
-                Account::Builder => None,
-            };
-            let slot = match slot {
-                Some(slot) => slot,
-                None => self.inner.slot(spec.account).await?,
-            };
+            if let Account::Agent = spec.account {
+                while let Some(slot) = self.inner.pool.take() {
+                    match self.inner.claim(slot, spec.clone()).await {
+                        // It was dying already; what was made for it serves the next.
+                        Err(Error::GuestEnded(_)) => {}
+                        other => return other,
+                    }
+                }
+            }
+            let slot = self.inner.slot(spec.account).await?;
             self.inner.claim(slot, spec.clone()).await
         })
     }

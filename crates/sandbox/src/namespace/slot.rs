@@ -176,7 +176,6 @@ impl Talk {
     }
 
     async fn read_answer(&self) -> Result<(Reply, Vec<OwnedFd>), Error> {
-        let silent = |error: io::Error| Error::Setup(format!("the guest ended during set-up ({error})"));
         let mut frame = Vec::new();
         let mut sockets = Vec::new();
         loop {
@@ -191,8 +190,8 @@ impl Talk {
                 }
             }
             let read = self.reader.take(|socket| receive(socket, &mut frame, &mut sockets));
-            if read.await.map_err(silent)? == 0 {
-                return Err(silent(io::ErrorKind::UnexpectedEof.into()));
+            if read.await.map_err(Error::GuestEnded)? == 0 {
+                return Err(Error::GuestEnded(io::ErrorKind::UnexpectedEof.into()));
             }
         }
     }

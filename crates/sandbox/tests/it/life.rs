@@ -20,19 +20,21 @@ fn all_groups() -> Vec<PathBuf> {
     found
 }
 
-/// Control groups of one engine's sandboxes, in all hierarchies; not the one in which the engine itself waits for the next.
+/// Control groups of one engine's sandboxes, in all hierarchies; not those in which nobody lives, of one number, which the engine has ready for the next.
 fn groups(state: &std::path::Path) -> Vec<PathBuf> {
     let engines = engine_groups(state);
-    let own = std::process::id().to_string();
-    let waiting = |group: &PathBuf| {
-        let members = fs::read_to_string(group.join("cgroup.procs")).unwrap_or_default();
-        members.lines().any(|member| member == own)
-    };
-    all_groups()
+    let mut groups: Vec<PathBuf> = all_groups()
         .into_iter()
         .filter(|group| group.parent().is_some_and(|above| engines.iter().any(|engine| engine == above)))
-        .filter(|group| !waiting(group))
-        .collect()
+        .collect();
+    let empty =
+        |group: &PathBuf| fs::read_to_string(group.join("cgroup.procs")).is_ok_and(|members| members.is_empty());
+    let next = groups
+        .iter()
+        .map(|group| group.file_name().unwrap().to_owned())
+        .find(|number| groups.iter().filter(|group| group.ends_with(number)).all(empty));
+    groups.retain(|group| next.as_ref().is_none_or(|next| !group.ends_with(next)));
+    groups
 }
 
 /// The engine's own control groups.
