@@ -26,7 +26,7 @@ use crate::{
 
 /// How much of each stream [`Sandbox::exec`] keeps.
 pub const COLLECTED_BYTES_MAX: usize = 1024 * 1024;
-/// How long a guest may take to let go of what it keeps ready.
+/// How long a guest may take to let go of what it keeps ready, and to make it again.
 const STAND_DOWN_PATIENCE: Duration = Duration::from_millis(100);
 
 /// A sandbox. A cheap handle: clones are the same sandbox, which ends when the last one is dropped.
@@ -133,11 +133,13 @@ impl Sandbox {
                 let _ = tokio::time::timeout(STAND_DOWN_PATIENCE, link.ask(&Request::StandBy(false), &[])).await;
             }
             let frozen = body.snapshot(busy).await;
-            drop(gate);
-            if !busy {
-                // Nobody waits for it: the next command has one made where there is none.
-                tokio::spawn(async move { drop(link.ask(&Request::StandBy(true), &[]).await) });
-            }
+            // Nobody waits for it, but the next snapshot, which would find it half done.
+            tokio::spawn(async move {
+                if !busy {
+                    let _ = tokio::time::timeout(STAND_DOWN_PATIENCE, link.ask(&Request::StandBy(true), &[])).await;
+                }
+                drop(gate);
+            });
             frozen
         });
         taken.await.map_err(|error| Error::Setup(error.to_string()))?

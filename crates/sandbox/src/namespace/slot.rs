@@ -120,8 +120,10 @@ pub(crate) fn send_order<F: AsFd>(socket: &StdStream, order: &Order, mounts: &[F
     if !descriptors.is_empty() {
         ancillary.push(SendAncillaryMessage::ScmRights(&descriptors));
     }
-    let sent =
-        sendmsg(socket, &[IoSlice::new(&frame)], &mut ancillary, SendFlags::NOSIGNAL).map_err(Error::kernel(what))?;
+    let sent = match sendmsg(socket, &[IoSlice::new(&frame)], &mut ancillary, SendFlags::NOSIGNAL) {
+        Err(rustix::io::Errno::PIPE) => return Err(Error::GuestEnded(rustix::io::Errno::PIPE.into())),
+        other => other.map_err(Error::kernel(what))?,
+    };
     let mut rest = socket;
     rest.write_all(&frame[sent..]).map_err(Error::kernel(what))
 }
