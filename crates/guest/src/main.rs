@@ -1,6 +1,6 @@
 //! `hangar-guest`: process 1 of a sandbox.
 //!
-//! It is started once for an engine, as the **nursery** from which all process 1s are forked ([`nursery`]). Each becomes a **slot** ahead of need ([`stage`]);
+//! It is started once for an engine, as the **nursery** from which all process 1s are forked ([`mod@nursery`]). Each becomes a **slot** ahead of need ([`stage`]);
 //! an order later makes the slot a sandbox ([`claim`]) that has given every right up ([`lockdown`]). From then on it answers requests ([`serve`]) until its
 //! socket closes. When it ends, the kernel ends every process of the sandbox with it, so a host that is killed leaves nothing behind.
 //!

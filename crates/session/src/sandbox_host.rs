@@ -511,6 +511,7 @@ pub(crate) fn sandbox_refusal(error: &hangar_sandbox::Error) -> Refusal {
         hangar_sandbox::Error::TooLarge { .. } => RefusalCode::TooLarge,
         hangar_sandbox::Error::Kernel { .. }
         | hangar_sandbox::Error::Setup(_)
+        | hangar_sandbox::Error::GuestEnded(_)
         | hangar_sandbox::Error::Host { .. }
         | hangar_sandbox::Error::DiskFull { .. }
         | hangar_sandbox::Error::StateDirInUse(_)

@@ -94,6 +94,7 @@ fn told(error: Error) -> WorkspaceError {
         Error::Gone
         | Error::Kernel { .. }
         | Error::Setup(_)
+        | Error::GuestEnded(_)
         | Error::Host { .. }
         | Error::DiskFull { .. }
         | Error::StateDirInUse(_)
