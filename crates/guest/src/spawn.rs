@@ -35,6 +35,7 @@ use std::{
     mem::MaybeUninit,
     os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd},
     ptr,
+    time::Duration,
 };
 
 use hangar_protocol::guest::{Account, setup::ProcessLimits};
@@ -42,6 +43,7 @@ use rustix::{
     net::{
         AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage,
         SendFlags, SocketFlags, SocketType, recvmsg, send, sendmsg, socketpair,
+        sockopt::{Timeout, set_socket_timeout},
     },
     process::{Pid, Signal, kill_process},
 };
@@ -57,6 +59,8 @@ use crate::{
 const LAST_FD: libc::c_uint = libc::c_int::MAX as libc::c_uint;
 /// A command that has ended by then was a quick one, in nanoseconds.
 const QUICK_NS: i64 = 1_500_000;
+/// How long a supervisor may take to read its order.
+const ORDER_PATIENCE: Duration = Duration::from_secs(2);
 /// Stack of a command between its birth and its exec.
 const BIRTH_STACK_BYTES: usize = 64 * 1024;
 /// Where a supervisor finds its socket, and the descriptors that come with an order.
@@ -257,8 +261,8 @@ impl Spare {
             programs: launch.programs.len(),
             argv: launch.argv.len(),
             env: launch.env.len(),
-            terminal: launch.terminal,
-            next,
+            terminal: launch.terminal.into(),
+            next: next as usize,
             limits: launch.limits,
         };
         let descriptors = [launch.stdin.as_fd(), launch.stdout.as_fd(), launch.stderr.as_fd()];
@@ -285,7 +289,7 @@ impl Launch {
     }
 }
 
-/// What comes before the strings. Both ends are the same program, so it travels as it lies in memory.
+/// What comes before the strings. Both ends are the same program, so it travels as it lies in memory: numbers of one size, with nothing between them.
 #[repr(C)]
 #[derive(Clone, Copy)]
 struct Order {
@@ -293,8 +297,10 @@ struct Order {
     programs: usize,
     argv: usize,
     env: usize,
-    terminal: bool,
-    next: Next,
+    /// 1 where standard input is a terminal.
+    terminal: usize,
+    /// A [`Next`].
+    next: usize,
     limits: ProcessLimits,
 }
 
@@ -307,7 +313,7 @@ pub(crate) enum Next {
 
 impl Order {
     fn bytes(&self) -> &[u8] {
-        // SAFETY: reads the struct's own bytes; those between its fields are sent along and never looked at.
+        // SAFETY: reads the struct's own bytes, all of which are parts of numbers.
         unsafe { std::slice::from_raw_parts(ptr::from_ref(self).cast(), size_of::<Self>()) }
     }
 
@@ -317,9 +323,11 @@ impl Order {
     }
 }
 
-/// Both ends of a supervisor's socket, the guest's first.
+/// Both ends of a supervisor's socket, the guest's first. A supervisor that was stopped while it reads a long order fails the command; it does not hold the guest up.
 fn sockets() -> io::Result<(OwnedFd, OwnedFd)> {
-    Ok(socketpair(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)?)
+    let (guest, supervisor) = socketpair(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
+    set_socket_timeout(&guest, Timeout::Send, Some(ORDER_PATIENCE))?;
+    Ok((guest, supervisor))
 }
 
 /// Names the root that is mounted now: every overlay has a device number of its own.
@@ -449,10 +457,9 @@ unsafe fn serve(order: &Order) {
             Some((kind, error)) => report(kind, error),
             None => report(STARTED, command),
         }
-        match order.next {
-            // One that ends at once needs no other beside it.
-            Next::Fork if !quick.somebody_ended() && fork_another() == Which::Sibling => return,
-            Next::Fork | Next::IsThere => {}
+        // One that ends at once needs no other beside it.
+        if order.next == Next::Fork as usize && !quick.somebody_ended() && fork_another() == Which::Sibling {
+            return;
         }
         loop {
             let (mut status, mut later) = (0, 0);
@@ -634,7 +641,7 @@ extern "C" fn become_command(birth: *mut libc::c_void) -> libc::c_int {
         for (to, from) in (0..).zip(STDIO) {
             libc::dup2(from, to);
         }
-        if order.terminal {
+        if order.terminal == 1 {
             kernel::take_terminal(0);
         }
         if stands(Guard::CloseDescriptors) {

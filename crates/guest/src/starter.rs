@@ -23,7 +23,7 @@ const IDLE_MAX: usize = 2;
 /// How long to wait for a supervisor while others are with their commands: each forks another, or is soon back.
 const BUSY_PATIENCE: Duration = Duration::from_millis(20);
 /// How long supervisors that are let go may take to end.
-const GOING_PATIENCE: Duration = Duration::from_millis(20);
+const GOING_PATIENCE: Duration = Duration::from_millis(150);
 /// Between two looks whether they have.
 const GOING_PAUSE: Duration = Duration::from_millis(1);
 

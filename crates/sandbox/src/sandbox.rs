@@ -27,7 +27,7 @@ use crate::{
 /// How much of each stream [`Sandbox::exec`] keeps.
 pub const COLLECTED_BYTES_MAX: usize = 1024 * 1024;
 /// How long a guest may take to let go of what it keeps ready, and to make it again.
-const STAND_DOWN_PATIENCE: Duration = Duration::from_millis(100);
+const STAND_DOWN_PATIENCE: Duration = Duration::from_millis(500);
 
 /// A sandbox. A cheap handle: clones are the same sandbox, which ends when the last one is dropped.
 #[derive(Clone)]
