@@ -123,7 +123,7 @@ fn answer(given: GivenOut) -> Response {
 /// commit. It is the newest image of that repository unless a later one was built.
 #[utoipa::path(
     post, path = "/api/v1/images", tag = "images",
-    request_body(content = Vec<u8>, content_type = "application/x-tar"),
+    request_body(content = Vec<u8>, content_type = "application/octet-stream", description = "The file, a tar archive."),
     responses((status = 201, body = ImportedImage))
 )]
 pub(crate) async fn import_image(
