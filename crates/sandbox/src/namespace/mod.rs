@@ -85,7 +85,7 @@ struct Inner {
     cgroups: Cgroups,
     numbers: Numbers,
     maps: Mutex<HashMap<usize, Arc<IdMap>>>,
-    /// Where slots are forked. Locked on the launcher's thread alone, which so waits for nobody.
+    /// Where slots are forked. Locked on the launcher's thread, and at the end.
     nurseries: Mutex<HashMap<Account, Nursery>>,
     /// A group and a number for the next slot, so that a sandbox for which none is ready need not wait for them.
     next: Mutex<Option<(Number, Group)>>,
@@ -264,7 +264,7 @@ impl Inner {
         account: Account,
     ) -> Result<&'a Nursery, Error> {
         let account = match self.rights {
-            // A slot could be either.
+            // What slots have in common is the same for both.
             Rights::Root => Account::Agent,
             Rights::Rootless => account,
         };
