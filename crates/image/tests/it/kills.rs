@@ -250,7 +250,7 @@ async fn a_full_disk_at_every_step_of_a_build() {
     }
     println!("{said}");
     // Whatever comes before the layer is on disk needs room. Later, what the sandbox leaves behind as it goes may make enough for the rest.
-    for step in ["CommitAsked", "PlaceMade", "Cloned", "CloneSealed", "SetupRun", "LayerFrozen"] {
+    for step in ["CommitAsked", "PlaceMade", "Cloned", "CloneSealed", "SetupRun", "LayerFrozen", "SandboxEnded"] {
         assert!(refused.contains(step), "{step} in\n{said}");
     }
     assert_eq!(remains::of_engine(Path::new(&place.path("data"))), Vec::<String>::new());
