@@ -3,8 +3,10 @@
 //! ```text
 //!   slot ──▶ a thread for the move, which keeps the rights for it
 //!    │ lock down, fork the first supervisor          │
-//!    │ ──Staged──▶                                   │ reads the order, moves in, binds the supervisor to the root
-//!    │                                    join ◀─────┤ ──Claimed──▶
+//!    ├──────────────────────────────────────────────▶│ reads the order, which may be there already, and gets ready
+//!    │ ──Staged──▶                                   │ reads the next, which brings the root, and moves in
+//!    │                                               │ ──Claimed──▶
+//!    │                                    join ◀─────┤ binds the supervisor to the root
 //!    └ serve                                         └ ends
 //! ```
 //!
@@ -31,9 +33,8 @@ use crate::{
     nursery::out_of_turn,
     runners::Runners,
     serve::Surroundings,
-    spawn::{Bounds, Spare},
+    spawn::{Bounds, Spare, processes},
     stage::Border,
-    tree::Reaper,
     wire,
 };
 
@@ -45,51 +46,70 @@ pub(crate) fn await_claim(socket: &File, slot: &NewSlot, border: Border) -> Resu
     let what = "get ready for a claim";
     let died = || SetupError::new("the thread that moves in died".into());
     let orders = socket.try_clone().map_err(SetupError::at(what))?;
-    let ((waiting, waits), (give, given)) = (sync_channel(1), sync_channel(1));
+    let processes = processes("proc").map_err(SetupError::at(what))?;
+    let ((waiting, waits), (start, started)) = (sync_channel(1), sync_channel(1));
+    let (give, given) = sync_channel(1);
     let mover = std::thread::Builder::new().name("mover".into()).stack_size(MOVER_STACK_BYTES);
-    let mover = mover.spawn(move || move_in(&orders, &waiting, &given)).map_err(SetupError::at(what))?;
+    let mover = mover.spawn(move || move_in(&orders, &waiting, &started, &given)).map_err(SetupError::at(what))?;
     lockdown::apply(slot.ids, slot.account)?;
-    // From here on the mover holds nothing that a forked process could miss: it sits in the kernel.
+    // Until it is told to start, the mover holds nothing that a forked process could miss.
     waits.recv().map_err(|_| died())?;
     let bounds = Bounds::Of(slot.account);
-    give.send(Spare::ahead(bounds).map_err(SetupError::at(what))?).map_err(|_| died())?;
-    let reaper = Reaper::start().map_err(SetupError::at(what))?;
+    let first = Spare::ahead(bounds, &processes).map_err(SetupError::at(what))?;
+    start.send(()).map_err(|_| died())?;
     let runners = Runners::start().map_err(SetupError::at(what))?;
     wire::answer(socket, &Reply::Staged { network_us: border.network_us }, &border.borrowed())?;
     // They are the host's alone from now on.
-    drop(border);
+    drop((border, processes));
+    // It says that it is claimed after it has said that it is ready.
+    give.send(first).map_err(|_| died())?;
     // Nothing is read from the host, and so no command begins, before the thread with the rights has ended.
     let (Claim { env, limits, .. }, first) = mover.join().map_err(|_| died())??;
-    Ok(Surroundings { env, limits, bounds, first, reaper, runners })
+    Ok(Surroundings { env, limits, bounds, first, runners })
 }
 
 /// Waits for the claim, carries it out and says so.
-fn move_in(orders: &File, waiting: &SyncSender<()>, first: &Receiver<Spare>) -> Result<(Claim, Spare), SetupError> {
+fn move_in(
+    orders: &File,
+    waiting: &SyncSender<()>,
+    started: &Receiver<()>,
+    first: &Receiver<Spare>,
+) -> Result<(Claim, Spare), SetupError> {
+    let alone = || SetupError::new("there is no supervisor".into());
     // Whoever started this thread has gone only with the process.
     let _ = waiting.send(());
-    let (Order::Claim(claim), mut root) = wire::read_order(orders)? else { return Err(out_of_turn()) };
-    let first = first.recv().map_err(|_| SetupError::new("there is no supervisor".into()))?;
-    apply(&claim, root.pop().flatten())?;
-    let first = first.settle().map_err(SetupError::at("bind commands to the root"))?;
+    started.recv().map_err(|_| alone())?;
+    let (Order::Claim(claim), _) = wire::read_order(orders)? else { return Err(out_of_turn()) };
+    get_ready(&claim)?;
+    let (Order::Root(root), mut sent) = wire::read_order(orders)? else { return Err(out_of_turn()) };
+    enter(&claim, &root, sent.pop().flatten())?;
+    let first = first.recv().map_err(|_| alone())?;
+    // Nothing reads what the host sends next before this thread has ended, so the supervisor can be told afterwards.
     wire::answer(orders, &Reply::Claimed, &[])?;
+    let first = first.settle().map_err(SetupError::at("bind commands to the root"))?;
     Ok((claim, first))
+}
+
+/// What can be done without the root.
+fn get_ready(claim: &Claim) -> Result<(), SetupError> {
+    for file in &claim.files {
+        fs::write(inside(&file.path), &file.content).map_err(SetupError::at(format!("write {}", file.path)))?;
+    }
+    claim.sizes.iter().try_for_each(|(path, bytes)| resize(path, *bytes))?;
+    if stands(Guard::UtsNamespace) {
+        rustix::system::sethostname(claim.hostname.as_bytes()).map_err(SetupError::at("set the host name"))?;
+    }
+    Ok(())
 }
 
 /// Moves into the sandbox's root and takes along what was staged.
 ///
 /// The root is mounted over the ground, which so becomes unreachable, and with it the slot; an unmount would cost a grace period of the kernel.
-fn apply(claim: &Claim, sent: Option<OwnedFd>) -> Result<(), SetupError> {
-    for file in &claim.files {
-        fs::write(inside(&file.path), &file.content).map_err(SetupError::at(format!("write {}", file.path)))?;
-    }
-    claim.sizes.iter().try_for_each(|(path, bytes)| resize(path, *bytes))?;
-    let root = match &claim.root {
+fn enter(claim: &Claim, root: &RootSource, sent: Option<OwnedFd>) -> Result<(), SetupError> {
+    let root = match root {
         RootSource::Sent => sent.ok_or_else(|| SetupError::new("cannot enter the root: it was not sent".into()))?,
         RootSource::Overlay { lower, upper, work } => overlay(lower, upper, work)?,
     };
-    if stands(Guard::UtsNamespace) {
-        rustix::system::sethostname(claim.hostname.as_bytes()).map_err(SetupError::at("set the host name"))?;
-    }
     let what = "enter the root";
     let staged = rustix::fs::open(".", OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
         .map_err(SetupError::at(what))?;

@@ -21,8 +21,7 @@ use crate::{
     kernel, lockdown,
     runners::Runners,
     serve::Surroundings,
-    spawn::{Bounds, Spare},
-    tree::Reaper,
+    spawn::{Bounds, Spare, processes},
     wire,
 };
 
@@ -62,10 +61,10 @@ pub(crate) fn lock_down(
     lockdown::apply(ids, account)?;
     let bounds = Bounds::Of(account);
     let what = "get ready for commands";
-    let first = Spare::ahead(bounds).and_then(Spare::settle).map_err(SetupError::at(what))?;
-    let reaper = Reaper::start().map_err(SetupError::at(what))?;
+    let first = processes("/proc").and_then(|processes| Spare::ahead(bounds, &processes)).and_then(Spare::settle);
+    let first = first.map_err(SetupError::at(what))?;
     let runners = Runners::start().map_err(SetupError::at(what))?;
     let writer = wire::Writer::new(host).map_err(SetupError::at("answer"))?;
     writer.send(ExchangeId::NONE, &Reply::Claimed, &[]).map_err(SetupError::at("answer"))?;
-    Ok(Surroundings { env, limits, bounds, first, reaper, runners })
+    Ok(Surroundings { env, limits, bounds, first, runners })
 }

@@ -2,16 +2,17 @@
 #![allow(unsafe_code, reason = "these calls take raw descriptors and structs; each is wrapped here once")]
 
 use std::{
-    ffi::CStr,
+    ffi::{CStr, CString},
     fs::File,
     io,
     os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd},
+    path::Path,
 };
 
 use hangar_protocol::guest::SOCKET_FD;
 use rustix::{
     io::{FdFlags, fcntl_getfd, fcntl_setfd},
-    process::{Pid, Signal, WaitId, WaitIdOptions, pidfd_send_signal, waitid},
+    process::{Pid, WaitId, WaitIdOptions, waitid},
 };
 
 /// A process that was just forked, as each of the two sees it.
@@ -48,12 +49,6 @@ impl Child {
     pub(crate) fn wait(self) -> io::Result<i32> {
         let ended = waitid(WaitId::PidFd(self.descriptor.as_fd()), WaitIdOptions::EXITED)?;
         Ok(ended.and_then(|ended| ended.exit_status()).unwrap_or(-1))
-    }
-
-    /// Kills a child of this process and waits for its end.
-    pub(crate) fn end(self) -> io::Result<()> {
-        pidfd_send_signal(&self.descriptor, Signal::KILL)?;
-        self.wait().map(drop)
     }
 }
 
@@ -128,17 +123,6 @@ pub(crate) fn exit(code: i32) -> ! {
     unsafe { libc::_exit(code) }
 }
 
-/// Waits to be killed, by the end of its parent at the latest.
-pub(crate) fn pause_for_ever() -> ! {
-    // SAFETY: numbers only.
-    unsafe {
-        libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL, 0, 0, 0);
-        loop {
-            libc::pause();
-        }
-    }
-}
-
 /// The socket which the host left at [`SOCKET_FD`].
 pub(crate) fn inherited_socket() -> io::Result<File> {
     // SAFETY: F_GETFD only reads a flag; a number that is no open descriptor gives EBADF.
@@ -153,14 +137,24 @@ pub(crate) fn inherited_socket() -> io::Result<File> {
 
 /// Adds attributes (`MOUNT_ATTR_*`) to the one mount `fd` stands for.
 pub(crate) fn set_mount_attributes(fd: impl AsFd, attributes: u64, recursive: bool) -> io::Result<()> {
-    let attr = libc::mount_attr { attr_set: attributes, attr_clr: 0, propagation: 0, userns_fd: 0 };
     let flags = libc::AT_EMPTY_PATH | if recursive { libc::AT_RECURSIVE } else { 0 };
+    mount_setattr(fd.as_fd().as_raw_fd(), c"", flags, attributes)
+}
+
+/// The same for the mount at a path.
+pub(crate) fn set_attributes_at(path: &Path, attributes: u64) -> io::Result<()> {
+    let path = CString::new(path.as_os_str().as_encoded_bytes())?;
+    mount_setattr(libc::AT_FDCWD, &path, 0, attributes)
+}
+
+fn mount_setattr(directory: RawFd, path: &CStr, flags: libc::c_int, attributes: u64) -> io::Result<()> {
+    let attr = libc::mount_attr { attr_set: attributes, attr_clr: 0, propagation: 0, userns_fd: 0 };
     // SAFETY: path is a valid C string, attr a valid struct of the given size, both outlive the call.
     let done = unsafe {
         libc::syscall(
             libc::SYS_mount_setattr,
-            fd.as_fd().as_raw_fd(),
-            c"".as_ptr(),
+            directory,
+            path.as_ptr(),
             flags,
             std::ptr::from_ref(&attr),
             size_of::<libc::mount_attr>(),

@@ -1,6 +1,7 @@
 //! Mounts in the guest's own namespace: made, attached, covered.
 
 use std::{
+    ffi::{CStr, CString},
     fs, io,
     os::{
         fd::{AsFd, OwnedFd},
@@ -13,16 +14,20 @@ use hangar_protocol::guest::setup::{Access, Mount, Source};
 use rustix::{
     fs::{CWD, Mode},
     mount::{
-        FsMountFlags, FsOpenFlags, MountAttrFlags, MoveMountFlags, OpenTreeFlags, fsconfig_create,
-        fsconfig_reconfigure, fsconfig_set_flag, fsconfig_set_string, fsmount, fsopen, fspick, move_mount, open_tree,
+        FsMountFlags, FsOpenFlags, MountAttrFlags, MountFlags, MoveMountFlags, OpenTreeFlags, fsconfig_create,
+        fsconfig_reconfigure, fsconfig_set_flag, fsconfig_set_string, fsmount, fsopen, fspick, mount, mount_bind,
+        move_mount, open_tree,
     },
 };
 
 use crate::{
     fault::SetupError,
     guard::{Guard, stands},
-    kernel::set_mount_attributes,
+    kernel::{set_attributes_at, set_mount_attributes},
 };
+
+/// What nearly every mount of a slot refuses: programs with more rights than their caller, and devices.
+const PLAIN: MountFlags = MountFlags::NOSUID.union(MountFlags::NODEV);
 
 /// A mount that hangs nowhere yet.
 pub(crate) struct Detached {
@@ -39,13 +44,6 @@ pub(crate) fn detached(mount: &Mount, sent: &mut [Option<OwnedFd>]) -> Result<De
             let fd =
                 fd.ok_or_else(|| SetupError::new(format!("cannot {}: descriptor {index} was not sent", what())))?;
             Ok(Detached { fd, directory: *directory })
-        }
-        Source::Ground => {
-            let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC | OpenTreeFlags::AT_RECURSIVE;
-            let path = mount.target.as_str();
-            // A copy can be moved, as what came with the mount namespace cannot.
-            let fd = open_tree(CWD, path, flags).map_err(SetupError::at(format!("pick up {path}")))?;
-            Ok(Detached { fd, directory: Path::new(path).is_dir() })
         }
         Source::Bind { path, access } => {
             let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC | OpenTreeFlags::AT_RECURSIVE;
@@ -67,22 +65,8 @@ pub(crate) fn detached(mount: &Mount, sent: &mut [Option<OwnedFd>]) -> Result<De
             }
             Ok(Detached { fd: created(&fs, plain(), &what)?, directory: true })
         }
-        Source::Proc if !stands(Guard::OwnProc) => {
-            let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC | OpenTreeFlags::AT_RECURSIVE;
-            let fd = open_tree(CWD, "/proc", flags).map_err(SetupError::at(what()))?;
-            Ok(Detached { fd, directory: true })
-        }
-        Source::Proc => {
-            let fs = fsopen("proc", FsOpenFlags::FSOPEN_CLOEXEC).map_err(SetupError::at(what()))?;
-            Ok(Detached { fd: created(&fs, plain(), &what)?, directory: true })
-        }
-        Source::Devpts => {
-            let fs = fsopen("devpts", FsOpenFlags::FSOPEN_CLOEXEC).map_err(SetupError::at(what()))?;
-            for (key, value) in [("mode", "0620"), ("ptmxmode", "0666")] {
-                fsconfig_set_string(&fs, key, value).map_err(SetupError::at(what()))?;
-            }
-            // Its terminals are device files, so this one mount cannot be NODEV. Nothing else can be made in it.
-            Ok(Detached { fd: created(&fs, MountAttrFlags::MOUNT_ATTR_NOSUID, &what)?, directory: true })
+        Source::Proc | Source::Devpts | Source::Ground => {
+            Err(SetupError::new(format!("cannot {}: it is for a slot alone", what())))
         }
     }
 }
@@ -149,27 +133,45 @@ fn move_onto(fd: impl AsFd, target: &Path) -> io::Result<()> {
     Ok(move_mount(fd.as_fd(), "", CWD, target, MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH)?)
 }
 
-/// Makes a file a mount of its own, so that a claim can move it.
-pub(crate) fn make_movable(path: &str) -> Result<(), SetupError> {
-    let target = inside(path);
-    let clone = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
-    let fd = open_tree(CWD, &target, clone).map_err(SetupError::at(format!("pick up {path}")))?;
-    let attributes = libc::MOUNT_ATTR_NOSUID | libc::MOUNT_ATTR_NODEV | libc::MOUNT_ATTR_NOEXEC;
-    set_mount_attributes(&fd, attributes, false).map_err(SetupError::at(format!("prepare {path}")))?;
-    move_onto(fd, &target).map_err(SetupError::at(format!("attach {path}")))
+/// Mounts what a slot has for itself at the same place below the working directory, where a mount point is.
+pub(crate) fn fresh(own: &Mount) -> Result<(), SetupError> {
+    let path = inside(&own.target);
+    let what = || format!("mount {}", own.target);
+    let at = |kind: &CStr, flags, options: &CStr| {
+        let flags = if stands(Guard::MountFlags) { flags } else { MountFlags::empty() };
+        mount(kind, &path, kind, flags, options).map_err(SetupError::at(what()))
+    };
+    match &own.source {
+        Source::Tmpfs { bytes, inodes, mode, owner } => {
+            let options = format!("size={bytes},nr_inodes={inodes},mode={mode:o},uid={owner},gid={owner}");
+            at(c"tmpfs", PLAIN, &CString::new(options).map_err(SetupError::at(what()))?)
+        }
+        Source::Proc if stands(Guard::OwnProc) => at(c"proc", PLAIN, c""),
+        // Its terminals are device files, so this one mount cannot be NODEV. Nothing else can be made in it.
+        Source::Devpts => at(c"devpts", MountFlags::NOSUID, c"newinstance,mode=0620,ptmxmode=0666"),
+        Source::Proc | Source::Ground => {
+            let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC | OpenTreeFlags::AT_RECURSIVE;
+            // A copy can be moved, as what came with the mount namespace cannot.
+            let copy = open_tree(CWD, own.target.as_str(), flags).map_err(SetupError::at(what()))?;
+            move_onto(&copy, &path).map_err(SetupError::at(what()))
+        }
+        Source::Fd { .. } | Source::Bind { .. } => {
+            Err(SetupError::new(format!("cannot {}: it is no slot's own", what())))
+        }
+    }
 }
 
-/// Covers a directory by itself, read only; a mount it is already is made read only.
-pub(crate) fn write_protect(path: &str) -> Result<(), SetupError> {
-    let target = inside(path);
-    let what = || format!("protect {path}");
-    if !target.exists() {
-        return Ok(());
-    }
-    let clone = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC | OpenTreeFlags::AT_RECURSIVE;
-    let cover = open_tree(CWD, &target, clone).map_err(SetupError::at(what()))?;
-    set_mount_attributes(&cover, libc::MOUNT_ATTR_RDONLY, true).map_err(SetupError::at(what()))?;
-    move_onto(cover, &target).map_err(SetupError::at(what()))
+/// Makes a file a mount of its own, so that a claim can move it.
+pub(crate) fn make_movable(file: &Path) -> Result<(), SetupError> {
+    mount_bind(file, file).map_err(SetupError::at(format!("prepare {}", file.display())))
+}
+
+/// Covers a directory by itself, read only.
+pub(crate) fn write_protect(path: &Path) -> Result<(), SetupError> {
+    let covered = mount_bind(path, path).map_err(std::io::Error::from);
+    covered
+        .and_then(|()| set_attributes_at(path, libc::MOUNT_ATTR_RDONLY))
+        .map_err(SetupError::at(format!("protect {}", path.display())))
 }
 
 /// Makes one mount read only, not those below it.

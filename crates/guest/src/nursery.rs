@@ -3,7 +3,6 @@
 //! ```text
 //!   exec ──Nursery + mounts──▶ ground: a small root with /dev, /usr, toolchains; an empty /proc ──Prepared──▶
 //!     ──Slot + socket──▶ fork into new user, mount and process namespaces ──Born──▶ …    the child: stage.rs
-//!     ──Map──▶ a user namespace with a mapping ──Mapped──▶ …
 //! ```
 //!
 //! A fork copies this small process instead of hangar's large one, the program is loaded once, and the ground is mounted once: each slot gets a copy of these few
@@ -16,7 +15,6 @@ use std::{
     fs::{self, File},
     io::{self, Read, Write},
     os::fd::{AsFd, BorrowedFd, OwnedFd},
-    path::Path,
     process::ExitCode,
 };
 
@@ -25,7 +23,7 @@ use hangar_protocol::guest::{
     setup::{Enter, IdMapping, Mapping, Source},
 };
 use rustix::{
-    fs::{CWD, Mode, OFlags, openat},
+    fs::{Mode, OFlags, openat},
     mount::{MountFlags, MountPropagationFlags, UnmountFlags, mount, mount_change, unmount},
     pipe::{PipeFlags, pipe_with},
     process::{Signal, set_parent_process_death_signal},
@@ -37,7 +35,7 @@ use crate::{
     guard::{Guard, stands},
     kernel::{self, Forked, Kin},
     lockdown, mounts,
-    stage::{self, Mask},
+    stage::{self, Plan},
     wire,
 };
 
@@ -65,7 +63,7 @@ pub(crate) fn run(host: File) -> ExitCode {
 
 struct Nursery {
     stage: Stage,
-    masks: Vec<Mask>,
+    plan: Plan,
     /// The host's own, with all its processes.
     processes: OwnedFd,
 }
@@ -78,18 +76,18 @@ fn prepared(host: &File) -> Result<Nursery, SetupError> {
         .map_err(SetupError::at("make mounts private"))?;
     let processes = rustix::fs::open("/proc", OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
         .map_err(SetupError::at("open /proc"))?;
-    let masks = ground(&stage, sent)?;
+    let plan = ground(&stage, sent)?;
     lockdown::prepare();
     wire::answer(host, &Reply::Prepared, &[])?;
-    Ok(Nursery { stage, masks, processes })
+    Ok(Nursery { stage, plan, processes })
 }
 
 pub(crate) fn out_of_turn() -> SetupError {
     SetupError::new("an order came out of turn".into())
 }
 
-/// Builds the ground and makes it the root. Returns what slots have to hide.
-fn ground(stage: &Stage, mut sent: Vec<Option<OwnedFd>>) -> Result<Vec<Mask>, SetupError> {
+/// Builds the ground and makes it the root.
+fn ground(stage: &Stage, mut sent: Vec<Option<OwnedFd>>) -> Result<Plan, SetupError> {
     // Everything of the host is picked up before the ground hides a part of it.
     let mut picked = Vec::with_capacity(stage.ground.len());
     for mount in &stage.ground {
@@ -113,13 +111,14 @@ fn ground(stage: &Stage, mut sent: Vec<Option<OwnedFd>>) -> Result<Vec<Mask>, Se
         fs::create_dir_all(&inside).map_err(SetupError::at(format!("make {path}")))?;
     }
     nobodys_proc()?;
-    let masks = stage.masked.iter().filter_map(|path| Mask::of(path)).collect();
+    let plan = Plan::of(stage);
+    plan.make_mount_points(stage)?;
     let closed = stage.closed.iter().map(|path| mounts::inside(path));
     closed.chain([".".into()]).try_for_each(|path| mounts::close(&path))?;
     rustix::process::pivot_root(".", ".").map_err(SetupError::at("change the root"))?;
     unmount(".", UnmountFlags::DETACH).map_err(SetupError::at("leave the host's root"))?;
     rustix::process::chdir("/").map_err(SetupError::at("enter the new root"))?;
-    Ok(masks)
+    Ok(plan)
 }
 
 /// Mounts the processes of a namespace in which there are none.
@@ -146,8 +145,7 @@ impl Nursery {
         while let Ok((order, sent)) = wire::read_order(host) {
             let done = match order {
                 Order::Slot(slot) => self.bear(host, &slot, sent),
-                Order::Map(mapping) => self.map(host, &mapping),
-                Order::Nursery(_) | Order::Claim(_) => Err(out_of_turn()),
+                Order::Nursery(_) | Order::Claim(_) | Order::Root(_) => Err(out_of_turn()),
             };
             if let Err(error) = done {
                 crate::say_why_not(host, &error);
@@ -198,25 +196,9 @@ impl Nursery {
             // The ids are there when the nursery says so.
             go.read_exact(&mut [0]).map_err(SetupError::at("wait for the ids"))?;
             drop(go);
-            let border = stage::apply(&self.stage, &self.masks, slot, began)?;
+            let border = stage::apply(&self.stage, &self.plan, slot, began)?;
             claim::await_claim(socket, slot, border)
         })
-    }
-
-    /// A user namespace is held by a process until its descriptor is.
-    fn map(&self, host: &File, mapping: &Mapping) -> Result<(), SetupError> {
-        let what = "make a user namespace";
-        match kernel::fork(libc::CLONE_NEWUSER, Kin::Child, None).map_err(SetupError::at(what))? {
-            Forked::Child => kernel::pause_for_ever(),
-            Forked::Parent(child) => {
-                self.write_mapping(child.pid(), mapping, IdMapping::Range)?;
-                let path = format!("{}/ns/user", child.pid());
-                let namespace = openat(&self.processes, path.as_str(), OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
-                    .map_err(SetupError::at(what))?;
-                child.end().map_err(SetupError::at(what))?;
-                wire::answer(host, &Reply::Mapped, &[namespace.as_fd()])
-            }
-        }
     }
 
     fn write_mapping(&self, pid: i32, mapping: &Mapping, ids: IdMapping) -> Result<(), SetupError> {
@@ -272,12 +254,6 @@ impl Group {
 /// This process moves itself through a group's `tasks` file.
 fn go(door: &OwnedFd) -> io::Result<()> {
     Ok(rustix::io::write(door, b"0").map(drop)?)
-}
-
-/// Whether a path of the ground is a directory; `None` where there is nothing.
-pub(crate) fn is_directory(path: &Path) -> Option<bool> {
-    let stat = rustix::fs::statat(CWD, path, rustix::fs::AtFlags::SYMLINK_NOFOLLOW).ok()?;
-    Some(rustix::fs::FileType::from_raw_mode(stat.st_mode).is_dir())
 }
 
 /// Takes id 0 of a new user namespace with a range of ids. With a single id, that one has been there from the beginning.

@@ -39,7 +39,6 @@ pub(crate) struct Surroundings {
     pub bounds: Bounds,
     /// The supervisor of the first command.
     pub first: Spare,
-    pub reaper: Reaper,
     pub runners: Runners,
 }
 
@@ -69,7 +68,8 @@ struct Guest {
 /// Serves until the host closes the socket.
 pub(crate) fn run(socket: File, surroundings: Surroundings) {
     let Ok(writer) = Writer::new(&socket) else { return };
-    let Surroundings { env, limits, bounds, first, reaper, runners } = surroundings;
+    let Surroundings { env, limits, bounds, first, runners } = surroundings;
+    let reaper = Reaper::default();
     let starter = Starter::new(bounds, reaper.clone(), first);
     let guest = Arc::new(Guest {
         writer,
@@ -350,10 +350,10 @@ mod tests {
         let limits = ProcessLimits { open_files: 1024, file_bytes: u64::MAX };
         let env = BTreeMap::from([("PATH".to_owned(), "/usr/bin:/bin".to_owned())]);
         let bounds = Bounds::OfThisProcess;
-        let (first, reaper) = (Spare::make(bounds).unwrap(), Reaper::start().unwrap());
+        let first = Spare::make(bounds).unwrap();
         let runners = Runners::start().unwrap();
         std::thread::spawn(move || {
-            run(OwnedFd::from(guest).into(), Surroundings { env, limits, bounds, first, reaper, runners })
+            run(OwnedFd::from(guest).into(), Surroundings { env, limits, bounds, first, runners })
         });
         host.set_read_timeout(Some(std::time::Duration::from_secs(30))).unwrap();
         host

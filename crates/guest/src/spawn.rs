@@ -40,6 +40,7 @@ use std::{
 
 use hangar_protocol::guest::{Account, setup::ProcessLimits};
 use rustix::{
+    fs::{Mode, OFlags},
     net::{
         AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage,
         SendFlags, SocketFlags, SocketType, recvmsg, send, sendmsg, socketpair,
@@ -200,11 +201,12 @@ impl Spare {
     pub(crate) fn make(bounds: Bounds) -> io::Result<Self> {
         let root = root()?;
         let (socket, theirs) = sockets()?;
+        let processes = processes("/proc")?;
         // SAFETY: the child runs `supervise` alone, which never returns.
         let pid = unsafe { libc::fork() };
         if pid == 0 {
             // SAFETY: this is the forked child.
-            unsafe { supervise(theirs.as_raw_fd(), bounds) }
+            unsafe { supervise(theirs.as_raw_fd(), processes.as_raw_fd(), bounds) }
         }
         let supervisor = Pid::from_raw(pid).filter(|_| pid > 0).ok_or_else(io::Error::last_os_error)?;
         let spare = Self { supervisor, socket, root };
@@ -212,15 +214,16 @@ impl Spare {
         Ok(spare)
     }
 
-    /// Forks one from a locked-down guest whose other threads, if it has any, sit in the kernel; it shares the guest's root, whatever becomes that.
+    /// Forks one from a locked-down guest whose other threads, if it has any, wait; it shares the guest's root, whatever becomes that.
+    /// `processes` is the guest's `/proc`, wherever that is now.
     ///
     /// # Errors
     /// When the kernel has no process or socket left to give.
-    pub(crate) fn ahead(bounds: Bounds) -> io::Result<Self> {
+    pub(crate) fn ahead(bounds: Bounds, processes: &OwnedFd) -> io::Result<Self> {
         let (socket, theirs) = sockets()?;
         match kernel::fork_with_this_root(Kin::Child)? {
             // SAFETY: this is the forked child.
-            None => unsafe { supervise(theirs.as_raw_fd(), bounds) },
+            None => unsafe { supervise(theirs.as_raw_fd(), processes.as_raw_fd(), bounds) },
             Some(supervisor) => Ok(Self { supervisor, socket, root: 0 }),
         }
     }
@@ -330,6 +333,11 @@ fn sockets() -> io::Result<(OwnedFd, OwnedFd)> {
     Ok((guest, supervisor))
 }
 
+/// What is mounted as `/proc`, at `path`.
+pub(crate) fn processes(path: &str) -> io::Result<OwnedFd> {
+    Ok(rustix::fs::open(path, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?)
+}
+
 /// Names the root that is mounted now: every overlay has a device number of its own.
 pub(crate) fn root() -> io::Result<u64> {
     Ok(rustix::fs::stat("/")?.st_dev)
@@ -339,10 +347,10 @@ pub(crate) fn root() -> io::Result<u64> {
 ///
 /// # Safety
 /// Only in a freshly forked child.
-unsafe fn supervise(socket: RawFd, bounds: Bounds) -> ! {
+unsafe fn supervise(socket: RawFd, processes: RawFd, bounds: Bounds) -> ! {
     // SAFETY: calls on numbers and on memory of this process.
     unsafe {
-        become_supervisor(socket);
+        become_supervisor(socket, processes);
         // Why it could not be bound is not told: the guest finds it dead, and so the command fails.
         let mut told = [0u8];
         if !read_whole(&mut told) || bind(bounds).is_err() {
@@ -361,25 +369,18 @@ fn bind(bounds: Bounds) -> Result<(), SetupError> {
 }
 
 /// Keeps nothing but its socket, and takes whoever loses its parent below it.
-unsafe fn become_supervisor(socket: RawFd) {
+unsafe fn become_supervisor(socket: RawFd, processes: RawFd) {
     // SAFETY: async-signal-safe calls on numbers.
     unsafe {
         kernel::set_name(c"hangar-exec");
         libc::prctl(libc::PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
-        libc::dup2(socket, SOCKET);
-        libc::close_range(1, LAST_FD, 0);
         // Like the guest this process is not dumpable, and so not even the owner of its own files in /proc. There is nothing in it yet that a command
         // must not see.
         libc::prctl(libc::PR_SET_DUMPABLE, 1, 0, 0, 0);
-        let score = libc::open(c"/proc/self/oom_score_adj".as_ptr(), libc::O_WRONLY | libc::O_CLOEXEC);
-        // A slot has its own /proc there still.
-        let score = if score < 0 {
-            libc::open(c"proc/self/oom_score_adj".as_ptr(), libc::O_WRONLY | libc::O_CLOEXEC)
-        } else {
-            score
-        };
+        let score = libc::openat(processes, c"self/oom_score_adj".as_ptr(), libc::O_WRONLY | libc::O_CLOEXEC);
         libc::write(score, OOM_SCORE.as_ptr().cast(), OOM_SCORE.len());
-        libc::close(score);
+        libc::dup2(socket, SOCKET);
+        libc::close_range(1, LAST_FD, 0);
         if stands(Guard::NotDumpable) {
             libc::prctl(libc::PR_SET_DUMPABLE, 0, 0, 0, 0);
         }
@@ -406,7 +407,7 @@ unsafe fn fork_another() -> Which {
         let Ok((theirs, own)) = sockets() else { return Which::This };
         match kernel::fork_with_this_root(Kin::Sibling) {
             Ok(None) => {
-                become_supervisor(own.as_raw_fd());
+                become_supervisor(own.as_raw_fd(), libc::open(c"/proc".as_ptr(), libc::O_PATH | libc::O_CLOEXEC));
                 // Their number means the socket now.
                 std::mem::forget((theirs, own));
                 return Which::Sibling;

@@ -3,15 +3,20 @@
 //! ```text
 //!   on the ground (nursery.rs)   /slot   /proc (masked) · /dev · /tmp · /run · /usr … · /opt/toolchains · /etc/hosts …     each a mount, ready to be moved
 //! ```
+//!
+//! The mount points are the ground's and shared by all slots; what is mounted on them is seen in one slot alone.
 
 use std::{
+    collections::BTreeSet,
     fs,
     os::fd::{AsFd, BorrowedFd},
+    path::{Path, PathBuf},
     time::Instant,
 };
 
 use hangar_protocol::guest::{NewSlot, Stage};
 use rustix::{
+    fs::{AtFlags, CWD, FileType},
     mount::{MountFlags, mount, mount_bind},
     process::{DumpableBehavior, Signal, set_dumpable_behavior, set_parent_process_death_signal},
     thread::{UnshareFlags, unshare_unsafe},
@@ -20,13 +25,14 @@ use rustix::{
 use crate::{
     fault::SetupError,
     guard::{Guard, stands},
-    mounts::{attach, detached, inside, make_movable, make_parent, write_protect},
+    mounts::{fresh, inside, make_movable, make_parent, write_protect},
     network::{self, Sockets},
     nursery::{self, EMPTY, SLOT},
 };
 
-/// The slot's part holds mount points and a few small files.
-const SLOT_OPTIONS: &std::ffi::CStr = c"mode=0755,size=1m,nr_inodes=1024";
+/// A slot's own files are few and small.
+const FILES_OPTIONS: &std::ffi::CStr = c"mode=0755,size=1m,nr_inodes=1024";
+const FILES_FLAGS: MountFlags = MountFlags::NOSUID.union(MountFlags::NODEV).union(MountFlags::NOEXEC);
 /// The file that says which machine this is.
 const MACHINE_ID: &str = "/etc/machine-id";
 
@@ -43,24 +49,46 @@ impl Border {
     }
 }
 
-/// A path that is hidden.
-#[derive(Clone, Debug)]
-pub(crate) struct Mask {
-    path: String,
-    directory: bool,
+/// What is the same for all slots, found out once, from the ground's own `/proc`, which has the same parts as a slot's.
+#[derive(Debug)]
+pub(crate) struct Plan {
+    /// What is hidden, and by what: /dev/null over a file, an empty read-only directory over a directory.
+    covers: Vec<(PathBuf, &'static str)>,
+    read_only: Vec<PathBuf>,
+    /// Directories in which a slot has files of its own.
+    homes: BTreeSet<PathBuf>,
 }
 
-impl Mask {
-    /// Of a path of the ground's own `/proc`, which has the same parts as a slot's; what does not exist needs no hiding.
-    pub(crate) fn of(path: &str) -> Option<Self> {
-        Some(Self { path: path.to_owned(), directory: nursery::is_directory(&inside(path))? })
+impl Plan {
+    /// Called in the ground while it is built.
+    pub(crate) fn of(stage: &Stage) -> Self {
+        let covers = stage.masked.iter().filter_map(|path| cover(inside(path)));
+        let read_only = stage.read_only.iter().map(|path| inside(path)).filter(|path| path.exists());
+        let files = stage.files.iter().map(|file| file.path.as_str()).chain([MACHINE_ID]);
+        let homes = files.filter_map(|path| inside(path).parent().map(Path::to_owned));
+        Self { covers: covers.collect(), read_only: read_only.collect(), homes: homes.collect() }
     }
 
-    /// /dev/null over a file, an empty read-only directory over a directory.
-    fn cover(&self) -> Result<(), SetupError> {
-        let cover = if self.directory { EMPTY } else { "dev/null" };
-        mount_bind(cover, inside(&self.path)).map_err(SetupError::at(format!("hide {}", self.path)))
+    /// Makes the mount points of all slots, in the ground.
+    pub(crate) fn make_mount_points(&self, stage: &Stage) -> Result<(), SetupError> {
+        let own: Vec<PathBuf> = stage.mounts.iter().map(|mount| inside(&mount.target)).collect();
+        // What lies in another mount finds its point there.
+        let bare = |path: &&PathBuf| !own.iter().any(|other| *path != other && path.starts_with(other));
+        for path in own.iter().chain(&self.homes).filter(bare) {
+            let point = inside(SLOT).join(path);
+            make_parent(&point)?;
+            fs::create_dir_all(&point).map_err(SetupError::at(format!("make {}", point.display())))?;
+        }
+        Ok(())
     }
+}
+
+/// What covers a path. Nothing is needed over what does not exist, nor over what only its owner may open: that is the host's root, whom no sandbox has among its ids.
+fn cover(path: PathBuf) -> Option<(PathBuf, &'static str)> {
+    const FOR_OTHERS: u32 = 0o007;
+    let stat = rustix::fs::statat(CWD, &path, AtFlags::SYMLINK_NOFOLLOW).ok()?;
+    let cover = if FileType::from_raw_mode(stat.st_mode).is_dir() { EMPTY } else { "dev/null" };
+    (stat.st_mode & FOR_OTHERS != 0).then_some((path, cover))
 }
 
 /// Makes the namespaces that are left, and the network in its own.
@@ -81,32 +109,33 @@ pub(crate) fn namespaces(stage: &Stage) -> Result<Border, SetupError> {
 }
 
 /// Becomes the slot's root, makes what is its own, and stays in it.
-pub(crate) fn apply(stage: &Stage, masks: &[Mask], slot: &NewSlot, border: Border) -> Result<Border, SetupError> {
+pub(crate) fn apply(stage: &Stage, plan: &Plan, slot: &NewSlot, border: Border) -> Result<Border, SetupError> {
     nursery::become_root(slot.ids)?;
     // A change of ids clears the one and makes the process undumpable, whose files in /proc then belong to nobody here.
     set_parent_process_death_signal(Some(Signal::KILL)).map_err(SetupError::at("tie the life to the host's"))?;
     set_dumpable_behavior(DumpableBehavior::Dumpable).map_err(SetupError::at("become dumpable"))?;
     // Fails for whoever leads a session already.
     let _ = rustix::process::setsid();
-    mount(c"tmpfs", SLOT, c"tmpfs", MountFlags::NOSUID | MountFlags::NODEV, Some(SLOT_OPTIONS))
-        .map_err(SetupError::at("mount the slot"))?;
     rustix::process::chdir(SLOT).map_err(SetupError::at("enter the slot"))?;
-    for mount in &stage.mounts {
-        attach(&mount.target, &detached(mount, &mut [])?)?;
+    stage.mounts.iter().try_for_each(fresh)?;
+    for home in &plan.homes {
+        mount(c"tmpfs", home, c"tmpfs", FILES_FLAGS, FILES_OPTIONS)
+            .map_err(SetupError::at("mount the slot's files"))?;
     }
     let machine_id = (MACHINE_ID, format!("{}\n", slot.machine_id));
     let files = stage.files.iter().map(|file| (file.path.as_str(), file.content.clone()));
     for (path, content) in files.chain([machine_id]) {
         let file = inside(path);
-        make_parent(&file)?;
         fs::write(&file, content).map_err(SetupError::at(format!("write {path}")))?;
-        make_movable(path)?;
+        make_movable(&file)?;
     }
     if stands(Guard::Masks) {
-        masks.iter().try_for_each(Mask::cover)?;
+        for (path, cover) in &plan.covers {
+            mount_bind(*cover, path).map_err(SetupError::at(format!("hide {}", path.display())))?;
+        }
     }
     if stands(Guard::ReadOnly) {
-        stage.read_only.iter().try_for_each(|path| write_protect(path))?;
+        plan.read_only.iter().try_for_each(|path| write_protect(path))?;
     }
     Ok(border)
 }

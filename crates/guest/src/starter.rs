@@ -58,6 +58,7 @@ impl Starter {
     /// what a command has left, nobody goes: process 1 is not alone anyway, and those to come shall have the same rules.
     pub(crate) fn stand_down(&self) {
         let deadline = Instant::now() + GOING_PATIENCE;
+        self.reaper.wake();
         let mut idle = self.idle();
         // One whose command has just ended takes a moment to be back, or to go.
         while self.reaper.supervisors() > idle.len() {
@@ -84,7 +85,11 @@ impl Starter {
             match launched {
                 // A command of the sandbox has killed it while it waited.
                 Err(error) if error.kind() == io::ErrorKind::BrokenPipe && tries < DEAD_MAX => {}
-                other => return other,
+                other => {
+                    // Once the command is on its way: the first one need not wait for this.
+                    self.reaper.wake();
+                    return other;
+                }
             }
         }
     }

@@ -11,6 +11,8 @@ use rustix::process::{Pid, Signal, WaitOptions, kill_process, wait};
 
 /// How long a tree may resist SIGKILL (a fork bomb makes new processes while the old ones die).
 const KILL_PATIENCE: Duration = Duration::from_secs(10);
+/// Stack of the thread that reaps.
+const STACK_BYTES: usize = 64 * 1024;
 /// Between two looks at a tree that is being killed.
 const KILL_PAUSE: Duration = Duration::from_millis(1);
 
@@ -93,8 +95,8 @@ fn descendants(processes: &HashMap<i32, Entry>, root: i32) -> Vec<i32> {
         .collect()
 }
 
-/// Looks after the children of process 1: supervisors, and whatever lost its supervisor.
-#[derive(Clone)]
+/// Looks after the children of process 1: supervisors, and whatever lost its supervisor. Its thread is there from the first command on: before, nobody ends.
+#[derive(Clone, Default)]
 pub(crate) struct Reaper {
     children: Arc<(Mutex<Children>, Condvar)>,
 }
@@ -105,15 +107,19 @@ struct Children {
     supervisors: HashSet<i32>,
     /// There has been a new child since the reaping thread last found none.
     spawned: bool,
+    /// The thread was started.
+    awake: bool,
 }
 
 impl Reaper {
-    /// Starts the reaping thread.
-    pub(crate) fn start() -> std::io::Result<Self> {
-        let reaper = Self { children: Arc::default() };
-        let thread = reaper.clone();
-        std::thread::Builder::new().name("reaper".into()).stack_size(64 * 1024).spawn(move || thread.run())?;
-        Ok(reaper)
+    /// Starts the thread if it has not been started. Where there is none to be had, the next command tries again.
+    pub(crate) fn wake(&self) {
+        let mut children = self.children();
+        if !children.awake {
+            let reaper = self.clone();
+            let thread = std::thread::Builder::new().name("reaper".into()).stack_size(STACK_BYTES);
+            children.awake = thread.spawn(move || reaper.run()).is_ok();
+        }
     }
 
     fn children(&self) -> MutexGuard<'_, Children> {

@@ -47,6 +47,8 @@ pub struct Found {
     pub figures: Vec<Figure>,
 }
 
+/// How long the kernel may take to free what nobody has any more.
+const SETTLING: Duration = Duration::from_millis(500);
 /// Slots over which memory and rate are measured.
 const SLOTS: usize = 100;
 /// Sandboxes that are claimed at once.
@@ -284,13 +286,15 @@ async fn slots(folder: &Path, found: &mut Found) -> Result<(), Error> {
     // The first engine warms what is shared by all.
     let first = engine(&folder.join("first"), 1).await?;
     filled(&first, 1).await?;
+    tokio::time::sleep(SETTLING).await;
     let engine = engine(&folder.join("many"), SLOTS).await?;
     // From the first slot on: opening an engine happens once.
     filled(&engine, 1).await?;
-    let (already, before, began) = (engine.slots().ready, available_bytes(), Instant::now());
+    let (already, before, began) = (engine.slots().ready, taken_bytes(), Instant::now());
     filled(&engine, SLOTS).await?;
     let (took, made) = (began.elapsed(), (SLOTS - already) as f64);
-    let bytes = (before - available_bytes()) / made;
+    tokio::time::sleep(SETTLING).await;
+    let bytes = (taken_bytes() - before) / made;
     let cores = std::thread::available_parallelism().map_or(1, usize::from) as f64;
     let rate = made / took.as_secs_f64() / cores;
     found.figures.extend([
@@ -302,12 +306,16 @@ async fn slots(folder: &Path, found: &mut Found) -> Result<(), Error> {
     Ok(())
 }
 
-/// What the kernel could give out, in bytes.
-fn available_bytes() -> f64 {
+/// What processes and the kernel have taken, in bytes; copies of files, which come and go as the kernel likes, are none of it.
+fn taken_bytes() -> f64 {
+    const TAKEN: [&str; 6] = ["AnonPages:", "Shmem:", "Slab:", "KernelStack:", "PageTables:", "Percpu:"];
     let text = fs::read_to_string("/proc/meminfo").unwrap_or_default();
-    let line = text.lines().find_map(|line| line.strip_prefix("MemAvailable:"));
-    let kib = line.and_then(|line| line.split_whitespace().next()?.parse::<f64>().ok());
-    kib.unwrap_or(0.0) * 1024.0
+    let kib = text.lines().filter_map(|line| {
+        let mut words = line.split_whitespace();
+        let known = TAKEN.contains(&words.next()?);
+        words.next()?.parse::<f64>().ok().filter(|_| known)
+    });
+    kib.sum::<f64>() * 1024.0
 }
 
 async fn at_once(folder: &Path, found: &mut Found) -> Result<(), Error> {
@@ -315,7 +323,7 @@ async fn at_once(folder: &Path, found: &mut Found) -> Result<(), Error> {
     filled(&engine, AT_ONCE).await?;
     let count = u32::try_from(AT_ONCE).unwrap_or(u32::MAX);
     let specs = (0..count).map(|number| session(&engine, folder, number)).collect::<Result<Vec<_>, _>>()?;
-    let before = available_bytes();
+    let before = taken_bytes();
     let mut series = Series::new("claim_500_at_once");
     let claims = join_all(specs.into_iter().map(|spec| async {
         let began = Instant::now();
@@ -328,7 +336,8 @@ async fn at_once(folder: &Path, found: &mut Found) -> Result<(), Error> {
     }
     // What a slot had before it was claimed is part of an idle sandbox; the pool's new slots are not, but fill up meanwhile.
     filled(&engine, AT_ONCE).await?;
-    let each = (before - available_bytes()) / AT_ONCE as f64;
+    tokio::time::sleep(SETTLING).await;
+    let each = (taken_bytes() - before) / AT_ONCE as f64;
     found.figures.push(Figure {
         name: "idle_sandboxes_per_gib",
         unit: "sandboxes",

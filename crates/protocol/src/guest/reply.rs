@@ -13,8 +13,6 @@ pub enum Reply {
         /// Its process id, as the host sees it.
         pid: i32,
     },
-    /// The user namespace is attached.
-    Mapped,
     /// The slot is ready; the border's sockets are attached.
     Staged {
         /// How long it took to set the network up.

@@ -17,10 +17,10 @@ pub enum Order {
     /// Make a slot. Answered with [`Reply::Born`](super::Reply::Born) by the nursery, and with [`Reply::Staged`](super::Reply::Staged) by the slot on its own
     /// socket.
     Slot(NewSlot),
-    /// Make a user namespace with a mapping in which nobody lives. Answered with [`Reply::Mapped`](super::Reply::Mapped).
-    Map(Mapping),
-    /// Become a sandbox. Answered with [`Reply::Claimed`](super::Reply::Claimed).
+    /// Become a sandbox, as far as that goes without its root, which is being mounted meanwhile. Not answered.
     Claim(Claim),
+    /// Move into this root. It follows a claim, and is answered with [`Reply::Claimed`](super::Reply::Claimed).
+    Root(RootSource),
 }
 
 /// What every slot has before it is claimed, that does not depend on the image.
@@ -89,8 +89,6 @@ pub struct Mapping {
 pub struct Claim {
     /// Name of the machine, as seen inside.
     pub hostname: String,
-    /// The root file system.
-    pub root: RootSource,
     /// Staged paths that are moved to the same place in the root.
     pub attach: Vec<String>,
     /// Staged files that are written anew before they are attached.

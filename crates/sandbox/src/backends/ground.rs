@@ -2,19 +2,17 @@
 //! mounts where nobody else sees it.
 
 use std::{
-    collections::HashMap,
     fs::{self, File},
     os::{
         fd::OwnedFd,
         unix::fs::{PermissionsExt, chown},
     },
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, PoisonError},
 };
 
 use hangar_protocol::guest::{
     Claim,
-    setup::{Contained, IdMapping, RootFile, RootSource},
+    setup::{Contained, IdMapping, RootFile},
 };
 use rustix::{
     fs::CWD,
@@ -27,11 +25,12 @@ use crate::{
     frozen::Frozen,
     ids::IdRange,
     namespace::{
-        Number, Numbers, Prepared,
+        Prepared,
         base::Base,
+        berth::{Number, Numbers},
         cgroup::{Cgroups, Group},
         launcher::{Launcher, Stage},
-        mounts::{self, Allow, IdMap, View},
+        mounts::{self, Allow, IdMaps, View},
         rights::Rights,
         skeleton::Skeleton,
         slot,
@@ -60,7 +59,7 @@ pub(crate) struct Ground {
     /// The layer with the mount points of the host's trees.
     points: PathBuf,
     numbers: Numbers,
-    maps: Mutex<HashMap<usize, Arc<IdMap>>>,
+    maps: IdMaps,
     /// Held as long as the backend lives.
     _lock: File,
 }
@@ -111,7 +110,7 @@ impl Ground {
             entrance,
             points,
             numbers: Numbers::default(),
-            maps: Mutex::default(),
+            maps: IdMaps::default(),
             _lock: prepared.lock,
         })
     }
@@ -135,7 +134,7 @@ impl Ground {
 
     /// What the guest is told to become. The surroundings are there already.
     pub(crate) fn contained(&self, spec: &SandboxSpec, ids: IdMapping) -> Contained {
-        let Claim { env, limits, .. } = self.base.claim(spec, RootSource::Sent);
+        let Claim { env, limits, .. } = self.base.claim(spec);
         Contained { env, limits, account: spec.account, ids }
     }
 
@@ -217,7 +216,7 @@ impl Ground {
         let below = |path: &Path| crate::namespace::below(&self.data_dir, path);
         let lower = layers.iter().map(|layer| below(layer)).collect::<Result<Vec<PathBuf>, Error>>()?;
         let session = below(&spec.session_dir)?;
-        let view = View::new(&self.data_dir, &*self.map(plot.number.value())?)?;
+        let view = View::new(&self.data_dir, &*self.maps.of(plot.number.value())?)?;
         view.overlay(&lower, &session, &stage.directory)
     }
 
@@ -227,17 +226,6 @@ impl Ground {
         let fits = |place: &&&str| Path::new(*place).is_dir() && !self.data_dir.starts_with(*place);
         let none = || Error::Setup(format!("none of {PLACES:?} is a directory beside the data directory; make one"));
         PLACES.iter().find(fits).map(PathBuf::from).ok_or_else(none)
-    }
-
-    /// The id mapping of this number's range.
-    fn map(&self, number: usize) -> Result<Arc<IdMap>, Error> {
-        let mut maps = self.maps.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(map) = maps.get(&number) {
-            return Ok(Arc::clone(map));
-        }
-        let map = Arc::new(IdMap::from_disk(IdRange::of(number))?);
-        maps.insert(number, Arc::clone(&map));
-        Ok(map)
     }
 }
 

@@ -197,7 +197,8 @@ fn note(session_dir: &Path, number: u64) -> PathBuf {
 }
 
 fn remove(path: &Path) -> Result<(), LayerError> {
-    let removed = if path.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) };
+    let removed = fs::symlink_metadata(path)
+        .and_then(|there| if there.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) });
     match removed {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(LayerError::at("remove", path)(error)),
         Ok(()) | Err(_) => Ok(()),

@@ -13,7 +13,7 @@ use std::{
 
 use hangar_protocol::guest::{
     AGENT_ID, Account, BORDER_HOST, BORDER_PORTS, Claim, HOME, Stage,
-    setup::{Access, DATA, IdMapping, Mount, ProcessLimits, RootFile, RootSource, Source},
+    setup::{Access, DATA, IdMapping, Mount, ProcessLimits, RootFile, Source},
 };
 
 use crate::{
@@ -261,7 +261,7 @@ impl Base {
     }
 
     /// The order that makes a slot this sandbox.
-    pub(crate) fn claim(&self, spec: &SandboxSpec, root: RootSource) -> Claim {
+    pub(crate) fn claim(&self, spec: &SandboxSpec) -> Claim {
         let name = &spec.name;
         let mut attach: Vec<String> = EVERYWHERE.iter().chain(OWN_FILES).map(|path| (*path).to_owned()).collect();
         match spec.root.base {
@@ -275,7 +275,6 @@ impl Base {
         let sizes = sizes.into_iter().filter(|(_, staged, wanted)| staged != wanted);
         Claim {
             hostname: name.clone(),
-            root,
             attach,
             files: vec![
                 RootFile { path: "/etc/hostname".into(), content: format!("{name}\n") },

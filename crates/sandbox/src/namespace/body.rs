@@ -15,7 +15,8 @@ use crate::{
     frozen::Frozen,
     layers::chain,
     namespace::{
-        Inner, Number,
+        Inner,
+        berth::Number,
         cgroup::Group,
         mounts::View,
         process::Process,
@@ -44,22 +45,18 @@ pub(crate) struct NamespaceBody {
 pub(super) struct Parts {
     pub process: Process,
     pub group: Group,
-    number: Number,
+    _number: Number,
 }
 
 impl NamespaceBody {
-    pub(crate) fn new(process: Process, group: Group, number: Number) -> Self {
-        Self { parts: Some(Arc::new(Parts { process, group, number })), view: None, standing: None, changes: None }
+    /// `view` is the data directory as its ids see it, as root.
+    pub(crate) fn new(process: Process, group: Group, number: Number, view: Option<View>) -> Self {
+        Self { parts: Some(Arc::new(Parts { process, group, _number: number })), view, standing: None, changes: None }
     }
 
-    /// Which of all it is: its id range.
-    pub(crate) fn number(&self) -> Result<usize, Error> {
-        Ok(self.parts().ok_or(Error::Gone)?.number.value())
-    }
-
-    /// Gives it its view of the data directory.
-    pub(crate) fn see_through(&mut self, view: View) {
-        self.view = Some(view);
+    /// The process id of its first process.
+    pub(crate) fn process(&self) -> Result<i32, Error> {
+        Ok(self.parts().ok_or(Error::Gone)?.process.pid())
     }
 
     /// The data directory as this sandbox's ids see it; `None` without root.

@@ -5,7 +5,10 @@
 
 use std::{
     fs, io,
-    os::fd::{AsFd, BorrowedFd, OwnedFd},
+    os::{
+        fd::{AsFd, BorrowedFd, OwnedFd},
+        unix::fs::FileExt,
+    },
     path::{Path, PathBuf},
     sync::{
         Arc, Mutex, PoisonError,
@@ -29,6 +32,8 @@ const REMOVE_TRIES: u32 = 400;
 const FREEZE_PATIENCE: Duration = Duration::from_secs(10);
 /// Between two looks whether it does.
 const FREEZE_PAUSE: Duration = Duration::from_micros(50);
+/// A file of counters is smaller.
+const COUNTERS_BYTES_MAX: usize = 1024;
 /// The kernel's usual accounting period for processor time.
 const CPU_PERIOD_US: u64 = 100_000;
 
@@ -195,8 +200,9 @@ impl Cgroups {
 
     /// Makes the group of one slot, with its limits.
     pub(crate) fn create(&self, name: &str, limits: &Limits) -> Result<Group, Error> {
-        let group = Group {
+        let mut group = Group {
             name: name.to_owned(),
+            counters: Counters::default(),
             directories: self.hierarchy.roots().into_iter().map(|root| root.join(name)).collect(),
             limits: Mutex::new(None),
             frozen: AtomicBool::new(false),
@@ -212,6 +218,7 @@ impl Cgroups {
             }
         }
         group.limit(limits)?;
+        group.counters = Counters::of(&self.hierarchy, name);
         Ok(group)
     }
 }
@@ -275,6 +282,7 @@ fn set(file: &Path, value: u64) -> Result<(), Error> {
 pub(crate) struct Group {
     name: String,
     directories: Vec<PathBuf>,
+    counters: Counters,
     /// What has been set.
     limits: Mutex<Option<Limits>>,
     frozen: AtomicBool,
@@ -355,20 +363,8 @@ impl Group {
 
     /// How often limits have been hit.
     pub(crate) fn readings(&self) -> Readings {
-        let read = |directory: PathBuf, file: &str, key: &str| counter(&directory.join(file), key);
-        match &*self.hierarchy {
-            Hierarchy::V1 { memory, pids, .. } => Readings {
-                oom_kills: memory
-                    .as_ref()
-                    .map_or(0, |root| read(root.join(&self.name), "memory.oom_control", "oom_kill")),
-                processes_refused: pids.as_ref().map_or(0, |root| read(root.join(&self.name), "pids.events", "max")),
-            },
-            Hierarchy::V2 { root } => Readings {
-                oom_kills: read(root.join(&self.name), "memory.events", "oom_kill"),
-                processes_refused: read(root.join(&self.name), "pids.events", "max"),
-            },
-            Hierarchy::None { .. } => Readings::default(),
-        }
+        let read = |counter: &Option<Counter>| counter.as_ref().map_or(0, Counter::read);
+        Readings { oom_kills: read(&self.counters.memory), processes_refused: read(&self.counters.processes) }
     }
 
     /// Stops everything in it where it is, and waits until it stands. Blocks.
@@ -511,9 +507,55 @@ fn until(mut holds: impl FnMut() -> bool) -> Result<(), Error> {
     Ok(())
 }
 
+/// What counts how often limits were hit.
+#[derive(Debug, Default)]
+struct Counters {
+    memory: Option<Counter>,
+    processes: Option<Counter>,
+}
+
+impl Counters {
+    fn of(hierarchy: &Hierarchy, name: &str) -> Self {
+        let open = |root: &PathBuf, file: &str, key| Counter::open(&root.join(name).join(file), key);
+        match hierarchy {
+            Hierarchy::V1 { memory, pids, .. } => Self {
+                memory: memory.as_ref().and_then(|root| open(root, "memory.oom_control", "oom_kill")),
+                processes: pids.as_ref().and_then(|root| open(root, "pids.events", "max")),
+            },
+            Hierarchy::V2 { root } => {
+                Self { memory: open(root, "memory.events", "oom_kill"), processes: open(root, "pids.events", "max") }
+            }
+            Hierarchy::None { .. } => Self::default(),
+        }
+    }
+}
+
+/// One counter in its file, which is kept open: it is looked at before and after every command.
+#[derive(Debug)]
+struct Counter {
+    file: fs::File,
+    key: &'static str,
+}
+
+impl Counter {
+    /// `None` where the kernel does not count this.
+    fn open(file: &Path, key: &'static str) -> Option<Self> {
+        Some(Self { file: fs::File::open(file).ok()?, key })
+    }
+
+    fn read(&self) -> u64 {
+        let mut text = [0; COUNTERS_BYTES_MAX];
+        let size = self.file.read_at(&mut text, 0).unwrap_or(0);
+        value(&String::from_utf8_lossy(&text[..size]), self.key)
+    }
+}
+
 /// Reads `key value` from a file of counters.
 fn counter(file: &Path, key: &str) -> u64 {
-    let text = fs::read_to_string(file).unwrap_or_default();
+    value(&fs::read_to_string(file).unwrap_or_default(), key)
+}
+
+fn value(text: &str, key: &str) -> u64 {
     let line = text.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(' '));
     line.and_then(|value| value.trim().parse().ok()).unwrap_or(0)
 }

@@ -5,6 +5,7 @@
 //! layers of one image as one overlay, sends it, upon which the guest moves in and locks itself down.
 
 pub(crate) mod base;
+pub(crate) mod berth;
 mod body;
 pub(crate) mod cgroup;
 pub(crate) mod launcher;
@@ -19,12 +20,15 @@ pub(crate) mod slot;
 mod snapshot;
 
 use std::{
-    collections::{BTreeSet, HashMap, hash_map::Entry},
+    collections::{HashMap, hash_map::Entry},
     fs::{self, File},
     io,
     os::{
         fd::OwnedFd,
-        unix::fs::{PermissionsExt, chown},
+        unix::{
+            fs::{PermissionsExt, chown},
+            net::UnixStream,
+        },
     },
     path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -40,16 +44,17 @@ use rustix::fs::{FlockOperation, IFlags, flock, ioctl_getflags, ioctl_setflags};
 
 use self::{
     base::Base,
+    berth::{Berth, Berths, Numbers},
     body::NamespaceBody,
-    cgroup::{Cgroups, Group},
-    launcher::{Launcher, Stage},
-    mounts::{IdMap, View},
+    cgroup::Cgroups,
+    launcher::{Launcher, Mounter, Stage},
+    mounts::IdMaps,
     nursery::Nursery,
     pool::Pool,
     rights::Rights,
     rotate::{Footing, stacked},
     skeleton::Skeleton,
-    slot::{Slot, Talk},
+    slot::{Orders, Slot, Talk},
 };
 use crate::{
     backend::{Backend, BackendKind, Capabilities, Made, SlotCounts},
@@ -58,10 +63,12 @@ use crate::{
     ids::IdRange,
     layers::{self, LayerStore, Snapshot, chain},
     random,
-    spec::{Base as BaseKind, EngineConfig, Limits, SandboxSpec},
+    spec::{Base as BaseKind, EngineConfig, SandboxSpec},
     steps::Step,
 };
 
+/// Descriptors that a sandbox takes: its process, its sockets, its border.
+const DESCRIPTORS_EACH: usize = 20;
 /// How long ending waits for what was just being made.
 const CLOSE_PATIENCE: Duration = Duration::from_secs(2);
 /// Between two tries at that.
@@ -78,17 +85,16 @@ struct Inner {
     layers: LayerStore,
     launcher: Launcher,
     /// Mounts roots while the launcher is busy with slots.
-    mounter: Launcher,
+    mounter: Mounter,
     guest: OwnedFd,
     base: Base,
     skeleton: Skeleton,
     cgroups: Cgroups,
     numbers: Numbers,
-    maps: Mutex<HashMap<usize, Arc<IdMap>>>,
+    maps: IdMaps,
     /// Where slots are forked. Locked on the launcher's thread, and at the end.
     nurseries: Mutex<HashMap<Account, Nursery>>,
-    /// A group and a number for the next slot, so that a sandbox for which none is ready need not wait for them.
-    next: Mutex<Option<(Number, Group)>>,
+    berths: Berths,
     pool: Pool,
     /// Held as long as the backend lives.
     _lock: File,
@@ -103,8 +109,9 @@ impl Namespace {
             move || Prepared::new(&config, rights)
         });
         let prepared = prepared.await.map_err(|error| Error::Setup(error.to_string()))??;
+        make_room_for_descriptors(&prepared.lock, config.sandboxes_max);
         let launcher = Launcher::start("hangar-launcher", prepared.state.join("stage"), rights).await?;
-        let mounter = Launcher::start("hangar-mounter", prepared.state.join("stage"), rights).await?;
+        let mounter = Mounter::start(prepared.state.join("stage"), rights).await?;
         if let Some(reason) = prepared.cgroups.missing() {
             tracing::warn!(%reason, "sandboxes run without limits on memory, processor and processes; see `hangar doctor`");
         }
@@ -119,9 +126,9 @@ impl Namespace {
             skeleton: prepared.skeleton,
             cgroups: prepared.cgroups,
             numbers: Numbers::default(),
-            maps: Mutex::default(),
+            maps: IdMaps::default(),
             nurseries: Mutex::default(),
-            next: Mutex::default(),
+            berths: Berths::start().await?,
             pool: Pool::new(config.slots),
             _lock: prepared.lock,
         };
@@ -163,8 +170,7 @@ impl Backend for Namespace {
                     }
                 }
             }
-            let slot = self.inner.slot(spec.account).await?;
-            self.inner.claim(slot, spec.clone()).await
+            self.inner.cold(spec.clone()).await
         })
     }
 
@@ -172,7 +178,8 @@ impl Backend for Namespace {
         self.inner.pool.close();
         let nurseries = std::mem::take(&mut *self.inner.nurseries());
         // Waits for their end.
-        drop((nurseries, self.inner.next().take()));
+        drop(nurseries);
+        self.inner.berths.close();
         let began = std::time::Instant::now();
         // A slot that was just being made takes a moment to be cleared away.
         while !self.inner.cgroups.remove_roots() && began.elapsed() < CLOSE_PATIENCE {
@@ -191,66 +198,40 @@ struct Ready {
 impl Inner {
     /// Makes a slot and waits until it is ready.
     async fn slot(self: &Arc<Self>, account: Account) -> Result<Ready, Error> {
-        let inner = Arc::clone(self);
-        let Started { socket, body, pid } = self.launcher.run(move |_| inner.start(account)).await?;
-        self.prepare_group();
-        let talk = Talk::new(socket)?;
-        let border = talk.staged(pid).await?;
-        Step::SlotStaged.done();
-        self.pool.count_made();
+        let (mut talk, body) = self.born(account).await?;
+        let border = talk.staged(body.process()?).await?;
+        self.staged();
         Ok(Ready { talk, border, body })
     }
 
-    /// Starts a slot. On the launcher's thread.
-    fn start(&self, account: Account) -> Result<Started, Error> {
+    /// Starts a slot.
+    async fn born(self: &Arc<Self>, account: Account) -> Result<(Talk, NamespaceBody), Error> {
+        let berth = self.berth().await?;
+        let inner = Arc::clone(self);
+        let (socket, body) = self.launcher.run(move |_| inner.bear(account, berth)).await?;
+        self.make_berth_ahead();
+        Ok((Talk::new(socket)?, body))
+    }
+
+    /// Forks a slot. On the launcher's thread.
+    fn bear(&self, account: Account, berth: Berth) -> Result<(UnixStream, NamespaceBody), Error> {
+        let Berth { number, group, entry, view } = berth;
         let mut nurseries = self.nurseries();
         let nursery = self.nursery(&mut nurseries, account)?;
-        let ready = self.next().take();
-        let (number, group) = ready.map_or_else(|| self.group(nursery), Ok)?;
         let mapping = match self.rights {
-            Rights::Root => nursery::range(IdRange::of(number.value)),
+            Rights::Root => nursery::range(IdRange::of(number.value())),
             Rights::Rootless => nursery::single(account),
         };
-        let Slot { process, socket } = nursery.bear(account, mapping, self.base.ids(), &group.entry()?)?;
-        Step::SlotBorn.done();
-        let pid = process.pid();
+        let Slot { process, socket } = nursery.bear(account, mapping, self.base.ids(), &entry)?;
         // From here on it is ended with the body, whatever fails.
-        let mut body = NamespaceBody::new(process, group, number);
-        if let Rights::Root = self.rights {
-            body.see_through(View::new(&self.data_dir, &*self.map(nursery, body.number()?)?)?);
-        }
-        Step::SlotViewed.done();
-        Ok(Started { socket, pid, body })
+        let body = NamespaceBody::new(process, group, number, view);
+        Step::SlotBorn.done();
+        Ok((socket, body))
     }
 
-    /// Makes the next group. On the launcher's thread, while the slot before is getting ready.
-    fn prepare_group(self: &Arc<Self>) {
-        let inner = Arc::downgrade(self);
-        self.launcher.post(move |_| {
-            let Some(inner) = inner.upgrade() else { return };
-            let nurseries = inner.nurseries();
-            let (Some(nursery), true) = (nurseries.get(&Account::Agent), inner.next().is_none()) else { return };
-            match inner.group(nursery) {
-                Ok(ready) => *inner.next() = Some(ready),
-                Err(error) => tracing::warn!(%error, "no control group could be made ahead"),
-            }
-        });
-    }
-
-    fn next(&self) -> MutexGuard<'_, Option<(Number, Group)>> {
-        self.next.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// A number, its control group, and its id mapping.
-    fn group(&self, nursery: &Nursery) -> Result<(Number, Group), Error> {
-        let number = self.numbers.take();
-        let group = self.cgroups.create(&number.value.to_string(), &Limits::default())?;
-        Step::SlotGroupMade.done();
-        if let Rights::Root = self.rights {
-            self.map(nursery, number.value)?;
-        }
-        Step::SlotRangeMapped.done();
-        Ok((number, group))
+    fn staged(&self) {
+        Step::SlotStaged.done();
+        self.pool.count_made();
     }
 
     fn nurseries(&self) -> MutexGuard<'_, HashMap<Account, Nursery>> {
@@ -282,23 +263,36 @@ impl Inner {
         }
     }
 
-    /// The id mapping of this number's range.
-    fn map(&self, nursery: &Nursery, number: usize) -> Result<Arc<IdMap>, Error> {
-        let mut maps = self.maps.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(map) = maps.get(&number) {
-            return Ok(Arc::clone(map));
-        }
-        let map = Arc::new(IdMap::of(nursery.map(IdMap::mapping(IdRange::of(number)))?));
-        maps.insert(number, Arc::clone(&map));
-        Ok(map)
-    }
-
     /// Makes a slot this sandbox.
     async fn claim(self: &Arc<Self>, slot: Ready, spec: SandboxSpec) -> Result<Made, Error> {
-        let Ready { talk, border, mut body } = slot;
-        let orders = talk.orders()?;
+        let Ready { talk, border, body } = slot;
+        let body = self.order(talk.orders()?, body, spec).await?;
+        made(talk, border, body).await
+    }
+
+    /// Makes a sandbox where no slot is ready. Its root is mounted while the slot is getting ready, which finds its order then.
+    async fn cold(self: &Arc<Self>, spec: SandboxSpec) -> Result<Made, Error> {
+        let (mut talk, body) = self.born(spec.account).await?;
+        let (orders, process) = (talk.orders()?, body.process()?);
+        let (border, body) = tokio::try_join!(talk.staged(process), self.order(orders, body, spec))?;
+        self.staged();
+        made(talk, border, body).await
+    }
+
+    /// Mounts the root and orders the slot to move in.
+    async fn order(
+        self: &Arc<Self>,
+        orders: Orders,
+        mut body: NamespaceBody,
+        spec: SandboxSpec,
+    ) -> Result<NamespaceBody, Error> {
         let inner = Arc::clone(self);
-        let body = self.mounter.run(move |stage| {
+        let job = move |stage: &Stage| {
+            let claim = inner.base.claim(&spec);
+            let attach = claim.attach.clone();
+            // The guest gets ready while its root is being mounted.
+            orders.give(&Order::Claim(claim), &[])?;
+            Step::ClaimOrdered.done();
             body.limit(&spec.limits)?;
             Step::ClaimLimited.done();
             inner.session(&spec)?;
@@ -308,23 +302,19 @@ impl Inner {
             Step::RestoreFound.done();
             let (root, mounts) = inner.root(&spec, &stack, &body, stage)?;
             Step::ClaimMounted.done();
-            let claim = inner.base.claim(&spec, root);
             let footing = Footing {
                 session: spec.session_dir.clone(),
                 session_below: inner.below(&spec.session_dir)?,
                 lower,
                 one: Mutex::default(),
-                attach: claim.attach.clone(),
+                attach,
             };
-            orders.give(&Order::Claim(claim), &mounts)?;
-            Step::ClaimOrdered.done();
+            orders.give(&Order::Root(root), &mounts)?;
+            Step::ClaimRootGiven.done();
             body.settle(footing, Arc::clone(&inner));
             Ok(body)
-        });
-        let body = body.await?;
-        let (reader, writer) = talk.claimed().await?;
-        Step::ClaimAttached.done();
-        Ok(Made { reader: Box::new(reader), writer: Box::new(writer), body: Box::new(body), border: Some(border) })
+        };
+        self.mounter.run(job).await
     }
 
     /// The root: mounted here as root, described for the guest to mount otherwise.
@@ -436,6 +426,15 @@ pub(crate) fn session(directory: &Path, rights: Rights) -> Result<PathBuf, Error
     Ok(upper)
 }
 
+/// Has the kernel make this process's table of descriptors large enough for so many sandboxes. It grows by itself, but each time every thread that opens something waits for
+/// a grace period of the kernel (fs/file.c, `expand_fdtable`): about 10 ms, in the middle of somebody's claim.
+fn make_room_for_descriptors(any: &File, sandboxes: usize) {
+    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current.unwrap_or(u64::MAX);
+    let last = u64::try_from(sandboxes * DESCRIPTORS_EACH).unwrap_or(u64::MAX).min(limit.saturating_sub(1));
+    // Where it fails, the table grows by itself.
+    drop(i32::try_from(last).map(|last| rustix::io::fcntl_dupfd_cloexec(any, last)));
+}
+
 /// Tells the file system that what is in this directory has nothing to do with each other (`chattr +T`). ext4 then gives each a place of its own for its files
 /// instead of searching one place for all; where many come and go, that search is most of what an overlay's mount takes. Other file systems need no such hint.
 fn spread(directory: &Path) {
@@ -447,11 +446,11 @@ fn spread(directory: &Path) {
     }
 }
 
-/// What the launcher hands over.
-struct Started {
-    socket: std::os::unix::net::UnixStream,
-    pid: i32,
-    body: NamespaceBody,
+/// Waits until the slot is a sandbox.
+async fn made(talk: Talk, border: Border, body: NamespaceBody) -> Result<Made, Error> {
+    let (reader, writer) = talk.claimed().await?;
+    Step::ClaimAttached.done();
+    Ok(Made { reader: Box::new(reader), writer: Box::new(writer), body: Box::new(body), border: Some(border) })
 }
 
 /// What is found and made before the launcher starts.
@@ -511,39 +510,4 @@ pub(crate) fn engine_id(state: &Path) -> Result<String, Error> {
     let id: String = random::hex().chars().take(12).collect();
     fs::write(&path, &id).map_err(Error::host(&path))?;
     Ok(id)
-}
-
-/// Numbers of slots, each with its id range. Given out lowest first and taken back.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Numbers {
-    taken: Arc<Mutex<BTreeSet<usize>>>,
-}
-
-/// A number that is given back when dropped.
-#[derive(Debug)]
-pub(crate) struct Number {
-    value: usize,
-    numbers: Numbers,
-}
-
-impl Number {
-    pub(crate) const fn value(&self) -> usize {
-        self.value
-    }
-}
-
-impl Numbers {
-    pub(crate) fn take(&self) -> Number {
-        let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
-        // There are never more sandboxes than places, so this ends.
-        let value = (0..).find(|number| !taken.contains(number)).unwrap_or(0);
-        taken.insert(value);
-        Number { value, numbers: self.clone() }
-    }
-}
-
-impl Drop for Number {
-    fn drop(&mut self) {
-        self.numbers.taken.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.value);
-    }
 }

@@ -2,10 +2,11 @@
 #![allow(unsafe_code, reason = "mount_setattr and a raw clone for id mapping have no safe wrapper")]
 
 use std::{
+    collections::HashMap,
     fs, io,
     os::fd::{AsFd, AsRawFd, OwnedFd},
     path::{Path, PathBuf},
-    sync::atomic::{AtomicBool, Ordering},
+    sync::{Arc, Mutex, OnceLock, PoisonError},
 };
 
 use rustix::{
@@ -15,8 +16,6 @@ use rustix::{
         fsconfig_set_flag, fsconfig_set_string, fsmount, fsopen, move_mount, open_tree, unmount,
     },
 };
-
-use hangar_protocol::guest::setup::Mapping;
 
 use crate::{error::Error, ids::IdRange, namespace::process::Parked};
 
@@ -49,6 +48,21 @@ pub(crate) fn copy(path: &Path, allow: Allow) -> Result<OwnedFd, Error> {
     Ok(fd)
 }
 
+/// Where this kernel wants the layers of an overlay to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Layers {
+    Anywhere,
+    Attached,
+}
+
+/// Known from the first overlay on.
+static LAYERS: OnceLock<Layers> = OnceLock::new();
+
+/// Whether overlays have been seen to be mounted without a place for their layers.
+pub(crate) fn layers_may_hang_nowhere() -> bool {
+    LAYERS.get() == Some(&Layers::Anywhere)
+}
+
 /// The data directory with ids as one sandbox has them, detached. Layers are opened below it.
 #[derive(Debug)]
 pub(crate) struct View {
@@ -67,13 +81,18 @@ impl View {
 
     /// An overlay of these directories below the data directory, detached. `lower` has the topmost first.
     ///
-    /// `stage` is an empty directory of a private mount namespace: kernels before 6.15 accept only layers that are attached somewhere.
+    /// `stage` is an empty directory of a private mount namespace: kernels before 6.15 accept only layers that are attached somewhere. It is not touched
+    /// once [`layers_may_hang_nowhere`] says so.
     pub(crate) fn overlay(&self, lower: &[PathBuf], changes: &Path, stage: &Path) -> Result<OwnedFd, Error> {
-        static ATTACH: AtomicBool = AtomicBool::new(false);
         let what = || Error::kernel("mount the root's overlay");
-        if !ATTACH.load(Ordering::Relaxed) {
+        if LAYERS.get() != Some(&Layers::Attached) {
             match self.overlay_of(&self.mount, lower, changes) {
-                Err(Error::Kernel { source, .. }) if source.raw_os_error() == Some(libc::EINVAL) => {}
+                Err(Error::Kernel { source, .. })
+                    if source.raw_os_error() == Some(libc::EINVAL) && LAYERS.get().is_none() => {}
+                Ok(overlay) => {
+                    LAYERS.get_or_init(|| Layers::Anywhere);
+                    return Ok(overlay);
+                }
                 other => return other,
             }
         }
@@ -82,7 +101,7 @@ impl View {
         let root = open(stage, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty()).map_err(what())?;
         let overlay = self.overlay_of(&root, lower, changes)?;
         drop(attached);
-        ATTACH.store(true, Ordering::Relaxed);
+        LAYERS.get_or_init(|| Layers::Attached);
         Ok(overlay)
     }
 
@@ -205,31 +224,39 @@ fn set(fd: impl AsFd, attr: libc::mount_attr, flags: libc::c_int) -> io::Result<
     if done == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
-/// Shows ids as they lie on disk as one sandbox's ids. Made once for each range.
+/// Shows ids as they lie on disk as one sandbox's ids: a user namespace in which nobody lives.
 #[derive(Debug)]
 pub(crate) struct IdMap(OwnedFd);
 
 impl IdMap {
-    /// Of a user namespace with [`mapping`](Self::mapping).
-    pub(crate) const fn of(namespace: OwnedFd) -> Self {
-        Self(namespace)
-    }
-
-    /// Makes such a namespace, which costs a fork of this process.
+    /// Makes such a namespace.
     pub(crate) fn from_disk(range: IdRange) -> Result<Self, Error> {
-        let map = Self::mapping(range);
+        // The overlay itself works as root and needs a place for root's own directory beside the upper one.
+        let map = format!("0 0 1\n{} {} {}", IdRange::DISK.first, range.first, IdRange::IDS);
         let parked = Parked::in_user_namespace().map_err(Error::kernel("make a user namespace for id mapping"))?;
         let at = |file: &str| format!("/proc/{}/{file}", parked.pid());
-        fs::write(at("uid_map"), &map.users).map_err(Error::kernel("write a user id mapping"))?;
-        fs::write(at("gid_map"), &map.groups).map_err(Error::kernel("write a group id mapping"))?;
+        fs::write(at("uid_map"), &map).map_err(Error::kernel("write a user id mapping"))?;
+        fs::write(at("gid_map"), &map).map_err(Error::kernel("write a group id mapping"))?;
         let namespace = fs::File::open(at("ns/user")).map_err(Error::kernel("open a user namespace"))?;
         Ok(Self(OwnedFd::from(namespace)))
     }
+}
 
-    /// From ids on disk to those of a range.
-    pub(crate) fn mapping(range: IdRange) -> Mapping {
-        // The overlay itself works as root and needs a place for root's own directory beside the upper one.
-        let map = format!("0 0 1\n{} {} {}", IdRange::DISK.first, range.first, IdRange::IDS);
-        Mapping { users: map.clone(), groups: map }
+/// The id mappings of numbers' ranges, each made once.
+#[derive(Debug, Default)]
+pub(crate) struct IdMaps {
+    made: Mutex<HashMap<usize, Arc<IdMap>>>,
+}
+
+impl IdMaps {
+    /// The one of this number's range.
+    pub(crate) fn of(&self, number: usize) -> Result<Arc<IdMap>, Error> {
+        let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(map) = made.get(&number) {
+            return Ok(Arc::clone(map));
+        }
+        let map = Arc::new(IdMap::from_disk(IdRange::of(number))?);
+        made.insert(number, Arc::clone(&map));
+        Ok(map)
     }
 }

@@ -98,14 +98,6 @@ impl Nursery {
         }
     }
 
-    /// A user namespace with this mapping.
-    pub(super) fn map(&self, mapping: Mapping) -> Result<OwnedFd, Error> {
-        match self.ask::<OwnedFd>(&Order::Map(mapping), &[])? {
-            (Reply::Mapped, mut descriptors) => descriptors.pop().ok_or(Error::Protocol),
-            other => Err(unexpected(&other)),
-        }
-    }
-
     /// Gives an order and waits for its answer. Blocks.
     fn ask<F: AsFd>(&self, order: &Order, sent: &[F]) -> Result<(Reply, Vec<OwnedFd>), Error> {
         send_order(&self.socket, order, sent)?;

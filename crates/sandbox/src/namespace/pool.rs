@@ -13,15 +13,15 @@ use std::{
     time::Duration,
 };
 
-use futures::future::join_all;
+use futures::{StreamExt, stream::FuturesUnordered};
 use hangar_protocol::guest::Account;
 use tokio::sync::Notify;
 
 use super::{Inner, Ready};
-use crate::backend::SlotCounts;
+use crate::{backend::SlotCounts, error::Error};
 
 /// Slots that are made at once. More would only take processors away from sandboxes at work.
-const AT_ONCE: usize = 2;
+const AT_ONCE: usize = 3;
 /// How long the pool leaves the processors to whoever has just claimed a slot, while there are others.
 const CALM: Duration = Duration::from_millis(10);
 /// After a failure, before the next try.
@@ -89,9 +89,14 @@ impl Pool {
         }
     }
 
+    /// Whether no more slots are made.
+    pub(super) fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::Acquire)
+    }
+
     fn put(&self, slot: Ready) {
         let mut ready = self.ready();
-        if !self.closed.load(Ordering::Acquire) {
+        if !self.is_closed() {
             ready.push_back(slot);
         }
     }
@@ -119,40 +124,40 @@ pub(super) fn keep_filled(inner: &Arc<Inner>) {
     }
     let (wake, weak) = (Arc::clone(&inner.pool.wake), Arc::downgrade(inner));
     tokio::spawn(async move {
+        let mut making = FuturesUnordered::new();
         loop {
-            let Some(inner) = weak.upgrade().filter(|inner| !inner.pool.closed.load(Ordering::Acquire)) else {
+            let Some(inner) = weak.upgrade().filter(|inner| !inner.pool.is_closed()) else {
                 return;
             };
-            let missing = inner.pool.missing().min(AT_ONCE);
-            let made = join_all((0..missing).map(|_| inner.slot(Account::Agent))).await;
-            let mut failed = false;
-            for slot in made {
-                match slot {
-                    Ok(slot) => inner.pool.put(slot),
-                    Err(error) => {
-                        failed = true;
-                        tracing::warn!(%error, "a slot could not be made ahead of need");
-                    }
-                }
+            while making.len() < inner.pool.missing().min(AT_ONCE) {
+                making.push(make(Arc::clone(&inner)));
             }
-            let full = inner.pool.missing() == 0;
-            // While this task sleeps, the backend may go.
+            // While this task waits, the backend may go.
             drop(inner);
-            if failed {
-                tokio::time::sleep(FAILURE_PAUSE).await;
-            } else if full {
-                wake.notified().await;
-                calm(&weak).await;
+            match making.next().await {
+                Some(Ok(())) => {}
+                Some(Err(error)) => {
+                    tracing::warn!(%error, "a slot could not be made ahead of need");
+                    tokio::time::sleep(FAILURE_PAUSE).await;
+                }
+                None => {
+                    wake.notified().await;
+                    calm(&weak).await;
+                }
             }
         }
     });
 }
 
+async fn make(inner: Arc<Inner>) -> Result<(), Error> {
+    let slot = inner.slot(Account::Agent).await?;
+    inner.pool.put(slot);
+    Ok(())
+}
+
 /// Lets whoever has claimed a slot get going, unless it was the last one or there is nothing to wait for.
 async fn calm(inner: &Weak<Inner>) {
-    let others = inner
-        .upgrade()
-        .is_some_and(|inner| !inner.pool.closed.load(Ordering::Acquire) && !inner.pool.ready().is_empty());
+    let others = inner.upgrade().is_some_and(|inner| !inner.pool.is_closed() && !inner.pool.ready().is_empty());
     if others {
         tokio::time::sleep(CALM).await;
     }

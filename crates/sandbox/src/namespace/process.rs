@@ -3,6 +3,7 @@
 
 use std::{
     io,
+    mem::MaybeUninit,
     os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd},
     sync::atomic::{AtomicBool, Ordering},
 };
@@ -71,27 +72,53 @@ impl Drop for Process {
     }
 }
 
-/// A process that does nothing but hold a user namespace.
+/// Stack of a process that only waits.
+const PARKED_STACK_BYTES: usize = 16 * 1024;
+
+/// A process that does nothing but hold a user namespace. It has this process's memory, so that making it copies nothing, however large hangar is.
 pub(crate) struct Parked {
     process: Process,
+    /// Freed once the process is dead.
+    _stack: Box<[MaybeUninit<u8>]>,
 }
 
 impl Parked {
     pub(crate) fn in_user_namespace() -> io::Result<Self> {
-        let process = clone(libc::CLONE_NEWUSER, None, || {
-            // SAFETY: pause is async-signal-safe; the parent kills this process.
-            unsafe {
-                libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL, 0, 0, 0);
-                loop {
-                    libc::pause();
-                }
-            }
-        })?;
-        Ok(Self { process })
+        let mut stack = Box::new_uninit_slice(PARKED_STACK_BYTES);
+        let mut pidfd: RawFd = -1;
+        let flags = libc::CLONE_VM | libc::CLONE_NEWUSER | libc::CLONE_PIDFD | libc::SIGCHLD;
+        // SAFETY: the child runs on a stack of its own, of which only the address is needed here, and touches no other memory: no signal is handled in it, as all
+        // are blocked. The stack lives until `process` is dropped, which waits for the child's end.
+        let pid = unsafe {
+            // The stack grows downwards from an address that the ABI wants to be a multiple of 16.
+            let top = stack.as_mut_ptr_range().end;
+            let top = top.sub(top.addr() % 16);
+            let (mut all, mut before): (libc::sigset_t, libc::sigset_t) = (std::mem::zeroed(), std::mem::zeroed());
+            libc::sigfillset(&raw mut all);
+            libc::pthread_sigmask(libc::SIG_SETMASK, &raw const all, &raw mut before);
+            let pid = libc::clone(park, top.cast(), flags, std::ptr::null_mut(), &raw mut pidfd);
+            let error = io::Error::last_os_error();
+            libc::pthread_sigmask(libc::SIG_SETMASK, &raw const before, std::ptr::null_mut());
+            Pid::from_raw(pid).filter(|_| pid > 0).ok_or(error)?
+        };
+        // SAFETY: the kernel has just opened this descriptor for us.
+        let pidfd = unsafe { OwnedFd::from_raw_fd(pidfd) };
+        Ok(Self { process: Process { pidfd, pid, reaped: AtomicBool::new(false) }, _stack: stack })
     }
 
     pub(crate) fn pid(&self) -> i32 {
         self.process.pid()
+    }
+}
+
+/// Waits to be killed, by the end of its parent at the latest.
+extern "C" fn park(_: *mut libc::c_void) -> libc::c_int {
+    // SAFETY: numbers only.
+    unsafe {
+        libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL, 0, 0, 0);
+        loop {
+            libc::pause();
+        }
     }
 }
 

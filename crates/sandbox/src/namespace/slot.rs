@@ -133,17 +133,19 @@ pub(crate) fn send_order<F: AsFd>(socket: &StdStream, order: &Order, mounts: &[F
 pub(crate) struct Talk {
     reader: Reader,
     writer: Writer,
+    /// What was read beyond the last answer.
+    frame: Vec<u8>,
 }
 
 impl Talk {
     pub(crate) fn new(socket: StdStream) -> Result<Self, Error> {
         let halves = socket.set_nonblocking(true).and_then(|()| halves(OwnedFd::from(socket)));
         let (reader, writer) = halves.map_err(Error::kernel("talk to a guest"))?;
-        Ok(Self { reader, writer })
+        Ok(Self { reader, writer, frame: Vec::new() })
     }
 
     /// Waits until the guest, this process, is a slot, and takes the border's sockets.
-    pub(crate) async fn staged(&self, process: i32) -> Result<Border, Error> {
+    pub(crate) async fn staged(&mut self, process: i32) -> Result<Border, Error> {
         let (reply, sockets) = self.answer().await?;
         match reply {
             Reply::Staged { network_us } if sockets.len() == BORDER_PORTS.len() + 1 => {
@@ -158,9 +160,10 @@ impl Talk {
     }
 
     /// Waits until the guest is a sandbox, and gives the socket for what follows.
-    pub(crate) async fn claimed(self) -> Result<(Reader, Writer), Error> {
+    pub(crate) async fn claimed(mut self) -> Result<(Reader, Writer), Error> {
         match self.answer().await?.0 {
-            Reply::Claimed => Ok((self.reader, self.writer)),
+            // It says nothing more before it is asked.
+            Reply::Claimed if self.frame.is_empty() => Ok((self.reader, self.writer)),
             Reply::Failed(failure) => Err(Error::Setup(failure.message)),
             other => Err(Error::Setup(format!("the guest answered {other:?}"))),
         }
@@ -172,26 +175,27 @@ impl Talk {
         Ok(Orders(StdStream::from(copy)))
     }
 
-    async fn answer(&self) -> Result<(Reply, Vec<OwnedFd>), Error> {
+    async fn answer(&mut self) -> Result<(Reply, Vec<OwnedFd>), Error> {
         let late = |_| Error::Setup("the guest fell silent during set-up".into());
         tokio::time::timeout(PATIENCE, self.read_answer()).await.map_err(late)?
     }
 
-    async fn read_answer(&self) -> Result<(Reply, Vec<OwnedFd>), Error> {
-        let mut frame = Vec::new();
+    async fn read_answer(&mut self) -> Result<(Reply, Vec<OwnedFd>), Error> {
         let mut sockets = Vec::new();
         loop {
-            if let Some((size, rest)) = frame.split_first_chunk::<4>() {
+            if let Some((size, rest)) = self.frame.split_first_chunk::<4>() {
                 let size = (u32::from_le_bytes(*size) as usize).min(FRAME_BYTES_MAX);
                 if size > ANSWER_BYTES_MAX {
                     return Err(Error::Setup(format!("the guest answered with {size} bytes")));
                 }
-                if rest.len() >= size {
-                    let (header, _) = decode::<Reply>(rest).map_err(|error| Error::Setup(error.to_string()))?;
+                if let Some(frame) = rest.get(..size) {
+                    let (header, _) = decode::<Reply>(frame).map_err(|error| Error::Setup(error.to_string()))?;
+                    self.frame.drain(..size_of::<u32>() + size);
                     return Ok((header.body, sockets));
                 }
             }
-            let read = self.reader.take(|socket| receive(socket, &mut frame, &mut sockets));
+            let Self { reader, frame, .. } = self;
+            let read = reader.take(|socket| receive(socket, frame, &mut sockets));
             if read.await.map_err(Error::GuestEnded)? == 0 {
                 return Err(Error::GuestEnded(io::ErrorKind::UnexpectedEof.into()));
             }
@@ -209,7 +213,7 @@ impl Orders {
     }
 }
 
-/// Reads what is there, not past the answer: the guest sends nothing more until it is asked.
+/// Reads what is there. Two messages with descriptors never come as one (unix(7)).
 fn receive(stream: &OwnedFd, frame: &mut Vec<u8>, sockets: &mut Vec<OwnedFd>) -> io::Result<usize> {
     let mut bytes = [0u8; 4096];
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(SOCKETS_MAX))];

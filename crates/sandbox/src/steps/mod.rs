@@ -40,11 +40,12 @@ steps![
     SlotViewed,
     SlotStaged,
     // A claim: a slot becomes a sandbox.
+    ClaimOrdered,
     ClaimLimited,
     ClaimSessionMade,
     RestoreFound,
     ClaimMounted,
-    ClaimOrdered,
+    ClaimRootGiven,
     ClaimAttached,
     ClaimKept,
     // Its life.
