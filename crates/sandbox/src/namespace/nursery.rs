@@ -14,8 +14,12 @@ use hangar_protocol::guest::{
     AGENT_ID, Account, NewSlot, Order, Reply, Stage, decode,
     setup::{Enter, IdMapping, Mapping},
 };
-use rustix::net::{
-    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SocketFlags, SocketType, recvmsg, socketpair,
+use rustix::{
+    io::retry_on_intr,
+    net::{
+        AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SocketFlags, SocketType, recvmsg,
+        socketpair,
+    },
 };
 
 use super::{
@@ -141,7 +145,10 @@ fn answer(mut socket: &StdStream) -> io::Result<(Reply, Vec<OwnedFd>)> {
     let mut size = [0u8; 4];
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
     let mut ancillary = RecvAncillaryBuffer::new(&mut space);
-    let got = recvmsg(socket, &mut [IoSliceMut::new(&mut size)], &mut ancillary, RecvFlags::CMSG_CLOEXEC)?;
+    // With a limit of time the kernel does not go on by itself after a signal, such as that of a child's end (signal(7)). An answer left
+    // unread would be taken for that of the next order.
+    let got =
+        retry_on_intr(|| recvmsg(socket, &mut [IoSliceMut::new(&mut size)], &mut ancillary, RecvFlags::CMSG_CLOEXEC))?;
     let mut descriptors = Vec::new();
     for message in ancillary.drain() {
         if let RecvAncillaryMessage::ScmRights(rights) = message {
@@ -188,6 +195,10 @@ pub(super) const fn one_id(account: Account) -> u32 {
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "a test that cannot go on says so by panicking")]
 mod tests {
+    use std::{io::Write as _, os::unix::thread::JoinHandleExt as _};
+
+    use hangar_protocol::guest::{ExchangeId, encode};
+
     use super::*;
     use crate::{namespace::Prepared, spec::EngineConfig};
 
@@ -197,6 +208,25 @@ mod tests {
         let stats = processes.filter_map(|process| std::fs::read_to_string(process.path().join("stat")).ok());
         let dead = format!(" Z {} {leader} ", std::process::id());
         stats.filter(|stat| stat.contains(&dead)).collect()
+    }
+
+    #[tokio::test]
+    async fn an_answer_is_heard_whatever_signals_come_meanwhile() {
+        let kind = tokio::signal::unix::SignalKind::user_defined1();
+        // Handled, as the ends of hangar's children are.
+        let _handled = tokio::signal::unix::signal(kind).unwrap();
+        let (host, mut nursery) = StdStream::pair().unwrap();
+        host.set_read_timeout(Some(PATIENCE)).unwrap();
+        let waiting = std::thread::spawn(move || answer(&host).map(|(reply, _)| reply));
+        for _ in 0..20 {
+            // SAFETY: the thread has not been joined, and its handler is tokio's.
+            #[allow(unsafe_code, reason = "a signal to one thread has no safe wrapper")]
+            let sent = unsafe { libc::pthread_kill(waiting.as_pthread_t(), kind.as_raw_value()) };
+            assert_eq!(sent, 0);
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+        nursery.write_all(&encode(ExchangeId::NONE, &Reply::Prepared, &[]).unwrap()).unwrap();
+        assert!(matches!(waiting.join().unwrap(), Ok(Reply::Prepared)));
     }
 
     #[test]
