@@ -103,9 +103,11 @@ impl Builder {
             job.doing(&step.name);
             work.run(step).await?;
         }
-        for step in recipe.services.iter().filter_map(|service| service.setup.as_ref()) {
-            job.doing(&step.name);
-            work.run(step).await?;
+        for service in &recipe.services {
+            for step in [&service.prepare, &service.setup].into_iter().flatten() {
+                job.doing(&step.name);
+                work.run(step).await?;
+            }
         }
         BuildStep::SetupRun.done();
         work.become_account(Account::Agent).await?;

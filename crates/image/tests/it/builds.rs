@@ -100,6 +100,24 @@ async fn a_failing_step_says_where_and_keeps_the_last_good_image() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_known_service_is_prepared_before_the_setup_that_the_recipe_adds() {
+    let world = World::new().await;
+    let app = target("team/app");
+    let recipe = "setup = ['chmod +x bin/*']\nverify = 'grep -x added ~/.hangar/services/cache/own'\n[env]\nPATH = '/workspace/bin:${PATH}'\n\
+                  [[services]]\nname = 'cache'\nuses = 'redis'\nsetup = 'cd ~/.hangar/services/cache && echo added > own'\n\
+                  stop = 'touch /tmp/stopped'\n";
+    // The host has no Redis; whatever listens at its port will do.
+    let server = "#!/bin/sh\nexec python3 -m http.server 6379 --bind 127.0.0.1\n";
+    world.repos.commit("team/app", &[(HANGAR, recipe), ("bin/redis-server", server)]);
+    let image = world.built(&app).await;
+    let service = &image.recipe.services[0];
+    let named = [&service.prepare, &service.setup].map(|step| step.as_ref().unwrap().name.as_str());
+    assert_eq!(named, ["cache: prepare", "cache: setup"]);
+    world.tidy().await;
+    world.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_hanging_step_is_ended_and_a_build_can_be_cancelled() {
     let world = World::new().await;
     let app = target("team/app");
