@@ -38,8 +38,8 @@ pub(crate) struct Room<'a> {
 impl Room<'_> {
     /// Runs a step to its end. What it leaves running goes on, until everything is ended before the layer is frozen.
     pub(crate) async fn run(&self, step: &Step) -> Result<(), BuildFailure> {
-        self.log.begin_step();
         self.log.say(&format!("── {}", step.name));
+        self.log.begin_step();
         let left = self.deadline.saturating_duration_since(Instant::now());
         let allowed = Duration::from_secs(u64::from(step.seconds_max)).min(left);
         if allowed.is_zero() {

@@ -272,7 +272,8 @@ impl Task {
             Ok(None) => BuildEnd::Unchanged,
             Err(_) if cancelled => BuildEnd::Cancelled,
             Err(failure) => {
-                known.build.log.say(&format!("failed: {failure}"));
+                // What the step said last was said already.
+                known.build.log.say(&format!("failed: {}", failure.summary()));
                 tracing::warn!(%target, build = known.build.number, %failure, "an image was not built; the last good one stays in use");
                 BuildEnd::Failed(Box::new(failure))
             }

@@ -83,7 +83,12 @@ async fn a_failing_step_says_where_and_keeps_the_last_good_image() {
     );
     let at = failure.at.clone().unwrap();
     assert_eq!((at.line, at.command.as_str()), (2, "test -d /nowhere"), "{failure}");
-    assert_eq!(failure.last_lines, ["hangar: ── install", "first"], "{failure}");
+    assert_eq!(failure.last_lines, ["first"], "{failure}");
+    let (said, _) = world.images.builds().last().unwrap().log.read(0, 1 << 20);
+    assert!(
+        said.ends_with("hangar: ── install\nfirst\nhangar: failed: install: exit code 1 (line 2: test -d /nowhere)\n"),
+        "each is said once: {said}"
+    );
     assert_eq!(world.images.newest(&app).unwrap().id, good.id);
     let last = &world.images.last_builds()[0];
     assert_eq!((last.failures_in_a_row, last.failure.as_ref()), (1, Some(&failure)));
