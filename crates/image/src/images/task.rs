@@ -274,7 +274,8 @@ impl Task {
             Err(failure) => {
                 // What the step said last was said already.
                 known.build.log.say(&format!("failed: {}", failure.summary()));
-                tracing::warn!(%target, build = known.build.number, %failure, "an image was not built; the last good one stays in use");
+                let instead = if self.view.newest.contains_key(target) { "the last good one" } else { "clones of it" };
+                tracing::warn!(%target, build = known.build.number, failure = failure.summary(), "an image was not built; sessions start from {instead}");
                 BuildEnd::Failed(Box::new(failure))
             }
         };
