@@ -331,7 +331,7 @@ outcome: TurnOutcome, } | { "type": "sandbox_changed",
  */
 phase: SandboxPhase,
 /**
- * The cause in words, for people.
+ * The cause in words, for people; empty where there is nothing to add to the phase.
  */
 detail: string,
 /**

@@ -41,8 +41,11 @@ const FORMAT: &str = "--format=%H%x00%T%x00%P%x00%an%x00%ae%x00%at%x00%cn%x00%ce
 
 impl LocalForge {
     /// One commit.
+    ///
+    /// # Errors
+    /// [`ForgeError::NoCommit`] when the repository has no commit of this id.
     pub async fn commit(&self, repo: &RepoPath, id: &CommitId) -> Result<Commit> {
-        let commits = self.log(repo, &["--max-count=1", id.as_str()]).await?;
+        let commits = self.log(repo, &[id], &["--max-count=1", id.as_str()]).await?;
         commits.into_iter().next().ok_or_else(|| ForgeError::NoCommit { repo: repo.clone(), reference: id.to_string() })
     }
 
@@ -66,21 +69,22 @@ impl LocalForge {
         if path != ":(literal)" {
             args.push(&path);
         }
-        self.log(repo, &args).await
+        self.log(repo, &[from], &args).await
     }
 
     /// What `to` has that `from` has not, oldest first, at most [`COMMITS_BETWEEN_MAX`].
     pub async fn commits_between(&self, repo: &RepoPath, from: &CommitId, to: &CommitId) -> Result<Vec<Commit>> {
         let range = format!("{from}..{to}");
-        let mut commits = self.log(repo, &["--topo-order", "--reverse", &range]).await?;
+        let mut commits = self.log(repo, &[from, to], &["--topo-order", "--reverse", &range]).await?;
         commits.truncate(COMMITS_BETWEEN_MAX);
         Ok(commits)
     }
 
-    async fn log(&self, repo: &RepoPath, args: &[&str]) -> Result<Vec<Commit>> {
+    /// What `git log` tells with these arguments, which name these commits.
+    async fn log(&self, repo: &RepoPath, named: &[&CommitId], args: &[&str]) -> Result<Vec<Commit>> {
         let head = ["log", "-z", "--no-show-signature", "--encoding=UTF-8", FORMAT];
         let all: Vec<&str> = head.into_iter().chain(args.iter().copied()).collect();
-        let bytes = self.git(repo, &all).must().await?;
+        let bytes = self.over(repo, named, self.git(repo, &all).must().await).await?;
         let text = String::from_utf8_lossy(&bytes);
         let text = text.strip_suffix('\0').unwrap_or(&text);
         if text.is_empty() {

@@ -75,7 +75,7 @@ impl LocalForge {
     pub async fn diff(&self, repo: &RepoPath, from: &CommitId, to: &CommitId) -> Result<Diff> {
         let head = ["diff", "--raw", "--numstat", "-z"];
         let args: Vec<&str> = head.into_iter().chain(OPTIONS).chain([from.as_str(), to.as_str(), "--"]).collect();
-        let summary = self.git(repo, &args).must().await?;
+        let summary = self.over(repo, &[from, to], self.git(repo, &args).must().await).await?;
         let args: Vec<&str> =
             ["diff", "--patch"].into_iter().chain(OPTIONS).chain([from.as_str(), to.as_str(), "--"]).collect();
         let answer = self.git(repo, &args).output_max(self.limits().diff_bytes_max).run().await?;
@@ -99,7 +99,7 @@ impl LocalForge {
                 limit: format!("{} bytes", self.limits().diff_bytes_max),
             }),
             (false, 0) => Ok(String::from_utf8_lossy(&answer.stdout).into_owned()),
-            (false, _) => Err(ForgeError::Broken(answer.stderr)),
+            (false, _) => self.over(repo, &[from, to], Err(ForgeError::Broken(answer.stderr))).await,
         }
     }
 }

@@ -40,6 +40,19 @@ impl LocalForge {
         Err(ForgeError::NoCommit { repo: repo.clone(), reference: reference.chars().take(80).collect() })
     }
 
+    /// What came of a work of git over these commits. Where it failed because one of them is not there, that is what is told.
+    pub(crate) async fn over<T>(&self, repo: &RepoPath, commits: &[&CommitId], done: Result<T>) -> Result<T> {
+        if let Err(ForgeError::Broken(_)) = &done {
+            for id in commits {
+                // Asked only now, so that what is there costs no second process.
+                if self.git(repo, &["cat-file", "-e", id.as_str()]).run().await.is_ok_and(|answer| answer.code != 0) {
+                    return Err(ForgeError::NoCommit { repo: repo.clone(), reference: id.to_string() });
+                }
+            }
+        }
+        done
+    }
+
     /// The newest commit of a branch.
     pub async fn branch_tip(&self, repo: &RepoPath, branch: &BranchName) -> Result<CommitId> {
         self.resolve(repo, &branch.full_ref()).await
@@ -64,7 +77,7 @@ impl LocalForge {
         match answer.code {
             0 => Ok(Some(String::from_utf8_lossy(&answer.stdout).trim().parse()?)),
             1 => Ok(None),
-            _ => Err(ForgeError::Broken(answer.stderr)),
+            _ => self.over(repo, &[one, other], Err(ForgeError::Broken(answer.stderr))).await,
         }
     }
 
@@ -76,7 +89,9 @@ impl LocalForge {
 
     /// How many commits the second has that the first has not, and the other way round: (ahead, behind).
     pub async fn ahead_behind(&self, repo: &RepoPath, base: &CommitId, head: &CommitId) -> Result<(u64, u64)> {
-        let text = self.git(repo, &["rev-list", "--left-right", "--count", &format!("{base}...{head}")]).line().await?;
+        let range = format!("{base}...{head}");
+        let counted = self.git(repo, &["rev-list", "--left-right", "--count", &range]).line().await;
+        let text = self.over(repo, &[base, head], counted).await?;
         let mut counts = text.split_whitespace().filter_map(|word| word.parse().ok());
         match (counts.next(), counts.next()) {
             (Some(behind), Some(ahead)) => Ok((ahead, behind)),

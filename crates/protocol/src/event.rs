@@ -126,7 +126,7 @@ pub enum EventBody {
     SandboxChanged {
         /// The new phase.
         phase: SandboxPhase,
-        /// The cause in words, for people.
+        /// The cause in words, for people; empty where there is nothing to add to the phase.
         detail: String,
         /// How long the step that ended took; 0 where none did.
         duration_ms: u32,

@@ -163,7 +163,7 @@ const ID_MAPPING_FILE_SYSTEMS: &[(u64, &str)] =
     &[(0xef53, "ext4"), (0x5846_5342, "xfs"), (0x9123_683e, "btrfs"), (0xf2f5_2010, "f2fs"), (0x0102_1994, "tmpfs")];
 
 fn id_mapping(rights: Rights, state_dir: &Path) -> Finding {
-    let name = "data directory";
+    let name = "id mapping";
     // It may not be there yet; then its nearest parent decides.
     let existing = state_dir.ancestors().find(|path| path.exists()).unwrap_or(Path::new("/"));
     let Ok(stat) = rustix::fs::statfs(existing) else {

@@ -43,6 +43,8 @@ pub enum LimitHit {
     Processes,
     /// Files took more disk than allowed; commands were killed.
     Disk,
+    /// The host itself has hardly any disk left.
+    HostDisk,
 }
 
 /// A command's whole output, as far as it was kept.

@@ -32,6 +32,10 @@ const COUNT_SHARE: u32 = 20;
 /// Below so much free space on the file system, no sandbox may grow its files: hangar's own databases need room.
 pub(crate) const FREE_BYTES_MIN: u64 = 512 * 1024 * 1024;
 
+fn is_host_full(free: Free) -> bool {
+    free.bytes < FREE_BYTES_MIN
+}
+
 /// How a sandbox is.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Health {
@@ -98,10 +102,17 @@ impl Readout {
             return Some(LimitHit::Memory);
         }
         match self.health.borrow().disk {
-            Disk::Full { .. } | Disk::HostFull { .. } => return Some(LimitHit::Disk),
+            Disk::Full { .. } => return Some(LimitHit::Disk),
+            Disk::HostFull { .. } => return Some(LimitHit::HostDisk),
             Disk::Fine => {}
         }
-        (now.processes_refused > self.before.processes_refused).then_some(LimitHit::Processes)
+        if now.processes_refused > self.before.processes_refused {
+            return Some(LimitHit::Processes);
+        }
+        // A command may fail sooner than the keeper looks.
+        let body = self.body.upgrade()?;
+        let free = disk::free(body.changes()?).ok()?;
+        is_host_full(free).then_some(LimitHit::HostDisk)
     }
 }
 
@@ -221,7 +232,7 @@ impl Counting {
     /// not filled by what this sandbox has left, nothing is counted.
     async fn look(&mut self, changes: &Path, frozen: Vec<PathBuf>, limits: &Limits, before: Disk) -> Option<Disk> {
         let free = disk::free(changes).ok()?;
-        if free.bytes < FREE_BYTES_MIN {
+        if is_host_full(free) {
             return Some(Disk::HostFull { free_bytes: free.bytes });
         }
         if self.is_due(free, limits, before) {

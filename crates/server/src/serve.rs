@@ -140,7 +140,6 @@ pub async fn serve(config: Config) -> Result<Server, Refusal> {
     let router = routes::router(&app, hangar_forge::http::router(faces));
     let looking = tokio::spawn(images::look_after(app.clone(), stop.clone()));
     let listening = tokio::spawn(accept::serve(listener, router, stop.clone()));
-    tracing::info!(url = app.url, data = %app.config.data.display(), "hangar listens");
     Ok(Server { app, address, owner, first_link, stop, listening, looking, engine, player, data })
 }
 

@@ -230,13 +230,13 @@ impl Shared {
             self.tell(SandboxPhase::Failed, "It ended unexpectedly. The workspace's files are kept.", 0).await;
         }
         let began = Instant::now();
-        self.tell(SandboxPhase::Preparing, "A sandbox is being made.", 0).await;
+        self.tell(SandboxPhase::Preparing, "", 0).await;
         match self.make().await {
             Ok(made) => {
                 let place = made.place.clone();
                 *live = Some(made);
                 self.up.store(true, Ordering::Release);
-                self.tell(SandboxPhase::Ready, "The sandbox is ready.", millis(began.elapsed())).await;
+                self.tell(SandboxPhase::Ready, "", millis(began.elapsed())).await;
                 Ok(place)
             }
             Err(refusal) => {

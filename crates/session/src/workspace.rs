@@ -82,6 +82,7 @@ fn words_of(limit: LimitHit) -> &'static str {
         LimitHit::Memory => "\n[hangar: the sandbox's memory ran out and a process was killed]\n",
         LimitHit::Processes => "\n[hangar: the sandbox's limit of processes was reached]\n",
         LimitHit::Disk => "\n[hangar: the sandbox's disk is used up; delete files that are not needed]\n",
+        LimitHit::HostDisk => "\n[hangar: the machine's disk is full; its operator has to free some space]\n",
     }
 }
 

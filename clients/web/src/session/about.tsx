@@ -6,6 +6,9 @@ import { createMediaQuery } from "./media.ts";
 import { For, type JSX, Show } from "solid-js";
 import { useSession } from "./following.ts";
 
+/** The phases of a sandbox, as facts. */
+const SANDBOX_WORDS = { absent: "not running", preparing: "being prepared", ready: "ready", failed: "failed" } as const;
+
 export function About(): JSX.Element {
   const session = useSession();
   const wide = createMediaQuery("(min-width: 1080px)");
@@ -56,7 +59,7 @@ function Facts(props: { state: SessionState }): JSX.Element {
           <dt>Branch</dt><dd class="mono">{props.state.branch}</dd>
           <dt>From</dt><dd class="mono">{props.state.base_branch} @ {props.state.base_commit.slice(0, 8)}</dd>
           <dt>Model</dt><dd class="mono">{props.state.model}</dd>
-          <dt>Sandbox</dt><dd>{props.state.sandbox}</dd>
+          <dt>Sandbox</dt><dd>{SANDBOX_WORDS[props.state.sandbox]}</dd>
           <dt>Tokens</dt><dd class="numbers">{tokens(used())} in · {tokens(props.state.usage.output_tokens)} out</dd>
           <dt>Cost</dt><dd class="numbers">{money(props.state.cost_micro_usd)}</dd>
           <dt>Begun</dt><dd><When ms={props.state.created_ms} /></dd>

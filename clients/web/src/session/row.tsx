@@ -162,7 +162,7 @@ function Sandbox(props: { item: Of<"sandbox"> }): JSX.Element {
       when={props.item.phase !== "failed"}
       fallback={<RowNote tone="bad" icon="box"><strong>The sandbox failed.</strong> {props.item.detail}</RowNote>}
     >
-      <p class="line" title={props.item.detail}>
+      <p class="line" title={props.item.detail || undefined}>
         <Icon name="box" />
         <span>{PHASE_WORDS[props.item.phase]}<Show when={props.item.detail}><span class="faint"> · {props.item.detail}</span></Show></span>
         <Show when={props.item.duration_ms > 0}><span class="took">{duration(props.item.duration_ms)}</span></Show>

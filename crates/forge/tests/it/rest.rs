@@ -1,5 +1,6 @@
 //! The REST face: who is let in, odd requests, pages.
 
+use hangar_forge::{CommitId, ForgeError, Result};
 use serde_json::{Value, json};
 
 use crate::house::{House, path};
@@ -172,6 +173,42 @@ async fn odd_requests_get_an_answer_that_is_no_failure_of_ours() {
     }
     let huge = json!({"title": "x", "body": "y".repeat(2 << 20)});
     assert_eq!(house.api("POST", "/repos/acme/web/pulls", "bob", huge).await.0, 413);
+}
+
+#[tokio::test]
+async fn a_commit_that_is_not_there_is_named_and_no_failure_of_ours() {
+    let house = House::build().await;
+    house.web().await;
+    let (web, unknown) = (path("acme/web"), "0123456789012345678901234567890123456789");
+    let (id, forge): (CommitId, _) = (unknown.parse().unwrap(), &house.forge);
+    let main = forge.resolve(&web, "main").await.unwrap();
+    let told = |what: Result<()>| match what {
+        Err(error @ ForgeError::NoCommit { .. }) => error.to_string(),
+        other => panic!("{other:?}"),
+    };
+    for done in [
+        forge.commit(&web, &id).await.map(drop),
+        forge.history(&web, &id, "", 0, 9).await.map(drop),
+        forge.commits_between(&web, &id, &main).await.map(drop),
+        forge.commits_between(&web, &main, &id).await.map(drop),
+        forge.diff(&web, &main, &id).await.map(drop),
+        forge.diff_text(&web, &id, &main).await.map(drop),
+        forge.merge_base(&web, &main, &id).await.map(drop),
+        forge.ahead_behind(&web, &main, &id).await.map(drop),
+    ] {
+        assert_eq!(told(done), format!("acme/web has no commit, branch or tag `{unknown}`."));
+    }
+    let no_sha = format!("No commit found for SHA: {unknown}");
+    for (method, route, body, status, message) in [
+        ("GET", format!("/commits/{unknown}"), Value::Null, 422, no_sha.as_str()),
+        ("GET", format!("/commits/{unknown}/status"), Value::Null, 422, &no_sha),
+        ("POST", format!("/statuses/{unknown}"), json!({"state": "success"}), 422, &no_sha),
+        ("GET", format!("/commits?sha={unknown}"), Value::Null, 404, "Not Found"),
+        ("GET", format!("/compare/main...{unknown}"), Value::Null, 404, "Not Found"),
+    ] {
+        let (found, answer) = house.api(method, &format!("/repos/acme/web{route}"), "alice", body).await;
+        assert_eq!((found, &answer["message"]), (status, &json!(message)), "{method} {route}");
+    }
 }
 
 #[tokio::test]

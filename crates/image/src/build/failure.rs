@@ -77,12 +77,18 @@ impl BuildFailure {
     }
 }
 
+impl BuildFailure {
+    /// What happened, without what was said last: a line, as a rule.
+    #[must_use]
+    pub fn summary(&self) -> String {
+        let at = self.at.as_ref().map(|FailedLine { line, command }| format!(" (line {line}: {command})"));
+        format!("{}: {}{}", self.step, self.what, at.unwrap_or_default())
+    }
+}
+
 impl std::fmt::Display for BuildFailure {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}: {}", self.step, self.what)?;
-        if let Some(FailedLine { line, command }) = &self.at {
-            write!(f, " (line {line}: {command})")?;
-        }
+        f.write_str(&self.summary())?;
         self.last_lines.iter().try_for_each(|line| write!(f, "\n  {line}"))
     }
 }

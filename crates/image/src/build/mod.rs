@@ -209,6 +209,11 @@ impl Builder {
 impl Job {
     fn doing(&self, what: &str) {
         self.log.say(what);
+        self.show(what);
+    }
+
+    /// What people see of a build that runs. A step that is run in the sandbox says itself in the log.
+    fn show(&self, what: &str) {
         self.step.send_replace(what.to_owned());
     }
 

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use hangar_sandbox::{Disk, Ended, Error, ExecSpec, ExitStatus, LimitHit, Sandbox};
+use hangar_sandbox::{Ended, Error, ExecSpec, ExitStatus, LimitHit, Sandbox};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -38,8 +38,8 @@ pub(crate) struct Room<'a> {
 impl Room<'_> {
     /// Runs a step to its end. What it leaves running goes on, until everything is ended before the layer is frozen.
     pub(crate) async fn run(&self, step: &Step) -> Result<(), BuildFailure> {
-        self.log.begin_step();
         self.log.say(&format!("── {}", step.name));
+        self.log.begin_step();
         let left = self.deadline.saturating_duration_since(Instant::now());
         let allowed = Duration::from_secs(u64::from(step.seconds_max)).min(left);
         if allowed.is_zero() {
@@ -100,7 +100,7 @@ impl Room<'_> {
             (_, Some(LimitHit::Processes), status) => {
                 (exit(status), "it made more processes than a build may have".into(), Passing::Lasting)
             }
-            (_, Some(LimitHit::Disk), status) if self.is_host_full() => {
+            (_, Some(LimitHit::HostDisk), status) => {
                 let what = "the disk is full; free some space, the build is tried again";
                 (exit(status), what.into(), Passing::Passing)
             }
@@ -118,10 +118,6 @@ impl Room<'_> {
             }
         };
         BuildFailure { step: step.name.clone(), what, exit: Some(exit), at, last_lines: Vec::new(), passing }
-    }
-
-    fn is_host_full(&self) -> bool {
-        matches!(self.sandbox.health().borrow().disk, Disk::HostFull { .. })
     }
 
     async fn failed_at(&self) -> Option<FailedLine> {

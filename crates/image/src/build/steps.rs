@@ -77,7 +77,7 @@ pub(super) async fn prepare_clones(work: &mut Work<'_>, parts: &Parts) -> Result
     {
         let script =
             "git config core.checkStat minimal; git config core.trustctime false; git update-index -q --refresh";
-        let mut step = Step::strict(format!("look at {beside}"), script).within(beside);
+        let mut step = Step::strict(format!("git index of {beside}"), script).within(beside);
         step.seconds_max = PREPARE_SECONDS_MAX;
         work.run(&step).await?;
     }
@@ -100,12 +100,14 @@ impl Builder {
         let recipe = parts.recipe.clone();
         let setting_up = Instant::now();
         for step in &recipe.setup {
-            job.doing(&step.name);
+            job.show(&step.name);
             work.run(step).await?;
         }
-        for step in recipe.services.iter().filter_map(|service| service.setup.as_ref()) {
-            job.doing(&step.name);
-            work.run(step).await?;
+        for service in &recipe.services {
+            for step in [&service.prepare, &service.setup].into_iter().flatten() {
+                job.show(&step.name);
+                work.run(step).await?;
+            }
         }
         BuildStep::SetupRun.done();
         work.become_account(Account::Agent).await?;
@@ -115,7 +117,7 @@ impl Builder {
         let warming = Instant::now();
         let mut checked = Vec::new();
         for step in &recipe.warm {
-            job.doing(&step.name);
+            job.show(&step.name);
             let began = Instant::now();
             match work.run(step).await {
                 Ok(()) => checked.push(went(step, began.elapsed(), String::new(), true)),
@@ -131,7 +133,7 @@ impl Builder {
         }
         BuildStep::WarmRun.done();
         if let Some(step) = &recipe.verify {
-            job.doing(&step.name);
+            job.show(&step.name);
             let began = Instant::now();
             work.run(step).await?;
             checked.push(went(step, began.elapsed(), String::new(), true));
@@ -172,6 +174,7 @@ impl Builder {
             let text = log.map(|content| String::from_utf8_lossy(&content.bytes).into_owned()).unwrap_or_default();
             let mut failure = BuildFailure::lasting(format!("service {}", service.name), what);
             let lines: Vec<&str> = text.lines().collect();
+            lines.iter().for_each(|line| job.log.add(format!("{line}\n").as_bytes()));
             failure.last_lines = lines[lines.len().saturating_sub(crate::log::LAST_LINES)..]
                 .iter()
                 .map(|line| (*line).to_owned())

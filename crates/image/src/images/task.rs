@@ -272,8 +272,10 @@ impl Task {
             Ok(None) => BuildEnd::Unchanged,
             Err(_) if cancelled => BuildEnd::Cancelled,
             Err(failure) => {
-                known.build.log.say(&format!("failed: {failure}"));
-                tracing::warn!(%target, build = known.build.number, %failure, "an image was not built; the last good one stays in use");
+                // What the step said last was said already.
+                known.build.log.say(&format!("failed: {}", failure.summary()));
+                let instead = if self.view.newest.contains_key(target) { "the last good one" } else { "clones of it" };
+                tracing::warn!(%target, build = known.build.number, failure = failure.summary(), "an image was not built; sessions start from {instead}");
                 BuildEnd::Failed(Box::new(failure))
             }
         };

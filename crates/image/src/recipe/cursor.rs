@@ -83,6 +83,7 @@ fn service(terminal: &Value, number: usize) -> Result<Service, String> {
     Ok(Service {
         run: Step::plain(format!("{name}: run"), command),
         name,
+        prepare: None,
         setup: None,
         seed: None,
         health: Health::Running,

@@ -328,6 +328,7 @@ fn service(table: ServiceTable) -> Result<Service, String> {
             let restart = Restart::OnFailure;
             Service {
                 name: name.clone(),
+                prepare: None,
                 setup: None,
                 run,
                 seed: None,
@@ -345,8 +346,7 @@ fn service(table: ServiceTable) -> Result<Service, String> {
             ));
         }
     };
-    service.setup = setup.or(service.setup);
-    service.seed = seed.or(service.seed);
+    (service.setup, service.seed) = (setup, seed);
     service.stop = stop.or(service.stop);
     service.health = health.unwrap_or(service.health);
     if let Some(ready) = table.ready {

@@ -32,7 +32,7 @@ pub use files::{FILE_BYTES_MAX, Files};
 pub use step::{Account, Health, Restart, STEP_SECONDS_DEFAULT, Service, Shell, Step};
 
 /// Changed when the same files come to mean something else, so that images are built anew.
-pub const RECIPE_VERSION: u32 = 1;
+pub const RECIPE_VERSION: u32 = 2;
 /// Steps of one kind at most.
 pub const STEPS_MAX: usize = 64;
 /// Services at most.

@@ -26,8 +26,8 @@ fn postgresql(name: &str, database: &str) -> Result<Service, String> {
     let data = data(name);
     let step = |what: &str, script: String| Step::strict(format!("{name}: {what}"), script);
     // The database is made without a server, so that the recipe's own `seed` finds it. Durability is hangar's snapshots': a database that flushes every commit only makes tests slow.
-    let setup = step(
-        "setup",
+    let prepare = step(
+        "prepare",
         format!(
             "{POSTGRESQL_PATH}\n\
              [ -s {data}/PG_VERSION ] && exit 0\n\
@@ -45,7 +45,8 @@ fn postgresql(name: &str, database: &str) -> Result<Service, String> {
     let ready = "pg_isready --quiet --host=127.0.0.1 --username=postgres";
     Ok(Service {
         name: name.to_owned(),
-        setup: Some(setup),
+        prepare: Some(prepare),
+        setup: None,
         run,
         seed: None,
         health: Health::Command(format!("{POSTGRESQL_PATH}\n{ready}")),
@@ -59,7 +60,8 @@ fn redis(name: &str) -> Service {
     let data = data(name);
     Service {
         name: name.to_owned(),
-        setup: Some(Step::strict(format!("{name}: setup"), format!("mkdir -p {data}"))),
+        prepare: Some(Step::strict(format!("{name}: prepare"), format!("mkdir -p {data}"))),
+        setup: None,
         run: Step::strict(
             format!("{name}: run"),
             format!("exec redis-server --bind 127.0.0.1 --port 6379 --dir {data} --save '' --appendonly yes"),

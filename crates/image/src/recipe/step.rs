@@ -82,6 +82,9 @@ impl Step {
 pub struct Service {
     /// Its name; its log is `/home/agent/.hangar/services/<name>.log`.
     pub name: String,
+    /// What hangar itself does for a service that it knows, before [`setup`](Self::setup): its data directory, its first database.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prepare: Option<Step>,
     /// Runs once at build, before the service first starts.
     pub setup: Option<Step>,
     /// The program itself; it stays in the foreground.

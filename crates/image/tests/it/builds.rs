@@ -83,7 +83,12 @@ async fn a_failing_step_says_where_and_keeps_the_last_good_image() {
     );
     let at = failure.at.clone().unwrap();
     assert_eq!((at.line, at.command.as_str()), (2, "test -d /nowhere"), "{failure}");
-    assert_eq!(failure.last_lines, ["hangar: ── install", "first"], "{failure}");
+    assert_eq!(failure.last_lines, ["first"], "{failure}");
+    let (said, _) = world.images.builds().last().unwrap().log.read(0, 1 << 20);
+    assert!(
+        said.ends_with("hangar: ── install\nfirst\nhangar: failed: install: exit code 1 (line 2: test -d /nowhere)\n"),
+        "each is said once: {said}"
+    );
     assert_eq!(world.images.newest(&app).unwrap().id, good.id);
     let last = &world.images.last_builds()[0];
     assert_eq!((last.failures_in_a_row, last.failure.as_ref()), (1, Some(&failure)));
@@ -95,6 +100,24 @@ async fn a_failing_step_says_where_and_keeps_the_last_good_image() {
     let failure = world.fails(&app).await;
     assert!(failure.what.contains("line 1: unknown field `steps`"), "{failure}");
     assert_eq!(world.images.last_builds()[0].failures_in_a_row, 3);
+    world.tidy().await;
+    world.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_known_service_is_prepared_before_the_setup_that_the_recipe_adds() {
+    let world = World::new().await;
+    let app = target("team/app");
+    let recipe = "setup = ['chmod +x bin/*']\nverify = 'grep -x added ~/.hangar/services/cache/own'\n[env]\nPATH = '/workspace/bin:${PATH}'\n\
+                  [[services]]\nname = 'cache'\nuses = 'redis'\nsetup = 'cd ~/.hangar/services/cache && echo added > own'\n\
+                  stop = 'touch /tmp/stopped'\n";
+    // The host has no Redis; whatever listens at its port will do.
+    let server = "#!/bin/sh\nexec python3 -m http.server 6379 --bind 127.0.0.1\n";
+    world.repos.commit("team/app", &[(HANGAR, recipe), ("bin/redis-server", server)]);
+    let image = world.built(&app).await;
+    let service = &image.recipe.services[0];
+    let named = [&service.prepare, &service.setup].map(|step| step.as_ref().unwrap().name.as_str());
+    assert_eq!(named, ["cache: prepare", "cache: setup"]);
     world.tidy().await;
     world.end().await;
 }

@@ -8,6 +8,7 @@ use std::{
         unix::fs::{PermissionsExt, chown},
     },
     path::{Path, PathBuf},
+    sync::atomic::{AtomicU64, Ordering},
 };
 
 use hangar_protocol::guest::{
@@ -20,7 +21,7 @@ use rustix::{
 };
 
 use crate::{
-    backend::BackendKind,
+    backend::{BackendKind, Capabilities, SlotCounts},
     error::Error,
     frozen::Frozen,
     ids::IdRange,
@@ -60,6 +61,7 @@ pub(crate) struct Ground {
     points: PathBuf,
     numbers: Numbers,
     maps: IdMaps,
+    made: AtomicU64,
     /// Held as long as the backend lives.
     _lock: File,
 }
@@ -111,8 +113,35 @@ impl Ground {
             points,
             numbers: Numbers::default(),
             maps: IdMaps::default(),
+            made: AtomicU64::new(0),
             _lock: prepared.lock,
         })
+    }
+
+    /// What a backend over it can do.
+    pub(crate) fn capabilities(&self, kind: BackendKind) -> Capabilities {
+        Capabilities {
+            kind,
+            rootless: false,
+            pause: self.cgroups.can_freeze(),
+            snapshot: self.cgroups.can_freeze(),
+            fork: true,
+            late_bound: false,
+            border: true,
+            layers: true,
+            limits: self.cgroups.missing().is_none(),
+        }
+    }
+
+    /// One more sandbox was made.
+    pub(crate) fn count_made(&self) {
+        self.made.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// None waits: each sandbox is made when it is asked for.
+    pub(crate) fn slots(&self) -> SlotCounts {
+        let made = self.made.load(Ordering::Relaxed);
+        SlotCounts { ready: 0, made, hits: 0, misses: made }
     }
 
     /// A place for one more sandbox.

@@ -1,10 +1,16 @@
 //! The first words with a guest whose surroundings somebody else has made.
 
-use std::time::Duration;
+use std::{os::unix::net::UnixStream as StdUnixStream, time::Duration};
 
 use hangar_protocol::guest::{ExchangeId, Reply, decode, encode};
 use serde::Serialize;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::{
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
+    net::{
+        UnixStream,
+        unix::{OwnedReadHalf, OwnedWriteHalf},
+    },
+};
 
 use crate::error::Error;
 
@@ -19,6 +25,24 @@ pub(crate) async fn introduce(
 ) -> Result<(), Error> {
     let late = |_| Error::Setup(format!("the guest did not answer within {} s", patience.as_secs()));
     tokio::time::timeout(patience, exchange(guest, what)).await.map_err(late)?
+}
+
+/// The same at the other end of a socket, whose halves are for what follows.
+pub(crate) async fn meet(
+    socket: StdUnixStream,
+    what: &impl Serialize,
+    patience: Duration,
+) -> Result<(OwnedReadHalf, OwnedWriteHalf), Error> {
+    let mut socket = connected(socket)?;
+    introduce(&mut socket, what, patience).await?;
+    Ok(socket.into_split())
+}
+
+/// A socket that is waited for.
+pub(crate) fn connected(socket: StdUnixStream) -> Result<UnixStream, Error> {
+    let what = "talk to a guest";
+    socket.set_nonblocking(true).map_err(Error::kernel(what))?;
+    UnixStream::from_std(socket).map_err(Error::kernel(what))
 }
 
 /// Waits for a guest's first word, whatever it is: it is sent an order that makes no sense.

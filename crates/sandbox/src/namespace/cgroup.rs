@@ -17,6 +17,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use super::sweep;
 use crate::{
     backend::{BackendKind, Readings},
     error::Error,
@@ -160,27 +161,9 @@ impl Cgroups {
         Ok(root)
     }
 
-    /// Removes what killed engines left: that of the same id with all its processes, that of others where it is empty.
-    /// Blocks for as long as processes take to die.
+    /// Removes what killed engines left. Blocks, but never for long ([`mod@sweep`]).
     pub(crate) fn sweep(&self, engine: &str) {
-        // Before anything is killed, in whatever hierarchy that comes first: what is frozen does not die.
-        for root in self.hierarchy.roots().into_iter().flat_map(|own| directories(own.parent().unwrap_or(own))) {
-            if owner(&root).is_some_and(|(id, pid)| id == engine && pid != std::process::id()) {
-                directories(&root).iter().for_each(|group| let_go(group));
-            }
-        }
-        for own in self.hierarchy.roots() {
-            for root in directories(own.parent().unwrap_or(own)).into_iter().filter(|root| root != own) {
-                match owner(&root) {
-                    // The state directory is locked, so its earlier owner is dead whatever its number says.
-                    Some((id, _)) if id == engine => remove_engine(&root, end),
-                    Some((_, pid)) if !Path::new(&format!("/proc/{pid}")).exists() => {
-                        remove_engine(&root, |group| fs::remove_dir(group))
-                    }
-                    Some(_) | None => {}
-                }
-            }
-        }
+        sweep::sweep(&self.hierarchy.roots(), engine);
     }
 
     /// Removes the engine's own directories without waiting for the last handle; they are empty when no sandbox runs. Returns whether they are gone.
@@ -249,28 +232,6 @@ pub(crate) fn survey() -> Result<String, String> {
         }
         None => Ok("version 2, with memory, pids and cpu".into()),
     }
-}
-
-/// The engine's id and process of a directory named `hangar-<id>-<process>`.
-fn owner(root: &Path) -> Option<(&str, u32)> {
-    let (id, pid) = root.file_name()?.to_str()?.strip_prefix("hangar-")?.split_once('-')?;
-    Some((id, pid.parse().ok()?))
-}
-
-fn directories(directory: &Path) -> Vec<PathBuf> {
-    let entries = fs::read_dir(directory).into_iter().flatten().flatten();
-    entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir())).map(|entry| entry.path()).collect()
-}
-
-/// Removes the groups of one engine, each by `remove`.
-fn remove_engine(root: &Path, remove: impl Fn(&Path) -> io::Result<()>) {
-    for group in directories(root) {
-        if let Err(error) = remove(&group) {
-            tracing::warn!(%error, group = %group.display(), "a control group of an earlier run could not be removed");
-        }
-    }
-    // If a group stays, so does its parent, and the next start tries again.
-    let _ = fs::remove_dir(root);
 }
 
 fn set(file: &Path, value: u64) -> Result<(), Error> {
@@ -558,38 +519,6 @@ fn counter(file: &Path, key: &str) -> u64 {
 fn value(text: &str, key: &str) -> u64 {
     let line = text.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(' '));
     line.and_then(|value| value.trim().parse().ok()).unwrap_or(0)
-}
-
-/// Thaws a group of either version, should it be frozen: its engine was killed in the middle of a pause or a snapshot.
-fn let_go(group: &Path) {
-    for (file, word) in [("freezer.state", "THAWED"), ("cgroup.freeze", "0")] {
-        let file = group.join(file);
-        // Groups of other controllers have neither; what cannot be thawed cannot be removed, which is told.
-        if file.exists() {
-            let _ = fs::write(file, word);
-        }
-    }
-}
-
-/// Kills what is in a group, and removes it.
-fn end(group: &Path) -> io::Result<()> {
-    kill_members(group);
-    remove(group)
-}
-
-fn kill_members(directory: &Path) {
-    for _ in 0..REMOVE_TRIES {
-        let members = fs::read_to_string(directory.join("cgroup.procs")).unwrap_or_default();
-        let members: Vec<i32> = members.lines().filter_map(|line| line.parse().ok()).collect();
-        if members.is_empty() {
-            return;
-        }
-        for pid in members.into_iter().filter_map(rustix::process::Pid::from_raw) {
-            // It may have died since it was listed.
-            let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
-        }
-        std::thread::sleep(REMOVE_PAUSE);
-    }
 }
 
 /// Removes a group, waiting for its last process to be gone.

@@ -18,6 +18,7 @@ mod rotate;
 pub(crate) mod skeleton;
 pub(crate) mod slot;
 mod snapshot;
+mod sweep;
 
 use std::{
     collections::{HashMap, hash_map::Entry},

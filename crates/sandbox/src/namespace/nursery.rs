@@ -7,15 +7,19 @@ use std::{
         fd::{AsFd, OwnedFd},
         unix::net::UnixStream as StdStream,
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use hangar_protocol::guest::{
     AGENT_ID, Account, NewSlot, Order, Reply, Stage, decode,
     setup::{Enter, IdMapping, Mapping},
 };
-use rustix::net::{
-    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SocketFlags, SocketType, recvmsg, socketpair,
+use rustix::{
+    io::retry_on_intr,
+    net::{
+        AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SocketFlags, SocketType, recvmsg,
+        socketpair,
+    },
 };
 
 use super::{
@@ -33,6 +37,11 @@ use crate::{
 
 /// How long it may take to answer; it takes less than a millisecond on an idle machine.
 const PATIENCE: Duration = Duration::from_secs(20);
+
+/// How long a process takes at most from closing its last descriptor to being dead.
+const LAST_BREATH: Duration = Duration::from_millis(200);
+/// Between two looks whether it is.
+const BURY_PAUSE: Duration = Duration::from_millis(1);
 
 /// See the module's documentation. It ends when this is dropped, and the slots that were forked from it do not.
 pub(super) struct Nursery {
@@ -89,12 +98,31 @@ impl Nursery {
             Entry::Anywhere => Enter::Anywhere,
         };
         let order = Order::Slot(NewSlot { mapping, ids, account, machine_id: machine_id(), group });
-        match self.ask(&order, &sent)? {
+        let answer = self.ask(&order, &sent)?;
+        drop(inner);
+        match answer {
             (Reply::Born { pid }, mut descriptors) => {
                 let pidfd = descriptors.pop().ok_or(Error::Protocol)?;
                 Ok(Slot { process: Process::adopt(pidfd, pid)?, socket: StdStream::from(host) })
             }
-            other => Err(unexpected(&other)),
+            other => {
+                self.bury(StdStream::from(host));
+                Err(unexpected(&other))
+            }
+        }
+    }
+
+    /// Reaps a slot that was forked and could not be set going. It is a child of this process, and nobody has said its number.
+    ///
+    /// It ends by itself once the nursery has given it up, still in the nursery's process group, which slots leave when they have their ids. Another slot that
+    /// ends at this moment may be reaped in its place or with it: whoever has that one finds that there is nothing left to reap.
+    fn bury(&self, socket: StdStream) {
+        // Until it, if it ever was, has closed its end. If it does not in time, waiting longer would keep everybody from sandboxes.
+        let _ = socket.set_read_timeout(Some(PATIENCE));
+        let _ = io::copy(&mut &socket, &mut io::sink());
+        let began = Instant::now();
+        while began.elapsed() < LAST_BREATH && !self.process.reap_of_its_group() {
+            std::thread::sleep(BURY_PAUSE);
         }
     }
 
@@ -117,7 +145,10 @@ fn answer(mut socket: &StdStream) -> io::Result<(Reply, Vec<OwnedFd>)> {
     let mut size = [0u8; 4];
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
     let mut ancillary = RecvAncillaryBuffer::new(&mut space);
-    let got = recvmsg(socket, &mut [IoSliceMut::new(&mut size)], &mut ancillary, RecvFlags::CMSG_CLOEXEC)?;
+    // With a limit of time the kernel does not go on by itself after a signal, such as that of a child's end (signal(7)). An answer left
+    // unread would be taken for that of the next order.
+    let got =
+        retry_on_intr(|| recvmsg(socket, &mut [IoSliceMut::new(&mut size)], &mut ancillary, RecvFlags::CMSG_CLOEXEC))?;
     let mut descriptors = Vec::new();
     for message in ancillary.drain() {
         if let RecvAncillaryMessage::ScmRights(rights) = message {
@@ -158,5 +189,66 @@ pub(super) const fn one_id(account: Account) -> u32 {
     match account {
         Account::Agent => AGENT_ID,
         Account::Builder => 0,
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test that cannot go on says so by panicking")]
+mod tests {
+    use std::{io::Write as _, os::unix::thread::JoinHandleExt as _};
+
+    use hangar_protocol::guest::{ExchangeId, encode};
+
+    use super::*;
+    use crate::{namespace::Prepared, spec::EngineConfig};
+
+    /// Children of this process in the process group of `leader` that are dead and not reaped.
+    fn dead_of(leader: i32) -> Vec<String> {
+        let processes = std::fs::read_dir("/proc").unwrap().flatten();
+        let stats = processes.filter_map(|process| std::fs::read_to_string(process.path().join("stat")).ok());
+        let dead = format!(" Z {} {leader} ", std::process::id());
+        stats.filter(|stat| stat.contains(&dead)).collect()
+    }
+
+    #[tokio::test]
+    async fn an_answer_is_heard_whatever_signals_come_meanwhile() {
+        let kind = tokio::signal::unix::SignalKind::user_defined1();
+        // Handled, as the ends of hangar's children are.
+        let _handled = tokio::signal::unix::signal(kind).unwrap();
+        let (host, mut nursery) = StdStream::pair().unwrap();
+        host.set_read_timeout(Some(PATIENCE)).unwrap();
+        let waiting = std::thread::spawn(move || answer(&host).map(|(reply, _)| reply));
+        for _ in 0..20 {
+            // SAFETY: the thread has not been joined, and its handler is tokio's.
+            #[allow(unsafe_code, reason = "a signal to one thread has no safe wrapper")]
+            let sent = unsafe { libc::pthread_kill(waiting.as_pthread_t(), kind.as_raw_value()) };
+            assert_eq!(sent, 0);
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+        nursery.write_all(&encode(ExchangeId::NONE, &Reply::Prepared, &[]).unwrap()).unwrap();
+        assert!(matches!(waiting.join().unwrap(), Ok(Reply::Prepared)));
+    }
+
+    #[test]
+    fn a_slot_whose_ids_cannot_be_mapped_is_reaped_and_the_next_one_is_born() {
+        let directory = tempfile::TempDir::new().unwrap();
+        let rights = Rights::detect();
+        let prepared = Prepared::new(&EngineConfig::new(directory.path()), rights).unwrap();
+        let account = Account::Agent;
+        let (stage, mounts) = prepared.base.stage(account).unwrap();
+        let nursery = Nursery::start(&prepared.guest, rights, account, stage, &mounts).unwrap();
+        let ids = prepared.base.ids();
+        // The same id twice is refused by the kernel.
+        let wrong = Mapping { users: "0 2000000000 1\n0 2000000000 1".into(), groups: String::new() };
+        for _ in 0..5 {
+            let Err(error) = nursery.bear(account, wrong.clone(), ids, &Entry::Anywhere) else { panic!("it was born") };
+            assert!(error.to_string().contains("map the sandbox's ids"), "{error}");
+            assert_eq!(dead_of(nursery.process.pid()), Vec::<String>::new());
+        }
+        let right = match rights {
+            Rights::Root => range(IdRange::of(0)),
+            Rights::Rootless => single(account),
+        };
+        nursery.bear(account, right, ids, &Entry::Anywhere).unwrap();
     }
 }

@@ -59,6 +59,12 @@ impl Process {
         self.reaped.fetch_or(gone, Ordering::AcqRel);
         gone
     }
+
+    /// Reaps a child in the process group that this one leads, if one has ended. Returns whether one has.
+    pub(crate) fn reap_of_its_group(&self) -> bool {
+        let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG;
+        matches!(waitid(WaitId::Pgid(Some(self.pid)), options), Ok(Some(_)))
+    }
 }
 
 impl Drop for Process {

@@ -230,7 +230,7 @@ async fn the_doctor_finds_this_machine_fit() {
         "namespaces",
         "overlay",
         "seccomp",
-        "data directory",
+        "id mapping",
         "id ranges",
         "control groups",
         "disk",

@@ -20,5 +20,6 @@ mod rootless;
 mod security;
 mod slots;
 mod snapshots;
+mod sweeps;
 mod watches;
 mod work;

@@ -137,13 +137,17 @@ fn tell_end(build: &BuildInfo, terminal: &mut Terminal) {
         }
         BuildStatus::Failed => {
             // The last lines of the output, which follow in it, were shown as they came.
-            let why = build.failure.as_deref().and_then(|why| why.lines().next()).unwrap_or("it did not say why");
+            let why = first_line(build.failure.as_deref());
             terminal.remark(Look::Bad, &format!("{repo}: the build failed: {}", words::harmless(why)));
         }
         BuildStatus::Cancelled => terminal.remark(Look::Faint, &format!("{repo}: the build was cancelled.")),
         BuildStatus::Queued | BuildStatus::Running => terminal
             .remark(Look::Faint, &format!("{repo}: build {number} runs on; `hangar image builds` says how far it is.")),
     }
+}
+
+fn first_line(failure: Option<&str>) -> &str {
+    failure.and_then(|why| why.lines().next()).unwrap_or("it did not say why")
 }
 
 fn what_sessions_do(there_is_a_good_image: bool) -> &'static str {
@@ -168,6 +172,11 @@ impl Ls {
         for line in columns(terminal.painter(), &rows) {
             terminal.line(&line)?;
         }
+        for image in images.iter().filter(|image| image.newest) {
+            for note in &image.notes {
+                terminal.remark(Look::Faint, &format!("{}: {}", image.repo, words::one_line(note)));
+            }
+        }
         Ok(Ended::Well)
     }
 }
@@ -177,7 +186,7 @@ fn image_row(image: &ImageInfo, now_ms: u64) -> [Cell; 7] {
     [
         mark,
         (Look::Strong, image.repo.to_string()),
-        (Look::Plain, short(&image.commit)),
+        (Look::Plain, format!("at {}", short(&image.commit))),
         (Look::Faint, words::age(image.built_ms, now_ms)),
         (Look::Plain, words::bytes(image.bytes)),
         (Look::Faint, words::plural(u64::from(image.layers), "layer")),
@@ -213,17 +222,53 @@ fn build_row(build: &BuildInfo, now_ms: u64) -> [Cell; 5] {
         BuildStatus::Failed => (Look::Bad, "failed"),
         BuildStatus::Cancelled => (Look::Faint, "cancelled"),
     };
-    let about = build.failure.as_deref().unwrap_or(&build.step);
+    let image = build.image.as_deref().map(|image| format!("image {}", short(image)));
+    let about = match build.status {
+        BuildStatus::Queued | BuildStatus::Running => build.step.clone(),
+        BuildStatus::Built => image.unwrap_or_default(),
+        // What it said last follows; the build's output has it.
+        BuildStatus::Failed => first_line(build.failure.as_deref()).to_owned(),
+        BuildStatus::Unchanged | BuildStatus::Cancelled => String::new(),
+    };
     [
         (Look::Faint, build.build.to_string()),
         (Look::Strong, build.repo.to_string()),
         (look, status.to_owned()),
         (Look::Faint, words::age(build.asked_ms, now_ms)),
-        (Look::Plain, words::one_line(about)),
+        (Look::Plain, words::one_line(&about)),
     ]
 }
 
 /// As much of an id or a commit as people are shown.
 pub(super) fn short(id: &str) -> String {
     id.chars().take(SHORT).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_build_is_told_in_a_line() {
+        let failure = "setup 2: exit code 1 (line 1: npm ci)\nnpm error one\nnpm error two".to_owned();
+        let build = |status, image: Option<&str>, failure| BuildInfo {
+            build: 3,
+            repo: "acme/app".parse().unwrap(),
+            status,
+            step: "freezing the layer".into(),
+            asked_ms: 0,
+            ended_ms: Some(1),
+            image: image.map(str::to_owned),
+            failure,
+        };
+        for (build, about) in [
+            (build(BuildStatus::Running, None, None), "freezing the layer"),
+            (build(BuildStatus::Built, Some("710826bc17a728b5d4e17c1a17f39eda"), None), "image 710826bc17"),
+            (build(BuildStatus::Failed, None, Some(failure)), "setup 2: exit code 1 (line 1: npm ci)"),
+            (build(BuildStatus::Unchanged, None, None), ""),
+        ] {
+            let [number, repo, _, _, (_, told)] = build_row(&build, 0);
+            assert_eq!((number.1.as_str(), repo.1.as_str(), told.as_str()), ("3", "acme/app", about));
+        }
+    }
 }

@@ -25,7 +25,8 @@ impl Pool {
             terminal.json(&pool)?;
             return Ok(Ended::Well);
         }
-        let head = ["", "ready", "found one", "did not", ""].map(|text| (Look::Faint, text.to_owned()));
+        let head =
+            ["", "ready", "sessions that found one", "that did not", ""].map(|text| (Look::Faint, text.to_owned()));
         let mut rows = vec![head, slots(&pool)];
         rows.extend(pool.repos.iter().map(repo));
         for line in columns(terminal.painter(), &rows) {
@@ -42,7 +43,7 @@ impl Pool {
 fn limits(pool: &PoolInfo) -> String {
     let PoolInfo { floor, ceiling, memory_bytes, memory_bytes_max, .. } = pool;
     format!(
-        "{floor} to {ceiling} for each busy repository; {} of {} of memory.",
+        "{floor} to {ceiling} for each busy repository; they use {} of the {} of memory they may use together.",
         words::bytes(*memory_bytes),
         words::bytes(*memory_bytes_max)
     )
@@ -55,7 +56,7 @@ fn slots(pool: &PoolInfo) -> [Cell; 5] {
         (Look::Good, slots.ready.to_string()),
         (Look::Plain, slots.hits.to_string()),
         (Look::Plain, slots.misses.to_string()),
-        (Look::Faint, format!("{} made", slots.made)),
+        (Look::Faint, format!("{} made so far", slots.made)),
     ]
 }
 

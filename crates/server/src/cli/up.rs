@@ -2,7 +2,7 @@
 
 use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
-    path::PathBuf,
+    path::{Path, PathBuf},
     time::Instant,
 };
 
@@ -89,10 +89,8 @@ impl Up {
         let begun = Instant::now();
         let server = hangar::serve(config).await?;
         phase(terminal, &format!("data in {}", data.display()), begun);
-        phase(terminal, &format!("listening on {}", server.address()), begun);
 
-        let ready = self.announce(terminal, &server, &data, public).await;
-        let opened = match ready {
+        let opened = match self.ready(terminal, &server, &data, public, begun).await {
             Ok(opened) => opened,
             Err(failure) => {
                 server.shut_down().await;
@@ -136,19 +134,15 @@ impl Up {
         Ok(config)
     }
 
-    /// Says where the server is and how to come in, and lets this machine's command line in.
-    async fn announce(
+    /// Lets this machine's command line in, and only then says that the server listens: whoever waits for that may come in at once.
+    async fn ready(
         &self,
         terminal: &mut Terminal,
         server: &Server,
-        data: &std::path::Path,
+        data: &Path,
         public: bool,
+        begun: Instant,
     ) -> Result<Option<browser::Opened>, Failure> {
-        let link = match server.first_link() {
-            Some(first) => Some(first.clone()),
-            None if self.link => Some(server.owner_link().await?),
-            None => None,
-        };
         let token = Token::new(server.owner_token(TOKEN_LABEL).await?.reveal());
         let near = if public { near_address(server) } else { server.url().to_owned() };
         let client = Client::new(&near, token.clone())?;
@@ -156,6 +150,24 @@ impl Up {
             // The server is of use without it.
             terminal.remark(Look::Notice, &format!("The command line is not signed in: {refusal}"));
         }
+        phase(terminal, &format!("listening on {}", server.address()), begun);
+        tracing::info!(url = server.url(), data = %data.display(), "hangar listens");
+        self.announce(terminal, server, data, &client).await
+    }
+
+    /// Says where the server is and how to come in.
+    async fn announce(
+        &self,
+        terminal: &mut Terminal,
+        server: &Server,
+        data: &Path,
+        client: &Client,
+    ) -> Result<Option<browser::Opened>, Failure> {
+        let link = match server.first_link() {
+            Some(first) => Some(first.clone()),
+            None if self.link => Some(server.owner_link().await?),
+            None => None,
+        };
         let model = client.models().await?.into_iter().find(|model| model.default);
         if terminal.is_json() {
             terminal.json(&Ready {

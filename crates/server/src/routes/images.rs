@@ -135,10 +135,9 @@ fn build_info(build: &Build) -> BuildInfo {
 }
 
 fn words(failure: &BuildFailure) -> String {
-    let at = failure.at.as_ref().map(|at| format!(" (line {}: {})", at.line, at.command)).unwrap_or_default();
     let lines = failure.last_lines.iter().rev().take(FAILURE_LINES_MAX).rev();
     let said: String = lines.map(|line| format!("\n{line}")).collect();
-    format!("{}: {}{at}{said}", failure.step, failure.what)
+    format!("{}{said}", failure.summary())
 }
 
 fn refusal(error: &ImagesError) -> Refusal {

@@ -1,9 +1,11 @@
 //! What can be in the way of `hangar up`: clear words, the right exit status, and nothing left half done.
 
-use std::{fs, net::TcpListener};
+use std::{fs, net::TcpListener, process::Stdio};
 
 use hangar_protocol::RefusalCode::{self, BadRequest, Conflict, Unavailable};
 use hangar_testkit::{Ground, Ran, TestServer, Transcript};
+use rustix::process::{Pid, Signal, kill_process};
+use tokio::io::{AsyncBufReadExt as _, BufReader};
 
 /// Starts a server that must be refused, and checks what it says. `expected`: words of the message and of the hint.
 async fn refused(ground: &Ground, arguments: &[&str], code: RefusalCode, expected: [&str; 2]) {
@@ -74,4 +76,39 @@ async fn a_directory_that_cannot_be_used_is_named() {
     refused(&ground, &["--data", file], Conflict, [file, "--data"]).await;
     // Not even root may write here.
     refused(&ground, &["--data", "/proc/hangar"], Unavailable, ["/proc/hangar", "--data"]).await;
+}
+
+/// Starts a server as a person does, without a terminal. What it says beside its answer up to the line that says that it listens; whether `sessions` works
+/// at that moment.
+async fn told_until_it_listens(ground: &Ground) -> (Vec<String>, Ran) {
+    let data = ground.path().join("data");
+    let mut command = ground.command(&["up", "--port", "0", "--data", data.to_str().unwrap()]);
+    // What it logs has an order of its own.
+    command.env("HANGAR_LOG_FILTER", "off").stdout(Stdio::null()).stderr(Stdio::piped()).kill_on_drop(true);
+    let mut server = command.spawn().unwrap();
+    let mut lines = BufReader::new(server.stderr.take().unwrap()).lines();
+    let mut told = Vec::new();
+    while let Some(line) = lines.next_line().await.unwrap() {
+        told.push(line);
+        if told.last().is_some_and(|line| line.contains("listening on")) {
+            break;
+        }
+    }
+    let sessions = Ran::of(&mut ground.command(&["sessions", "--json"])).await;
+    kill_process(Pid::from_raw(server.id().unwrap().try_into().unwrap()).unwrap(), Signal::TERM).unwrap();
+    assert!(server.wait().await.unwrap().success());
+    (told, sessions)
+}
+
+#[tokio::test]
+async fn whoever_is_told_that_it_listens_can_come_in() {
+    let (_, sessions) = told_until_it_listens(&Ground::new()).await;
+    assert_eq!(sessions.well().trim(), "[]");
+    // Where the token cannot be kept, that is told before, not after.
+    let ground = Ground::new();
+    fs::remove_dir(ground.path().join("config")).unwrap();
+    fs::write(ground.path().join("config"), "no directory").unwrap();
+    let (told, sessions) = told_until_it_listens(&ground).await;
+    assert!(told.iter().any(|line| line.contains("The command line is not signed in")), "{told:?}");
+    assert_ne!(sessions.code, Some(0));
 }

@@ -371,6 +371,7 @@ impl<'a> Build<'a> {
             (_, Some(LimitHit::Memory)) => "it needed more memory than a build has".into(),
             (_, Some(LimitHit::Processes)) => "it made more processes than a build may have".into(),
             (_, Some(LimitHit::Disk)) => "it wrote more than a build may keep on disk".into(),
+            (_, Some(LimitHit::HostDisk)) => "the disk is full; free some space, the build is tried again".into(),
             (_, None) => format!("{:?}", ended.status),
         };
         let from = said.len().saturating_sub(SAID_BYTES);

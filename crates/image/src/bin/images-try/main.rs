@@ -10,9 +10,10 @@ mod forge;
 use std::{
     ffi::CString,
     fs,
+    os::fd::OwnedFd,
     path::{Path, PathBuf},
     process::ExitCode,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use hangar_image::{
@@ -20,6 +21,8 @@ use hangar_image::{
 };
 use hangar_sandbox::{Engine, EngineConfig, ExecSpec, SandboxSpec, layers::LayerStore, steps};
 use rustix::{
+    fs::{Mode, OFlags, open},
+    io::Errno,
     mount::{MountFlags, MountPropagationFlags, UnmountFlags, mount, mount_change, mount_remount, unmount},
     thread::{UnshareFlags, unshare_unsafe},
 };
@@ -123,6 +126,8 @@ const ROOM: &str = "size=4g,nr_inodes=1000000";
 
 /// After which step the disk is filled.
 static FULL_AFTER: Mutex<Option<(&'static str, PathBuf)>> = Mutex::new(None);
+/// What is held open while the disk is full.
+static HELD: Mutex<Vec<OwnedFd>> = Mutex::new(Vec::new());
 
 impl Disk {
     /// Mounts it where this process alone sees it. Before any thread is there, so that all of them do.
@@ -136,14 +141,21 @@ impl Disk {
         Ok(Self { at: at.to_owned() })
     }
 
-    /// Not a byte and not a file more.
-    fn fill(at: &Path) -> Result<(), Failure> {
+    /// Not a byte and not a file more, until there is room again.
+    ///
+    /// What running builds have is held open first: when a build's directory goes is up to the machine, and its bytes and files must not be room for what
+    /// the build still writes.
+    fn fill(at: &Path) -> Result<Vec<OwnedFd>, Failure> {
+        let mut held = Vec::new();
+        hold(&at.join("images/builds"), &mut held)?;
         let stat = rustix::fs::statvfs(at)?;
         let bytes = (stat.f_blocks - stat.f_bfree) * stat.f_frsize;
-        Self::resize(at, &format!("size={bytes},nr_inodes={}", stat.f_files - stat.f_ffree))
+        Self::resize(at, &format!("size={bytes},nr_inodes={}", stat.f_files - stat.f_ffree))?;
+        Ok(held)
     }
 
     fn room_again(&self) -> Result<(), Failure> {
+        lock(&HELD).clear();
         Self::resize(&self.at, ROOM)
     }
 
@@ -152,17 +164,34 @@ impl Disk {
     }
 }
 
-fn armed() -> std::sync::MutexGuard<'static, Option<(&'static str, PathBuf)>> {
-    FULL_AFTER.lock().unwrap_or_else(PoisonError::into_inner)
+/// Opens everything in a directory, and itself. What goes meanwhile is not held.
+fn hold(path: &Path, held: &mut Vec<OwnedFd>) -> Result<(), Failure> {
+    let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    match open(path, flags, Mode::empty()) {
+        Ok(opened) => held.push(opened),
+        Err(Errno::NOENT) => return Ok(()),
+        Err(error) => return Err(error.into()),
+    }
+    // Whatever is no directory has nothing in it.
+    for entry in fs::read_dir(path).into_iter().flatten().flatten() {
+        hold(&entry.path(), held)?;
+    }
+    Ok(())
+}
+
+fn lock<T>(of: &Mutex<T>) -> MutexGuard<'_, T> {
+    of.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn fill_after(step: &'static str) {
-    let mut armed = armed();
+    let mut armed = lock(&FULL_AFTER);
     if armed.as_ref().is_some_and(|(name, _)| *name == step)
         && let Some((_, disk)) = armed.take()
-        && let Err(error) = Disk::fill(&disk)
     {
-        println!("the disk could not be filled: {error}");
+        match Disk::fill(&disk) {
+            Ok(held) => *lock(&HELD) = held,
+            Err(error) => println!("the disk could not be filled: {error}"),
+        }
     }
 }
 
@@ -174,9 +203,9 @@ async fn full(disk: &Disk, forge: &Path, repo: &str) -> Result<(), Failure> {
     let expected = world.look("first").await?;
     for (number, step) in BuildStep::ALL.iter().map(|step| step.name()).enumerate() {
         let before = world.newest()?;
-        *armed() = Some((step, disk.at.clone()));
+        *lock(&FULL_AFTER) = Some((step, disk.at.clone()));
         let end = world.build(Way::Afresh).await?;
-        let reached = armed().take().is_none();
+        let reached = lock(&FULL_AFTER).take().is_none();
         disk.room_again()?;
         match end {
             _ if !reached => println!("{step} not reached"),

@@ -14,10 +14,7 @@ use std::{
     fs::{self, File},
     os::{fd::OwnedFd, unix::net::UnixStream},
     path::PathBuf,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::Arc,
     time::Duration,
 };
 
@@ -53,7 +50,6 @@ pub(crate) struct Gvisor {
 struct Inner {
     ground: Ground,
     runsc: PathBuf,
-    made: AtomicU64,
 }
 
 impl Gvisor {
@@ -67,29 +63,17 @@ impl Gvisor {
             });
         };
         let ground = Ground::open(config, BackendKind::Gvisor).await?;
-        Ok(Self { inner: Arc::new(Inner { ground, runsc, made: AtomicU64::new(0) }) })
+        Ok(Self { inner: Arc::new(Inner { ground, runsc }) })
     }
 }
 
 impl Backend for Gvisor {
     fn capabilities(&self) -> Capabilities {
-        let cgroups = &self.inner.ground.cgroups;
-        Capabilities {
-            kind: BackendKind::Gvisor,
-            rootless: false,
-            pause: cgroups.can_freeze(),
-            snapshot: cgroups.can_freeze(),
-            fork: true,
-            late_bound: false,
-            border: true,
-            layers: true,
-            limits: cgroups.missing().is_none(),
-        }
+        self.inner.ground.capabilities(BackendKind::Gvisor)
     }
 
     fn slots(&self) -> SlotCounts {
-        let made = self.inner.made.load(Ordering::Relaxed);
-        SlotCounts { ready: 0, made, hits: 0, misses: made }
+        self.inner.ground.slots()
     }
 
     fn make<'a>(&'a self, spec: &'a SandboxSpec) -> BoxFuture<'a, Result<Made, Error>> {
@@ -99,14 +83,10 @@ impl Backend for Gvisor {
                 self.inner.ground.launcher.run(move |stage| inner.start(&wanted, stage)).await?;
             let border = network::open(network).await?;
             let body = ProgramBody::new(waiting.go()?, group, plot, changes);
-            self.inner.made.fetch_add(1, Ordering::Relaxed);
-            let what = "talk to a guest";
-            socket.set_nonblocking(true).map_err(Error::kernel(what))?;
-            let mut socket = tokio::net::UnixStream::from_std(socket).map_err(Error::kernel(what))?;
+            self.inner.ground.count_made();
             let contained = self.inner.ground.contained(spec, IdMapping::Range);
-            let met = hello::introduce(&mut socket, &contained, PATIENCE).await;
-            met.map_err(|error| program::explained(error, &log))?;
-            let (reader, writer) = socket.into_split();
+            let met = hello::meet(socket, &contained, PATIENCE).await;
+            let (reader, writer) = met.map_err(|error| program::explained(error, &log))?;
             Ok(Made { reader: Box::new(reader), writer: Box::new(writer), body: Box::new(body), border: Some(border) })
         })
     }

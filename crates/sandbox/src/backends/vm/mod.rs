@@ -26,10 +26,7 @@ use std::{
         unix::net::UnixStream,
     },
     path::PathBuf,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::Arc,
     time::Duration,
 };
 
@@ -94,7 +91,6 @@ struct Inner {
     kernel: PathBuf,
     /// A copy of it, and the archive.
     folder: PathBuf,
-    made: AtomicU64,
 }
 
 fn unsupported(why: String) -> Error {
@@ -113,7 +109,7 @@ impl Vm {
         let place = folder.clone();
         let prepared = tokio::task::spawn_blocking(move || kernel::prepare(&wanted, &place));
         let kernel = prepared.await.map_err(|error| Error::Setup(error.to_string()))??;
-        let inner = Arc::new(Inner { ground, qemu, kernel, folder, made: AtomicU64::new(0) });
+        let inner = Arc::new(Inner { ground, qemu, kernel, folder });
         let accelerator = accelerator::choose(&inner).await;
         Ok(Self { inner, accelerator })
     }
@@ -121,23 +117,11 @@ impl Vm {
 
 impl Backend for Vm {
     fn capabilities(&self) -> Capabilities {
-        let cgroups = &self.inner.ground.cgroups;
-        Capabilities {
-            kind: BackendKind::Vm,
-            rootless: false,
-            pause: cgroups.can_freeze(),
-            snapshot: cgroups.can_freeze(),
-            fork: true,
-            late_bound: false,
-            border: true,
-            layers: true,
-            limits: cgroups.missing().is_none(),
-        }
+        self.inner.ground.capabilities(BackendKind::Vm)
     }
 
     fn slots(&self) -> SlotCounts {
-        let made = self.inner.made.load(Ordering::Relaxed);
-        SlotCounts { ready: 0, made, hits: 0, misses: made }
+        self.inner.ground.slots()
     }
 
     fn make<'a>(&'a self, spec: &'a SandboxSpec) -> BoxFuture<'a, Result<Made, Error>> {
@@ -149,8 +133,7 @@ impl Backend for Vm {
                 self.inner.ground.launcher.run(move |stage| inner.start(&wanted, accelerator, card, stage)).await?;
             let Started { waiting, log, socket, group, plot, changes } = started;
             let body = ProgramBody::new(waiting.go()?, group, plot, changes);
-            self.inner.made.fetch_add(1, Ordering::Relaxed);
-            let mut socket = connected(socket)?;
+            self.inner.ground.count_made();
             let machine = Machine {
                 hostname: spec.name.clone(),
                 memory_bytes: memory(&spec.limits),
@@ -158,9 +141,8 @@ impl Backend for Vm {
                 trees: self.inner.ground.trees(spec).iter().map(|(target, _)| target.clone()).collect(),
                 contained: self.inner.ground.contained(spec, IdMapping::Range),
             };
-            let met = hello::introduce(&mut socket, &machine, PATIENCE).await;
-            met.map_err(|error| explained(error, &log))?;
-            let (reader, writer) = socket.into_split();
+            let met = hello::meet(socket, &machine, PATIENCE).await;
+            let (reader, writer) = met.map_err(|error| explained(error, &log))?;
             Ok(Made { reader: Box::new(reader), writer: Box::new(writer), body: Box::new(body), border: Some(border) })
         })
     }
@@ -168,12 +150,6 @@ impl Backend for Vm {
     fn close(&self) {
         self.inner.ground.cgroups.remove_roots();
     }
-}
-
-fn connected(socket: UnixStream) -> Result<tokio::net::UnixStream, Error> {
-    let what = "talk to a guest";
-    socket.set_nonblocking(true).map_err(Error::kernel(what))?;
-    tokio::net::UnixStream::from_std(socket).map_err(Error::kernel(what))
 }
 
 /// Adds what the machine said to the reason why there is no sandbox. Its log is in no directory of this process any more.
@@ -291,7 +267,7 @@ impl Inner {
         });
         let Started { waiting, log, socket, group, plot, changes } = started.await?;
         let body = ProgramBody::new(waiting.go()?, group, plot, changes);
-        let heard = hello::hear(&mut connected(socket)?, patience).await;
+        let heard = hello::hear(&mut hello::connected(socket)?, patience).await;
         crate::backend::Body::kill(&body);
         crate::backend::Body::clear(&body).await;
         heard.map_err(|error| explained(error, &log))

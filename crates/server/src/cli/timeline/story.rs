@@ -8,7 +8,7 @@ use hangar_protocol::{
     limits::clip,
 };
 
-use crate::cli::words;
+use crate::cli::{image::short as short_id, words};
 
 /// How many changed files one line names.
 const FILES_NAMED_MAX: usize = 6;
@@ -139,7 +139,7 @@ impl Story {
             }
             EventBody::ImageChosen { image, commit, age_ms } => Some(Line {
                 mark: Mark::Note,
-                text: format!("starts from the image {} at {}", words::one_line(image), short(commit)),
+                text: format!("starts from the image {} of {}", short_id(&words::one_line(image)), short(commit)),
                 aside: format!("{} old", words::duration(*age_ms)),
             }),
             // One comes after every turn; what it is good for is shown where somebody goes back to it.
