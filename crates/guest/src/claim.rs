@@ -30,7 +30,6 @@ use crate::{
     guard::{Guard, stands},
     lockdown,
     mounts::{inside, make_parent, overlay, resize},
-    nursery::out_of_turn,
     runners::Runners,
     serve::Surroundings,
     spawn::{Bounds, Spare, processes},
@@ -79,9 +78,9 @@ fn move_in(
     // Whoever started this thread has gone only with the process.
     let _ = waiting.send(());
     started.recv().map_err(|_| alone())?;
-    let (Order::Claim(claim), _) = wire::read_order(orders)? else { return Err(out_of_turn()) };
+    let (Order::Claim(claim), _) = wire::read_order(orders)? else { return Err(SetupError::out_of_turn()) };
     get_ready(&claim)?;
-    let (Order::Root(root), mut sent) = wire::read_order(orders)? else { return Err(out_of_turn()) };
+    let (Order::Root(root), mut sent) = wire::read_order(orders)? else { return Err(SetupError::out_of_turn()) };
     enter(&claim, &root, sent.pop().flatten())?;
     let first = first.recv().map_err(|_| alone())?;
     // Nothing reads what the host sends next before this thread has ended, so the supervisor can be told afterwards.

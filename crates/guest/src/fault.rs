@@ -9,6 +9,11 @@ impl SetupError {
         Self(message)
     }
 
+    /// What was read is no order, or not the one that comes now.
+    pub(crate) fn out_of_turn() -> Self {
+        Self("an order came out of turn".into())
+    }
+
     /// Turns a system error into one that says what was being done.
     pub(crate) fn at<E: std::fmt::Display>(what: impl Into<String>) -> impl FnOnce(E) -> Self {
         let what = what.into();

@@ -32,10 +32,9 @@ use rustix::{
 use crate::{
     claim,
     fault::SetupError,
-    guard::{Guard, stands},
     kernel::{self, Forked, Kin},
     lockdown, mounts,
-    stage::{self, Plan},
+    stage::{self, EMPTY, Plan, SLOT},
     wire,
 };
 
@@ -43,10 +42,6 @@ use crate::{
 const GROUND: &str = "/tmp";
 /// The ground holds mount points and links.
 const GROUND_OPTIONS: &std::ffi::CStr = c"mode=0755,size=1m,nr_inodes=1024";
-/// An empty directory of the ground, which covers what is hidden.
-pub(crate) const EMPTY: &str = "/empty";
-/// Where slots build what is their own.
-pub(crate) const SLOT: &str = "/slot";
 /// How unwilling the kernel should be to kill a guest for memory (-1000 never, 1000 first).
 const OOM_SCORE: &[u8] = b"-900";
 
@@ -71,7 +66,7 @@ struct Nursery {
 fn prepared(host: &File) -> Result<Nursery, SetupError> {
     kernel::set_name(c"hangar-nursery");
     set_parent_process_death_signal(Some(Signal::KILL)).map_err(SetupError::at("tie the life to the host's"))?;
-    let (Order::Nursery(stage), sent) = wire::read_order(host)? else { return Err(out_of_turn()) };
+    let (Order::Nursery(stage), sent) = wire::read_order(host)? else { return Err(SetupError::out_of_turn()) };
     mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC)
         .map_err(SetupError::at("make mounts private"))?;
     let processes = rustix::fs::open("/proc", OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
@@ -80,10 +75,6 @@ fn prepared(host: &File) -> Result<Nursery, SetupError> {
     lockdown::prepare();
     wire::answer(host, &Reply::Prepared, &[])?;
     Ok(Nursery { stage, plan, processes })
-}
-
-pub(crate) fn out_of_turn() -> SetupError {
-    SetupError::new("an order came out of turn".into())
 }
 
 /// Builds the ground and makes it the root.
@@ -145,7 +136,7 @@ impl Nursery {
         while let Ok((order, sent)) = wire::read_order(host) {
             let done = match order {
                 Order::Slot(slot) => self.bear(host, &slot, sent),
-                Order::Nursery(_) | Order::Claim(_) | Order::Root(_) => Err(out_of_turn()),
+                Order::Nursery(_) | Order::Claim(_) | Order::Root(_) => Err(SetupError::out_of_turn()),
             };
             if let Err(error) = done {
                 crate::say_why_not(host, &error);
@@ -254,24 +245,4 @@ impl Group {
 /// This process moves itself through a group's `tasks` file.
 fn go(door: &OwnedFd) -> io::Result<()> {
     Ok(rustix::io::write(door, b"0").map(drop)?)
-}
-
-/// Takes id 0 of a new user namespace with a range of ids. With a single id, that one has been there from the beginning.
-pub(crate) fn become_root(ids: IdMapping) -> Result<(), SetupError> {
-    let what = || SetupError::at("become the sandbox's root");
-    match ids {
-        IdMapping::Range => {
-            let (user, group) = (rustix::thread::Uid::ROOT, rustix::thread::Gid::ROOT);
-            rustix::thread::set_thread_groups(&[]).map_err(what())?;
-            rustix::thread::set_thread_res_gid(group, group, group).map_err(what())?;
-            rustix::thread::set_thread_res_uid(user, user, user).map_err(what())
-        }
-        IdMapping::Single => Ok(()),
-    }
-}
-
-/// Whether this guard, which a slot puts up by a namespace of its own, stands.
-#[allow(clippy::missing_const_for_fn, reason = "it is none in a build whose guards can be taken away")]
-pub(crate) fn own(guard: Guard, namespace: libc::c_int) -> libc::c_int {
-    if stands(guard) { namespace } else { 0 }
 }

@@ -14,7 +14,7 @@ use std::{
     time::Instant,
 };
 
-use hangar_protocol::guest::{NewSlot, Stage};
+use hangar_protocol::guest::{NewSlot, Stage, setup::IdMapping};
 use rustix::{
     fs::{AtFlags, CWD, FileType},
     mount::{MountFlags, mount, mount_bind},
@@ -27,9 +27,12 @@ use crate::{
     guard::{Guard, stands},
     mounts::{fresh, inside, make_movable, make_parent, write_protect},
     network::{self, Sockets},
-    nursery::{self, EMPTY, SLOT},
 };
 
+/// An empty directory of the ground, which covers what is hidden.
+pub(crate) const EMPTY: &str = "/empty";
+/// Where slots build what is their own.
+pub(crate) const SLOT: &str = "/slot";
 /// A slot's own files are few and small.
 const FILES_OPTIONS: &std::ffi::CStr = c"mode=0755,size=1m,nr_inodes=1024";
 const FILES_FLAGS: MountFlags = MountFlags::NOSUID.union(MountFlags::NODEV).union(MountFlags::NOEXEC);
@@ -96,10 +99,10 @@ fn cover(path: PathBuf) -> Option<(PathBuf, &'static str)> {
 /// Done here and not at the fork: the nursery makes the next slot meanwhile.
 #[allow(unsafe_code, reason = "unshare is unsafe in general because of CLONE_FILES; there are namespaces alone here")]
 pub(crate) fn namespaces(stage: &Stage) -> Result<Border, SetupError> {
-    let flags = nursery::own(Guard::UtsNamespace, libc::CLONE_NEWUTS)
-        | nursery::own(Guard::Network, libc::CLONE_NEWNET)
-        | nursery::own(Guard::IpcNamespace, libc::CLONE_NEWIPC)
-        | nursery::own(Guard::ControlGroupNamespace, libc::CLONE_NEWCGROUP);
+    let flags = own(Guard::UtsNamespace, libc::CLONE_NEWUTS)
+        | own(Guard::Network, libc::CLONE_NEWNET)
+        | own(Guard::IpcNamespace, libc::CLONE_NEWIPC)
+        | own(Guard::ControlGroupNamespace, libc::CLONE_NEWCGROUP);
     let flags = UnshareFlags::from_bits_retain(flags.unsigned_abs());
     // SAFETY: namespaces share no file descriptors or memory differently.
     unsafe { unshare_unsafe(flags) }.map_err(SetupError::at("make namespaces"))?;
@@ -110,7 +113,7 @@ pub(crate) fn namespaces(stage: &Stage) -> Result<Border, SetupError> {
 
 /// Becomes the slot's root, makes what is its own, and stays in it.
 pub(crate) fn apply(stage: &Stage, plan: &Plan, slot: &NewSlot, border: Border) -> Result<Border, SetupError> {
-    nursery::become_root(slot.ids)?;
+    become_root(slot.ids)?;
     // A change of ids clears the one and makes the process undumpable, whose files in /proc then belong to nobody here.
     set_parent_process_death_signal(Some(Signal::KILL)).map_err(SetupError::at("tie the life to the host's"))?;
     set_dumpable_behavior(DumpableBehavior::Dumpable).map_err(SetupError::at("become dumpable"))?;
@@ -138,4 +141,24 @@ pub(crate) fn apply(stage: &Stage, plan: &Plan, slot: &NewSlot, border: Border) 
         plan.read_only.iter().try_for_each(|path| write_protect(path))?;
     }
     Ok(border)
+}
+
+/// Takes id 0 of a new user namespace with a range of ids. With a single id, that one has been there from the beginning.
+fn become_root(ids: IdMapping) -> Result<(), SetupError> {
+    let what = || SetupError::at("become the sandbox's root");
+    match ids {
+        IdMapping::Range => {
+            let (user, group) = (rustix::thread::Uid::ROOT, rustix::thread::Gid::ROOT);
+            rustix::thread::set_thread_groups(&[]).map_err(what())?;
+            rustix::thread::set_thread_res_gid(group, group, group).map_err(what())?;
+            rustix::thread::set_thread_res_uid(user, user, user).map_err(what())
+        }
+        IdMapping::Single => Ok(()),
+    }
+}
+
+/// Whether this guard, which a slot puts up by a namespace of its own, stands.
+#[allow(clippy::missing_const_for_fn, reason = "it is none in a build whose guards can be taken away")]
+fn own(guard: Guard, namespace: libc::c_int) -> libc::c_int {
+    if stands(guard) { namespace } else { 0 }
 }
