@@ -140,6 +140,7 @@ pub async fn serve(config: Config) -> Result<Server, Refusal> {
     let router = routes::router(&app, hangar_forge::http::router(faces));
     let looking = tokio::spawn(images::look_after(app.clone(), stop.clone()));
     let listening = tokio::spawn(accept::serve(listener, router, stop.clone()));
+    tracing::debug!(url = app.url, "requests are answered");
     Ok(Server { app, address, owner, first_link, stop, listening, looking, engine, player, data })
 }
 

@@ -35,7 +35,7 @@ async fn no_secret_is_logged() {
     hangar.end().await;
     let log = LOG.text();
     // Signs that the log was really listened to.
-    assert!(log.contains("hangar listens") && log.contains("/api/v1/sign-in"), "{} bytes", log.len());
+    assert!(log.contains("requests are answered") && log.contains("/api/v1/sign-in"), "{} bytes", log.len());
     let cookie = cookie.split_once('=').unwrap().1;
     for secret in [code.as_str(), cookie, token, key, wrong, "this-code-is-nobodys"] {
         assert!(!log.contains(secret), "{secret} stands in the log: {}", around(&log, secret));
