@@ -194,7 +194,7 @@ impl Spare {
             // SAFETY: this is the forked child.
             unsafe { supervise(theirs.as_raw_fd(), processes.as_raw_fd(), bounds) }
         }
-        let supervisor = Pid::from_raw(pid).filter(|_| pid > 0).ok_or_else(io::Error::last_os_error)?;
+        let supervisor = if pid > 0 { Pid::from_raw(pid) } else { None }.ok_or_else(io::Error::last_os_error)?;
         let spare = Self { supervisor, socket, root };
         spare.bind()?;
         Ok(spare)

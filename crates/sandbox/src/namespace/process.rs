@@ -105,7 +105,7 @@ impl Parked {
             let pid = libc::clone(park, top.cast(), flags, std::ptr::null_mut(), &raw mut pidfd);
             let error = io::Error::last_os_error();
             libc::pthread_sigmask(libc::SIG_SETMASK, &raw const before, std::ptr::null_mut());
-            Pid::from_raw(pid).filter(|_| pid > 0).ok_or(error)?
+            if pid > 0 { Pid::from_raw(pid) } else { None }.ok_or(error)?
         };
         // SAFETY: the kernel has just opened this descriptor for us.
         let pidfd = unsafe { OwnedFd::from_raw_fd(pidfd) };
