@@ -217,7 +217,7 @@ impl Inner {
         // From here on it is ended with the body, whatever fails.
         let mut body = NamespaceBody::new(process, group, number);
         if let Rights::Root = self.rights {
-            body.see_through(View::new(&self.data_dir, &*self.map(nursery, body.number()?)?)?);
+            body.see_through(View::new(&self.data_dir, self.map(nursery, body.number()?)?)?);
         }
         Step::SlotViewed.done();
         Ok(Started { socket, pid, body })
