@@ -57,7 +57,7 @@ impl Mask {
     }
 
     /// /dev/null over a file, an empty read-only directory over a directory.
-    fn cover(&self) -> Result<(), SetupError> {
+    pub(crate) fn cover(&self) -> Result<(), SetupError> {
         let cover = if self.directory { EMPTY } else { "dev/null" };
         mount_bind(cover, inside(&self.path)).map_err(SetupError::at(format!("hide {}", self.path)))
     }

@@ -54,6 +54,7 @@ use crate::{
     },
     error::Error,
     namespace::{
+        base::{MASKED, READ_ONLY, Sizes},
         cgroup::Group,
         launcher::Stage,
         mounts::{self, Allow},
@@ -153,9 +154,11 @@ impl Backend for Vm {
             let mut socket = connected(socket)?;
             let machine = Machine {
                 hostname: spec.name.clone(),
-                memory_bytes: memory(&spec.limits),
+                sizes: Sizes::of(&spec.limits).paths().map(|(path, bytes)| (path.to_owned(), bytes)).to_vec(),
                 processes: spec.limits.processes,
                 trees: self.inner.ground.trees(spec).iter().map(|(target, _)| target.clone()).collect(),
+                masked: MASKED.iter().map(|path| (*path).to_owned()).collect(),
+                read_only: READ_ONLY.iter().map(|path| (*path).to_owned()).collect(),
                 contained: self.inner.ground.contained(spec, IdMapping::Range),
             };
             let met = hello::introduce(&mut socket, &machine, PATIENCE).await;
