@@ -37,7 +37,9 @@ use crate::{
     contained,
     fault::SetupError,
     kernel::{self, Packing},
+    mounts::{inside, write_protect},
     serve::Surroundings,
+    stage::{Cover, EMPTY},
     wire,
 };
 
@@ -122,7 +124,7 @@ fn find_port() -> Option<PathBuf> {
 
 /// From booted machine to sandbox.
 pub(crate) fn become_sandbox(host: &File) -> Result<Surroundings, SetupError> {
-    let Machine { hostname, memory_bytes, processes, trees, contained } = wire::read_first(host)?;
+    let Machine { hostname, sizes, processes, trees, masked, read_only, contained } = wire::read_first(host)?;
     rustix::system::sethostname(hostname.as_bytes()).map_err(SetupError::at("set the host name"))?;
     kernel::loopback_up().map_err(SetupError::at("switch loopback on"))?;
     network::connect()?;
@@ -135,22 +137,31 @@ pub(crate) fn become_sandbox(host: &File) -> Result<Surroundings, SetupError> {
     place_trees(&trees, &inside)?;
     mount(c"proc", inside("/proc"), c"proc", quiet | MountFlags::NOEXEC, None)
         .map_err(SetupError::at("mount /proc"))?;
-    let memory = |path: &str, part: u64, mode: &str, owner: u32| {
-        let options = format!("size={},mode={mode},uid={owner},gid={owner}", memory_bytes / part);
+    devices(&inside)?;
+    for (path, bytes) in &sizes {
+        // As everywhere: the agent's own, and closed to nobody.
+        let options = format!("size={bytes},mode=1777,uid={AGENT_ID},gid={AGENT_ID}");
         let options = std::ffi::CString::new(options).map_err(SetupError::at(format!("mount {path}")))?;
         mount(c"tmpfs", inside(path), c"tmpfs", quiet, Some(options.as_c_str()))
-            .map_err(SetupError::at(format!("mount {path}")))
-    };
-    memory("/tmp", 4, "1777", AGENT_ID)?;
-    memory("/run", 16, "755", AGENT_ID)?;
-    devices(&inside)?;
-    memory("/dev/shm", 8, "1777", AGENT_ID)?;
+            .map_err(SetupError::at(format!("mount {path}")))?;
+    }
     chdir(STAGE).map_err(SetupError::at("enter the root"))?;
+    close_kernel(&masked, &read_only)?;
     // The archive in memory that a machine starts from cannot be left by pivot_root.
     mount_move(".", "/").map_err(SetupError::at("move the root into place"))?;
     chroot(".").map_err(SetupError::at("change the root"))?;
     chdir("/").map_err(SetupError::at("enter the new root"))?;
     contained::lock_down(host, contained)
+}
+
+/// The sandbox's root is this machine's root: what takes the kernel's orders, or tells of it, is closed by mounts over it. Called in the new root.
+fn close_kernel(masked: &[String], read_only: &[String]) -> Result<(), SetupError> {
+    make(EMPTY)?;
+    let flags = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC | MountFlags::RDONLY;
+    mount(c"tmpfs", EMPTY, c"tmpfs", flags, Some(c"size=4k,mode=555"))
+        .map_err(SetupError::at("make an empty place"))?;
+    masked.iter().filter_map(|path| Cover::of(path)).try_for_each(|cover| cover.put())?;
+    read_only.iter().map(|path| inside(path)).filter(|path| path.exists()).try_for_each(|path| write_protect(&path))
 }
 
 /// Puts the host's own trees over the root.
@@ -171,7 +182,7 @@ fn place_trees(trees: &[String], inside: &dyn Fn(&str) -> String) -> Result<(), 
 /// A `/dev` with nothing but what programs count on.
 fn devices(inside: &dyn Fn(&str) -> String) -> Result<(), SetupError> {
     let flags = MountFlags::NOSUID | MountFlags::NOEXEC;
-    mount(c"tmpfs", inside("/dev"), c"tmpfs", flags, Some(c"mode=755,size=64k"))
+    mount(c"tmpfs", inside("/dev"), c"tmpfs", flags | MountFlags::NODEV, Some(c"mode=755,size=64k"))
         .map_err(SetupError::at("mount /dev"))?;
     for name in DEVICES {
         let target = inside(&format!("/dev/{name}"));

@@ -74,19 +74,25 @@ pub(crate) fn detached(mount: &Mount, sent: &mut [Option<OwnedFd>]) -> Result<De
 /// An overlay of directories this process can reach (rootless).
 pub(crate) fn overlay(lower: &[String], upper: &str, work: &str) -> Result<OwnedFd, SetupError> {
     let what = || "mount the root's overlay".to_owned();
-    let fs = fsopen("overlay", FsOpenFlags::FSOPEN_CLOEXEC).map_err(SetupError::at(what()))?;
-    let each = lower.iter().try_for_each(|path| fsconfig_set_string(&fs, "lowerdir+", path.as_str()));
-    if each.is_err() {
-        // Before Linux 6.7 there is one option for all, at most 256 characters long.
-        let all: Vec<String> = lower.iter().map(|path| path.replace('\\', "\\\\").replace(':', "\\:")).collect();
-        fsconfig_set_string(&fs, "lowerdir", all.join(":")).map_err(SetupError::at(what()))?;
-    }
-    for (key, value) in [("upperdir", upper), ("workdir", work)] {
-        fsconfig_set_string(&fs, key, value).map_err(SetupError::at(what()))?;
-    }
-    // Without rights over the whole machine the overlay keeps its notes in user.* attributes.
-    fsconfig_set_flag(&fs, "userxattr").map_err(SetupError::at(what()))?;
-    let overlay = created(&fs, plain(), &what)?;
+    let made = overlay_of(upper, work, |fs| {
+        lower.iter().try_for_each(|path| fsconfig_set_string(fs, "lowerdir+", path.as_str()))
+    });
+    let overlay = match made {
+        // Before Linux 6.7 there is one option for all.
+        Err(rustix::io::Errno::INVAL) => {
+            let all: Vec<String> = lower.iter().map(|path| path.replace('\\', "\\\\").replace(':', "\\:")).collect();
+            let all = all.join(":");
+            if all.len() > OPTION_BYTES_MAX {
+                let layers = lower.len();
+                return Err(SetupError::new(format!(
+                    "cannot mount the root's overlay: the paths of {layers} layers are longer than this kernel takes; use Linux 6.7 or newer, or run hangar as root"
+                )));
+            }
+            overlay_of(upper, work, |fs| fsconfig_set_string(fs, "lowerdir", all.as_str()))
+        }
+        other => other,
+    };
+    let overlay = overlay.map_err(SetupError::at(what()))?;
     // Where the kernel cannot make the overlay's own directories it says so in its log alone, and mounts what nobody can write to.
     let flags = rustix::fs::fstatvfs(&overlay).map_err(SetupError::at(what()))?.f_flag;
     if flags.contains(rustix::fs::StatVfsMountFlags::RDONLY) {
@@ -95,6 +101,25 @@ pub(crate) fn overlay(lower: &[String], upper: &str, work: &str) -> Result<Owned
         return Err(SetupError::new(full.into()));
     }
     Ok(overlay)
+}
+
+/// How long one option may be (`fsconfig` in fs/fsopen.c).
+const OPTION_BYTES_MAX: usize = 255;
+
+fn overlay_of(
+    upper: &str,
+    work: &str,
+    name_lower: impl Fn(&OwnedFd) -> rustix::io::Result<()>,
+) -> rustix::io::Result<OwnedFd> {
+    let fs = fsopen("overlay", FsOpenFlags::FSOPEN_CLOEXEC)?;
+    name_lower(&fs)?;
+    for (key, value) in [("upperdir", upper), ("workdir", work)] {
+        fsconfig_set_string(&fs, key, value)?;
+    }
+    // Without rights over the whole machine the overlay keeps its notes in user.* attributes.
+    fsconfig_set_flag(&fs, "userxattr")?;
+    fsconfig_create(&fs)?;
+    fsmount(&fs, FsMountFlags::FSMOUNT_CLOEXEC, plain())
 }
 
 fn plain() -> MountAttrFlags {

@@ -55,8 +55,7 @@ impl Border {
 /// What is the same for all slots, found out once, from the ground's own `/proc`, which has the same parts as a slot's.
 #[derive(Debug)]
 pub(crate) struct Plan {
-    /// What is hidden, and by what: /dev/null over a file, an empty read-only directory over a directory.
-    covers: Vec<(PathBuf, &'static str)>,
+    covers: Vec<Cover>,
     read_only: Vec<PathBuf>,
     /// Directories in which a slot has files of its own.
     homes: BTreeSet<PathBuf>,
@@ -65,7 +64,8 @@ pub(crate) struct Plan {
 impl Plan {
     /// Called in the ground while it is built.
     pub(crate) fn of(stage: &Stage) -> Self {
-        let covers = stage.masked.iter().filter_map(|path| cover(inside(path)));
+        // What only its owner may open needs no cover: that is the host's root, whom no sandbox has among its ids.
+        let covers = stage.masked.iter().filter_map(|path| Cover::of(path)).filter(|cover| cover.opens_to_others);
         let read_only = stage.read_only.iter().map(|path| inside(path)).filter(|path| path.exists());
         let files = stage.files.iter().map(|file| file.path.as_str()).chain([MACHINE_ID]);
         let homes = files.filter_map(|path| inside(path).parent().map(Path::to_owned));
@@ -86,12 +86,30 @@ impl Plan {
     }
 }
 
-/// What covers a path. Nothing is needed over what does not exist, nor over what only its owner may open: that is the host's root, whom no sandbox has among its ids.
-fn cover(path: PathBuf) -> Option<(PathBuf, &'static str)> {
-    const FOR_OTHERS: u32 = 0o007;
-    let stat = rustix::fs::statat(CWD, &path, AtFlags::SYMLINK_NOFOLLOW).ok()?;
-    let cover = if FileType::from_raw_mode(stat.st_mode).is_dir() { EMPTY } else { "dev/null" };
-    (stat.st_mode & FOR_OTHERS != 0).then_some((path, cover))
+/// What hides a path: /dev/null over a file, an empty read-only directory over a directory.
+#[derive(Debug)]
+pub(crate) struct Cover {
+    path: PathBuf,
+    directory: bool,
+    /// Others than its owner may open what is there.
+    opens_to_others: bool,
+}
+
+impl Cover {
+    /// Of a path below the working directory; what does not exist needs no hiding.
+    pub(crate) fn of(path: &str) -> Option<Self> {
+        const FOR_OTHERS: u32 = 0o007;
+        let path = inside(path);
+        let stat = rustix::fs::statat(CWD, &path, AtFlags::SYMLINK_NOFOLLOW).ok()?;
+        let directory = FileType::from_raw_mode(stat.st_mode).is_dir();
+        Some(Self { path, directory, opens_to_others: stat.st_mode & FOR_OTHERS != 0 })
+    }
+
+    /// Puts it in place.
+    pub(crate) fn put(&self) -> Result<(), SetupError> {
+        let cover = if self.directory { EMPTY } else { "dev/null" };
+        mount_bind(cover, &self.path).map_err(SetupError::at(format!("hide {}", self.path.display())))
+    }
 }
 
 /// Makes the namespaces that are left, and the network in its own.
@@ -133,9 +151,7 @@ pub(crate) fn apply(stage: &Stage, plan: &Plan, slot: &NewSlot, border: Border) 
         make_movable(&file)?;
     }
     if stands(Guard::Masks) {
-        for (path, cover) in &plan.covers {
-            mount_bind(*cover, path).map_err(SetupError::at(format!("hide {}", path.display())))?;
-        }
+        plan.covers.iter().try_for_each(Cover::put)?;
     }
     if stands(Guard::ReadOnly) {
         plan.read_only.iter().try_for_each(|path| write_protect(path))?;

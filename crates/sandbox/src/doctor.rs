@@ -214,7 +214,7 @@ fn control_groups() -> Finding {
         Err(missing) => Finding::warn(
             name,
             format!("{missing}; sandboxes run without that limit, and one can starve the machine"),
-            "run hangar as a systemd service with Delegate=yes, or as root with control groups mounted",
+            "run hangar as root with control groups mounted, or as a systemd service with Delegate=yes (to try: systemd-run --user --scope -p Delegate=yes hangar up)",
         ),
     }
 }

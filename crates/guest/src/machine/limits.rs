@@ -1,8 +1,15 @@
 //! What a machine's own kernel keeps to: how many processes there are, and how long changed pages may wait.
+#![allow(
+    unsafe_code,
+    reason = "unshare is unsafe in general because of CLONE_FILES; there is one namespace alone here"
+)]
 
 use std::{fs, path::Path};
 
-use rustix::mount::{MountFlags, mount};
+use rustix::{
+    mount::{MountFlags, mount},
+    thread::{UnshareFlags, unshare_unsafe},
+};
 
 use super::{DIRTY_CENTISECONDS, make};
 use crate::{fault::SetupError, kernel};
@@ -27,7 +34,10 @@ pub(super) fn apply(processes: u32) -> Result<(), SetupError> {
     make(&group)?;
     write(&format!("{group}/pids.max"), &processes.to_string())?;
     // Process 1 and with it everything that it will start.
-    write(&format!("{group}/cgroup.procs"), "1")
+    write(&format!("{group}/cgroup.procs"), "1")?;
+    // Which from there sees nothing above.
+    // SAFETY: namespaces share no file descriptors or memory differently.
+    unsafe { unshare_unsafe(UnshareFlags::NEWCGROUP) }.map_err(SetupError::at("make a control group namespace"))
 }
 
 fn write(path: &str, text: &str) -> Result<(), SetupError> {

@@ -120,12 +120,16 @@ pub struct Contained {
 pub struct Machine {
     /// Name of the machine, as seen inside.
     pub hostname: String,
-    /// Memory of the machine; file systems in memory take a share of it.
-    pub memory_bytes: u64,
+    /// File systems in memory: path and bytes.
+    pub sizes: Vec<(String, u64)>,
     /// Processes and threads, the guest's own included.
     pub processes: u32,
     /// Where the host's own trees belong. Each is shared as a directory of [`MACHINE_TREES`], named by its place in this list.
     pub trees: Vec<String>,
+    /// Paths to hide: a file shows nothing, a directory is empty.
+    pub masked: Vec<String>,
+    /// Directories and files through which the machine's kernel takes orders; they can only be read.
+    pub read_only: Vec<String>,
     /// The rest.
     pub contained: Contained,
 }

@@ -245,7 +245,7 @@ impl Ground {
         let below = |path: &Path| crate::namespace::below(&self.data_dir, path);
         let lower = layers.iter().map(|layer| below(layer)).collect::<Result<Vec<PathBuf>, Error>>()?;
         let session = below(&spec.session_dir)?;
-        let view = View::new(&self.data_dir, &*self.maps.of(plot.number.value())?)?;
+        let view = View::new(&self.data_dir, self.maps.of(plot.number.value())?)?;
         view.overlay(&lower, &session, &stage.directory)
     }
 

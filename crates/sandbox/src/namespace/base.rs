@@ -269,10 +269,8 @@ impl Base {
             BaseKind::Tree => {}
         }
         let staged = Sizes::of(&Limits::default());
-        let sizes = Sizes::of(&spec.limits);
-        let sizes =
-            [("/dev/shm", staged.shm, sizes.shm), ("/tmp", staged.tmp, sizes.tmp), ("/run", staged.run, sizes.run)];
-        let sizes = sizes.into_iter().filter(|(_, staged, wanted)| staged != wanted);
+        let sizes = Sizes::of(&spec.limits).paths().into_iter().zip(staged.paths());
+        let sizes = sizes.filter(|(wanted, staged)| wanted != staged).map(|(wanted, _)| wanted);
         Claim {
             hostname: name.clone(),
             attach,
@@ -283,7 +281,7 @@ impl Base {
                     content: format!("127.0.0.1 localhost {name} {BORDER_HOST}\n::1 localhost ip6-localhost\n"),
                 },
             ],
-            sizes: sizes.map(|(path, _, bytes)| (path.to_owned(), bytes)).collect(),
+            sizes: sizes.map(|(path, bytes)| (path.to_owned(), bytes)).collect(),
             env: self.env(spec),
             limits: ProcessLimits { open_files: spec.limits.open_files, file_bytes: spec.limits.file_bytes },
         }
@@ -331,7 +329,7 @@ impl Base {
 }
 
 /// How large the file systems in memory may be, in bytes.
-struct Sizes {
+pub(crate) struct Sizes {
     shm: u64,
     tmp: u64,
     run: u64,
@@ -339,9 +337,14 @@ struct Sizes {
 
 impl Sizes {
     /// Files in memory count as memory but die with no process: they must leave room, or nothing could run any more.
-    fn of(limits: &Limits) -> Self {
+    pub(crate) fn of(limits: &Limits) -> Self {
         let most = |bytes: u64, part: u64| bytes.min(limits.memory_bytes / part);
         Self { shm: most(SHM_BYTES, 8), tmp: most(limits.tmp_bytes, 4), run: most(RUN_BYTES, 16) }
+    }
+
+    /// Where they are, and how large.
+    pub(crate) const fn paths(&self) -> [(&'static str, u64); 3] {
+        [("/dev/shm", self.shm), ("/tmp", self.tmp), ("/run", self.run)]
     }
 }
 

@@ -86,7 +86,7 @@ impl Inner {
             Rights::Rootless => None,
         };
         Step::SlotRangeMapped.done();
-        let view = map.map(|map| View::new(&self.data_dir, &map)).transpose()?;
+        let view = map.map(|map| View::new(&self.data_dir, map)).transpose()?;
         Step::SlotViewed.done();
         Ok(Berth { entry: group.entry()?, number, group, view })
     }

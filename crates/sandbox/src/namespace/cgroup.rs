@@ -1,7 +1,7 @@
 //! Control groups: limits on processor, memory and processes, on version 1 and 2.
 //!
-//! Every sandbox gets a group below `hangar-<engine>-<process>`, which lies below the group hangar itself runs in. The name lets
-//! the next start sweep what a killed one left.
+//! Every sandbox gets a group below `hangar-<engine>-<process>`, which lies below the group hangar itself runs in; on version 2, where that group is shared
+//! with processes that are not hangar's (a login's), below the top of the hierarchy. The name lets the next start sweep what a killed one left.
 
 use std::{
     fs, io,
@@ -35,6 +35,11 @@ const FREEZE_PATIENCE: Duration = Duration::from_secs(10);
 const FREEZE_PAUSE: Duration = Duration::from_micros(50);
 /// A file of counters is smaller.
 const COUNTERS_BYTES_MAX: usize = 1024;
+/// Controllers of version 2 without which there are no limits, and the order to hand them down.
+const CONTROLLERS: [&str; 3] = ["cpu", "memory", "pids"];
+const HAND_DOWN: &str = "+cpu +memory +pids";
+/// On version 2, hangar's own place beside its sandboxes.
+const LEAF: &str = "hangar-server";
 /// The kernel's usual accounting period for processor time.
 const CPU_PERIOD_US: u64 = 100_000;
 
@@ -81,6 +86,15 @@ impl Drop for Hierarchy {
 struct Place {
     /// The directory of its own group.
     own: PathBuf,
+    /// That of the topmost group it sees.
+    top: PathBuf,
+}
+
+impl Place {
+    /// The group that was given to this process: the one it is in, before an engine moved it into a leaf of its own.
+    fn given(&self) -> &Path {
+        if self.own.ends_with(LEAF) { self.own.parent().unwrap_or(&self.own) } else { &self.own }
+    }
 }
 
 /// Finds the directory of our own group in the hierarchy with this controller (`None`: version 2).
@@ -107,7 +121,7 @@ fn place(controller: Option<&str>) -> Option<Place> {
             None => kind == "cgroup2",
         };
         let below = Path::new(&own).strip_prefix(root).ok()?;
-        fits.then(|| Place { own: Path::new(point).join(below) })
+        fits.then(|| Place { own: Path::new(point).join(below), top: PathBuf::from(point) })
     })
 }
 
@@ -140,24 +154,20 @@ impl Cgroups {
     }
 
     fn detect_v2(name: &str) -> Result<PathBuf, String> {
-        let Place { own } = place(None).ok_or("no control group file system is mounted")?;
-        let offered = fs::read_to_string(own.join("cgroup.controllers")).unwrap_or_default();
-        let wanted = ["cpu", "memory", "pids"];
-        if let Some(missing) = wanted.iter().find(|wanted| !offered.split_whitespace().any(|name| name == **wanted)) {
-            return Err(format!("the controller `{missing}` is not delegated to {}", own.display()));
+        let place = place(None).ok_or("no control group file system is mounted")?;
+        let giving = giving(&place)?;
+        if !hands_down(giving) {
+            if giving == place.own && is_bounded(giving) {
+                // A group with processes of its own cannot hand controllers down, so hangar moves into a leaf beside its sandboxes.
+                let leaf = giving.join(LEAF);
+                fs::create_dir_all(&leaf).map_err(told(&leaf))?;
+                fs::write(leaf.join("cgroup.procs"), "0").map_err(told(&leaf))?;
+            }
+            fs::write(giving.join("cgroup.subtree_control"), HAND_DOWN).map_err(told(giving))?;
         }
-        let all = "+cpu +memory +pids";
-        let enable = || fs::write(own.join("cgroup.subtree_control"), all);
-        if enable().is_err() {
-            // A group with processes of its own cannot hand controllers down, so hangar moves into a leaf beside its sandboxes.
-            let leaf = own.join("hangar-server");
-            fs::create_dir_all(&leaf).map_err(|error| format!("{}: {error}", leaf.display()))?;
-            fs::write(leaf.join("cgroup.procs"), "0").map_err(|error| format!("{}: {error}", leaf.display()))?;
-            enable().map_err(|error| format!("{}: {error}", own.display()))?;
-        }
-        let root = own.join(name);
-        fs::create_dir_all(&root).map_err(|error| format!("{}: {error}", root.display()))?;
-        fs::write(root.join("cgroup.subtree_control"), all).map_err(|error| format!("{}: {error}", root.display()))?;
+        let root = giving.join(name);
+        fs::create_dir_all(&root).map_err(told(&root))?;
+        fs::write(root.join("cgroup.subtree_control"), HAND_DOWN).map_err(told(&root))?;
         Ok(root)
     }
 
@@ -206,6 +216,48 @@ impl Cgroups {
     }
 }
 
+/// The group of version 2 below which those of sandboxes can be: the own one if nobody else is in it, else the topmost, as container engines do it.
+/// `Err` says why there is none.
+fn giving(place: &Place) -> Result<&Path, String> {
+    can_give(place.given()).or_else(|reason| can_give(&place.top).map_err(|_| reason))
+}
+
+fn can_give(group: &Path) -> Result<&Path, String> {
+    let offered = fs::read_to_string(group.join("cgroup.controllers")).unwrap_or_default();
+    if let Some(missing) = CONTROLLERS.iter().find(|wanted| !offered.split_whitespace().any(|name| name == **wanted)) {
+        return Err(format!("the controller `{missing}` is not delegated to {}", group.display()));
+    }
+    if rustix::fs::access(group, rustix::fs::Access::WRITE_OK).is_err() {
+        return Err(format!("{} cannot be written", group.display()));
+    }
+    if hands_down(group) || !is_bounded(group) || members(group).all(|pid| pid == std::process::id()) {
+        Ok(group)
+    } else {
+        Err(format!("other processes are in {} as well, so it cannot bound sandboxes", group.display()))
+    }
+}
+
+/// Whether groups below this one have limits already.
+fn hands_down(group: &Path) -> bool {
+    let handed = fs::read_to_string(group.join("cgroup.subtree_control")).unwrap_or_default();
+    CONTROLLERS.iter().all(|wanted| handed.split_whitespace().any(|name| name == *wanted))
+}
+
+/// Whether it is any group but the kernel's first, which alone may hold processes and hand controllers down.
+fn is_bounded(group: &Path) -> bool {
+    group.join("cgroup.type").exists()
+}
+
+fn members(group: &Path) -> impl Iterator<Item = u32> {
+    let members = fs::read_to_string(group.join("cgroup.procs")).unwrap_or_default();
+    members.lines().filter_map(|line| line.parse().ok()).collect::<Vec<u32>>().into_iter()
+}
+
+fn told(group: &Path) -> impl Fn(io::Error) -> String {
+    let group = group.to_owned();
+    move |error| format!("{}: {error}", group.display())
+}
+
 /// What this machine offers, without making anything; `Err` says which limit would be missing.
 pub(crate) fn survey() -> Result<String, String> {
     let writable = |controller: &str| {
@@ -223,14 +275,10 @@ pub(crate) fn survey() -> Result<String, String> {
             Err(format!("control groups (version 1) lack {}", missing.join(", ")))
         };
     }
-    let Place { own } = place(None).ok_or("no control group file system is mounted")?;
-    let offered = fs::read_to_string(own.join("cgroup.controllers")).unwrap_or_default();
-    match ["memory", "pids", "cpu"].into_iter().find(|wanted| !offered.split_whitespace().any(|name| name == *wanted)) {
-        Some(missing) => Err(format!("control groups (version 2) do not delegate {missing} to {}", own.display())),
-        None if rustix::fs::access(&own, rustix::fs::Access::WRITE_OK).is_err() => {
-            Err(format!("{} cannot be written", own.display()))
-        }
-        None => Ok("version 2, with memory, pids and cpu".into()),
+    let place = place(None).ok_or("no control group file system is mounted")?;
+    match giving(&place) {
+        Ok(_) => Ok("version 2, with memory, pids and cpu".into()),
+        Err(reason) => Err(format!("control groups (version 2) bound nothing: {reason}")),
     }
 }
 
@@ -531,4 +579,39 @@ fn remove(directory: &Path) -> io::Result<()> {
         }
     }
     fs::remove_dir(directory)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Version 2: an engine that has moved its process into a leaf finds what was given to it again, as the next engine of the same process does.
+    #[test]
+    fn what_was_given_is_found_from_the_leaf() {
+        let given = |own: &str| Place { own: own.into(), top: "/sys/fs/cgroup".into() }.given().to_owned();
+        assert_eq!(given("/sys/fs/cgroup/a.service"), Path::new("/sys/fs/cgroup/a.service"));
+        assert_eq!(given("/sys/fs/cgroup/a.service/hangar-server"), Path::new("/sys/fs/cgroup/a.service"));
+    }
+
+    /// As far as plain directories show it: nobody is in there, or nobody else.
+    #[test]
+    fn a_group_with_other_processes_gives_nothing_and_the_topmost_does() {
+        let directory = tempfile::TempDir::new().unwrap();
+        let (top, own) = (directory.path().to_owned(), directory.path().join("session"));
+        let group = |path: &Path, files: &[(&str, &str)]| {
+            fs::create_dir_all(path).unwrap();
+            files.iter().for_each(|(file, text)| fs::write(path.join(file), text).unwrap());
+        };
+        let place = Place { own: own.clone(), top: top.clone() };
+        group(&top, &[("cgroup.controllers", "cpu memory pids")]);
+        group(&own, &[("cgroup.controllers", "cpu memory pids"), ("cgroup.type", "domain")]);
+        group(&own, &[("cgroup.procs", &format!("{}\n", std::process::id()))]);
+        assert_eq!(giving(&place), Ok(own.as_path()));
+        group(&own, &[("cgroup.procs", &format!("1\n{}\n", std::process::id()))]);
+        assert_eq!(giving(&place), Ok(top.as_path()));
+        group(&top, &[("cgroup.controllers", "memory pids")]);
+        assert!(giving(&place).unwrap_err().contains("other processes are in"));
+        group(&own, &[("cgroup.subtree_control", "cpu memory pids")]);
+        assert_eq!(giving(&place), Ok(own.as_path()));
+    }
 }

@@ -6,7 +6,10 @@ use std::{
     fs, io,
     os::fd::{AsFd, AsRawFd, OwnedFd},
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, OnceLock, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
 };
 
 use rustix::{
@@ -48,73 +51,80 @@ pub(crate) fn copy(path: &Path, allow: Allow) -> Result<OwnedFd, Error> {
     Ok(fd)
 }
 
-/// Where this kernel wants the layers of an overlay to be.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Layers {
-    Anywhere,
-    Attached,
-}
-
-/// Known from the first overlay on.
-static LAYERS: OnceLock<Layers> = OnceLock::new();
-
-/// Whether overlays have been seen to be mounted without a place for their layers.
-pub(crate) fn layers_may_hang_nowhere() -> bool {
-    LAYERS.get() == Some(&Layers::Anywhere)
-}
-
 /// The data directory with ids as one sandbox has them, detached. Layers are opened below it.
 #[derive(Debug)]
 pub(crate) struct View {
     mount: OwnedFd,
+    data_dir: PathBuf,
+    ids: Arc<IdMap>,
 }
 
 impl View {
     /// The data directory as the sandbox of this mapping sees it.
-    pub(crate) fn new(data_dir: &Path, ids: &IdMap) -> Result<Self, Error> {
-        let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
-        let mount = open_tree(CWD, data_dir, flags).map_err(Error::host(data_dir))?;
-        let what = || format!("map the ids of {} (its file system must support idmapped mounts)", data_dir.display());
-        set_attributes(&mount, Allow::Write.attributes(), Some(&ids.0), false).map_err(Error::kernel(what()))?;
-        Ok(Self { mount })
+    pub(crate) fn new(data_dir: &Path, ids: Arc<IdMap>) -> Result<Self, Error> {
+        Ok(Self { mount: mapped(data_dir, &ids)?, data_dir: data_dir.to_owned(), ids })
     }
 
     /// An overlay of these directories below the data directory, detached. `lower` has the topmost first.
     ///
-    /// `stage` is an empty directory of a private mount namespace: kernels before 6.15 accept only layers that are attached somewhere. It is not touched
+    /// Called on a launcher's thread: `stage` is an empty directory of its private mount namespace, and its working directory is nobody else's. Neither matters
     /// once [`layers_may_hang_nowhere`] says so.
     pub(crate) fn overlay(&self, lower: &[PathBuf], changes: &Path, stage: &Path) -> Result<OwnedFd, Error> {
-        let what = || Error::kernel("mount the root's overlay");
-        if LAYERS.get() != Some(&Layers::Attached) {
-            match self.overlay_of(&self.mount, lower, changes) {
-                Err(Error::Kernel { source, .. })
-                    if source.raw_os_error() == Some(libc::EINVAL) && LAYERS.get().is_none() => {}
-                Ok(overlay) => {
-                    LAYERS.get_or_init(|| Layers::Anywhere);
-                    return Ok(overlay);
-                }
-                other => return other,
-            }
+        let known = WAY.load(Ordering::Relaxed);
+        if known != UNKNOWN {
+            return self.overlay_by(Way::ALL[known.min(Way::ALL.len() - 1)], lower, changes, stage);
         }
-        let copy = rustix::io::fcntl_dupfd_cloexec(&self.mount, 3).map_err(what())?;
-        let attached = Attached::new(copy, stage)?;
-        let root = open(stage, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty()).map_err(what())?;
-        let overlay = self.overlay_of(&root, lower, changes)?;
-        drop(attached);
-        LAYERS.get_or_init(|| Layers::Attached);
-        Ok(overlay)
+        let mut number = 0;
+        let mut made = self.overlay_by(Way::ALL[number], lower, changes, stage);
+        while let Err(Error::Kernel { source, .. }) = &made
+            && source.raw_os_error() == Some(libc::EINVAL)
+            && number + 1 < Way::ALL.len()
+        {
+            number += 1;
+            made = self.overlay_by(Way::ALL[number], lower, changes, stage);
+        }
+        if made.is_ok() {
+            WAY.store(number, Ordering::Relaxed);
+        }
+        made
     }
 
-    fn overlay_of(&self, root: &OwnedFd, lower: &[PathBuf], changes: &Path) -> Result<OwnedFd, Error> {
+    fn overlay_by(&self, way: Way, lower: &[PathBuf], changes: &Path, stage: &Path) -> Result<OwnedFd, Error> {
+        let Way { layers, options } = way;
+        match layers {
+            Layers::Detached => Self::overlay_of(&self.mount, options, lower, changes),
+            Layers::Attached => {
+                // A mount that has been attached and taken away cannot be attached again.
+                let _attached = Attached::new(mapped(&self.data_dir, &self.ids)?, stage)?;
+                let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+                let root = open(stage, flags, Mode::empty()).map_err(Error::kernel("mount the root's overlay"))?;
+                Self::overlay_of(&root, options, lower, changes)
+            }
+        }
+    }
+
+    fn overlay_of(root: &OwnedFd, options: Options, lower: &[PathBuf], changes: &Path) -> Result<OwnedFd, Error> {
         let what = || Error::kernel("mount the root's overlay");
         let fs = fsopen("overlay", FsOpenFlags::FSOPEN_CLOEXEC).map_err(what())?;
         let lower: Vec<OwnedFd> = lower.iter().map(|path| below(root, path)).collect::<Result<_, _>>()?;
-        let each = lower.iter().try_for_each(|layer| fsconfig_set_string(&fs, "lowerdir+", by_number(layer)));
-        if each.is_err() {
-            // Before Linux 6.7 there is one option for all, at most 256 characters long.
-            let all: Vec<String> = lower.iter().map(by_number).collect();
-            fsconfig_set_string(&fs, "lowerdir", all.join(":")).map_err(what())?;
-        }
+        let _among = match options {
+            Options::Each => {
+                lower
+                    .iter()
+                    .try_for_each(|layer| fsconfig_set_string(&fs, "lowerdir+", by_number(layer)))
+                    .map_err(what())?;
+                None
+            }
+            Options::All => {
+                let all: Vec<String> = lower.iter().map(|layer| layer.as_raw_fd().to_string()).collect();
+                let all = all.join(":");
+                if all.len() > OPTION_BYTES_MAX {
+                    return Err(too_many(lower.len()));
+                }
+                fsconfig_set_string(&fs, "lowerdir", all).map_err(what())?;
+                Some(AmongDescriptors::enter()?)
+            }
+        };
         let (upper, work) = (below(root, &changes.join("upper"))?, below(root, &changes.join("work"))?);
         fsconfig_set_string(&fs, "upperdir", by_number(&upper)).map_err(what())?;
         fsconfig_set_string(&fs, "workdir", by_number(&work)).map_err(what())?;
@@ -127,6 +137,92 @@ impl View {
         let overlay = fsmount(&fs, FsMountFlags::FSMOUNT_CLOEXEC, attributes).map_err(what())?;
         let flags = rustix::fs::fstatvfs(&overlay).map_err(what())?.f_flag;
         if flags.contains(StatVfsMountFlags::RDONLY) { Err(why_read_only(&work, changes)) } else { Ok(overlay) }
+    }
+}
+
+/// The data directory with these ids, detached.
+fn mapped(data_dir: &Path, ids: &IdMap) -> Result<OwnedFd, Error> {
+    let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
+    let mount = open_tree(CWD, data_dir, flags).map_err(Error::host(data_dir))?;
+    let what = || format!("map the ids of {} (its file system must support idmapped mounts)", data_dir.display());
+    set_attributes(&mount, Allow::Write.attributes(), Some(&ids.0), false).map_err(Error::kernel(what()))?;
+    Ok(mount)
+}
+
+/// How a kernel takes the layers of an overlay. One that does not know a way says EINVAL, the oldest only when everything has been named.
+#[derive(Clone, Copy)]
+struct Way {
+    layers: Layers,
+    options: Options,
+}
+
+/// Where layers are when they are named.
+#[derive(Clone, Copy)]
+enum Layers {
+    /// Nowhere: from Linux 6.15 on.
+    Detached,
+    /// In a directory of the launcher's.
+    Attached,
+}
+
+/// How they are named.
+#[derive(Clone, Copy)]
+enum Options {
+    /// Each by an option of its own: from Linux 6.7 on.
+    Each,
+    /// All in one option of [`OPTION_BYTES_MAX`]. So that there is room for many, they are the bare numbers of descriptors, from where those are.
+    All,
+}
+
+impl Way {
+    /// From the newest to the oldest.
+    const ALL: [Self; 3] = [
+        Self { layers: Layers::Detached, options: Options::Each },
+        Self { layers: Layers::Attached, options: Options::Each },
+        Self { layers: Layers::Attached, options: Options::All },
+    ];
+}
+
+/// The newest of them that this kernel did not refuse, once an overlay has been mounted.
+static WAY: AtomicUsize = AtomicUsize::new(UNKNOWN);
+const UNKNOWN: usize = usize::MAX;
+
+/// Whether overlays have been seen to be mounted without a place for their layers.
+pub(crate) fn layers_may_hang_nowhere() -> bool {
+    Way::ALL.get(WAY.load(Ordering::Relaxed)).is_some_and(|way| matches!(way.layers, Layers::Detached))
+}
+
+/// How long one option may be (`fsconfig` in fs/fsopen.c).
+const OPTION_BYTES_MAX: usize = 255;
+/// Where the descriptors of the calling thread are.
+const DESCRIPTORS: &str = "/proc/thread-self/fd";
+
+fn too_many(layers: usize) -> Error {
+    Error::Setup(format!(
+        "cannot mount the root's overlay: {layers} layers are more than this kernel takes; squash them, or use Linux 6.7 or newer"
+    ))
+}
+
+/// The calling thread's working directory is where its descriptors are, until this is dropped.
+struct AmongDescriptors {
+    before: OwnedFd,
+}
+
+impl AmongDescriptors {
+    fn enter() -> Result<Self, Error> {
+        let what = || Error::kernel("go where descriptors are");
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let before = open(".", flags, Mode::empty()).map_err(what())?;
+        rustix::process::chdir(DESCRIPTORS).map_err(what())?;
+        Ok(Self { before })
+    }
+}
+
+impl Drop for AmongDescriptors {
+    fn drop(&mut self) {
+        if let Err(error) = rustix::process::fchdir(&self.before) {
+            tracing::warn!(%error, "the launcher did not return to its working directory");
+        }
     }
 }
 

@@ -87,9 +87,16 @@ tokio::task_local! {
     pub(crate) static SLOWNESS: u32;
 }
 
+/// How many times as long as usual something may take: on a machine that says so (`HANGAR_TEST_SLOWNESS`, which `scripts/cgroup2.sh` sets where processors are
+/// emulated), and by what runs it.
+pub(crate) fn slowness() -> u32 {
+    let machine = std::env::var("HANGAR_TEST_SLOWNESS").ok().and_then(|times| times.parse().ok()).unwrap_or(1);
+    SLOWNESS.try_with(|times| *times).unwrap_or(1) * machine
+}
+
 /// Waits for something that must happen soon.
 pub(crate) async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
-    let patience = std::time::Duration::from_secs(60) * SLOWNESS.try_with(|times| *times).unwrap_or(1);
+    let patience = std::time::Duration::from_secs(60) * slowness();
     tokio::time::timeout(patience, future).await.unwrap_or_else(|_| panic!("{what} did not happen within {patience:?}"))
 }
 

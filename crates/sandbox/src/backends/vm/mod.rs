@@ -51,6 +51,7 @@ use crate::{
     },
     error::Error,
     namespace::{
+        base::{MASKED, READ_ONLY, Sizes},
         cgroup::Group,
         launcher::Stage,
         mounts::{self, Allow},
@@ -136,9 +137,11 @@ impl Backend for Vm {
             self.inner.ground.count_made();
             let machine = Machine {
                 hostname: spec.name.clone(),
-                memory_bytes: memory(&spec.limits),
+                sizes: Sizes::of(&spec.limits).paths().map(|(path, bytes)| (path.to_owned(), bytes)).to_vec(),
                 processes: spec.limits.processes,
                 trees: self.inner.ground.trees(spec).iter().map(|(target, _)| target.clone()).collect(),
+                masked: MASKED.iter().map(|path| (*path).to_owned()).collect(),
+                read_only: READ_ONLY.iter().map(|path| (*path).to_owned()).collect(),
                 contained: self.inner.ground.contained(spec, IdMapping::Range),
             };
             let met = hello::meet(socket, &machine, PATIENCE).await;

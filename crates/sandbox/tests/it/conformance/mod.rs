@@ -8,7 +8,7 @@ mod ends;
 mod figures;
 mod files;
 mod jail;
-mod place;
+pub(crate) mod place;
 mod programs;
 mod reach;
 
@@ -68,7 +68,7 @@ const CASES: &[Case] = &[
 ];
 
 /// How many times as long as others this backend may take: machines are emulated where the processor does not run them.
-const fn slowness(kind: BackendKind) -> u32 {
+pub(crate) const fn slowness(kind: BackendKind) -> u32 {
     match kind {
         BackendKind::Namespace | BackendKind::Gvisor | BackendKind::Docker => 1,
         BackendKind::Vm => 4,

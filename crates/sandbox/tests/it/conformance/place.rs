@@ -67,7 +67,7 @@ impl Place {
 }
 
 /// The kernel that `scripts/install.sh` has unpacked for tests, which installs none; without it what this machine has in `/boot` is taken.
-fn machine_kernel() -> Option<MachineKernel> {
+pub(crate) fn machine_kernel() -> Option<MachineKernel> {
     let boot = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/machine/boot");
     let names = fs::read_dir(boot).into_iter().flatten().flatten().map(|entry| entry.path());
     let mut kernels = names.filter(|path| path.file_name().unwrap().to_string_lossy().starts_with("vmlinuz-"));

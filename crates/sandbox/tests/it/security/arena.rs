@@ -16,7 +16,10 @@ use super::{
     elsewhere::{self, Answer},
     planted,
 };
-use crate::bench::Bench;
+use crate::{
+    bench::{Bench, slowness},
+    conformance::place::machine_kernel,
+};
 
 /// Where the helper lies inside.
 const ATTEMPT: &str = "/tmp/attempt";
@@ -61,6 +64,7 @@ impl Arena {
         let bench = Bench::on(|config| {
             config.backend = kind;
             config.docker_socket = docker.to_owned();
+            config.machine_kernel = machine_kernel();
         });
         let bench = bench.await?;
         let canaries = Canaries::place();
@@ -117,7 +121,7 @@ impl Arena {
 
     /// A case that has ended the sandbox says nothing about those behind it.
     async fn revive(&mut self) {
-        if tokio::time::timeout(PATIENCE, self.sandbox.ping()).await.is_ok_and(|answer| answer.is_ok()) {
+        if tokio::time::timeout(patience(), self.sandbox.ping()).await.is_ok_and(|answer| answer.is_ok()) {
             return;
         }
         let again = make(&self.bench, self.account, &self.canaries, "again", |_| {}).await;
@@ -182,7 +186,7 @@ async fn make(
 
 pub(crate) async fn said(sandbox: &Sandbox, script: &str) -> String {
     // A sandbox that has ended is a result as well: the case that expects an answer names what it saw.
-    let spec = planted::in_command(ExecSpec::shell(script).timeout_ms(60_000));
+    let spec = planted::in_command(ExecSpec::shell(script).timeout_ms(u64::try_from(patience().as_millis()).unwrap()));
     let Collected { stdout, stderr, ended, .. } = match sandbox.exec(&spec).await {
         Ok(collected) => collected,
         Err(error) => return format!("({error})"),
@@ -199,12 +203,17 @@ pub(crate) async fn said(sandbox: &Sandbox, script: &str) -> String {
 
 /// Begins what is said of a call that was not made: nothing is known about it.
 const UNKNOWN: &str = "unknown";
-/// How long one case may take.
+/// How long one case may take where everything takes its usual time.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+fn patience() -> Duration {
+    PATIENCE * slowness()
+}
+
 async fn in_time(scene: impl Future<Output = Result<(), String>>) -> Result<(), String> {
-    let late = |_| Err(format!("it was not done within {PATIENCE:?}"));
-    tokio::time::timeout(PATIENCE, scene).await.unwrap_or_else(late)
+    let patience = patience();
+    let late = |_| Err(format!("it was not done within {patience:?}"));
+    tokio::time::timeout(patience, scene).await.unwrap_or_else(late)
 }
 
 /// What a scene saw, against what it is expected to see on this backend.

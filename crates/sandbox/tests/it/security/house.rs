@@ -60,7 +60,9 @@ impl Housed {
         let first = |pid: &i32| {
             let name = fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
             let words = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-            name.trim() == "hangar-guest" || words.split(|byte| *byte == 0).any(|word| word == b"boot")
+            // The name is cut to 15 letters.
+            ["hangar-guest", "qemu-system-x86"].contains(&name.trim())
+                || words.split(|byte| *byte == 0).any(|word| word == b"boot")
         };
         processes_in(&self.namespaces).into_iter().find(first).and_then(Pid::from_raw)
     }

@@ -5,6 +5,7 @@
 
 mod docker;
 mod gvisor;
+mod vm;
 
 use hangar_sandbox::{Account, BackendKind};
 
@@ -46,7 +47,8 @@ pub(crate) fn of(kind: BackendKind) -> &'static [Elsewhere] {
     match kind {
         BackendKind::Gvisor => gvisor::DIFFERENCES,
         BackendKind::Docker => docker::DIFFERENCES,
-        BackendKind::Namespace | BackendKind::Vm => &[],
+        BackendKind::Vm => vm::DIFFERENCES,
+        BackendKind::Namespace => &[],
     }
 }
 
