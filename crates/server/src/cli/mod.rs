@@ -1,10 +1,12 @@
 //! The command line. One file per command.
 //!
 //! Architecture invariant: a command knows the server through `hangar-client` alone, so that whatever it does, a script can
-//! do over HTTP. Two commands are about this machine and not about a server, and are the exception: `up` and `doctor`.
+//! do over HTTP. Commands that are about this machine and not about a server are the exception: `up`, `doctor`, and `backup` and `restore`, which
+//! work with and without one.
 
 mod allow;
 mod attach;
+mod backup;
 mod bench;
 mod browser;
 mod completions;
@@ -21,6 +23,7 @@ mod pool;
 mod pr;
 mod progress;
 mod repo;
+mod restore;
 mod run;
 mod sessions;
 mod stop;
@@ -78,6 +81,8 @@ enum Command {
     Repo(repo::Repo),
     Image(image::Image),
     Pool(pool::Pool),
+    Backup(backup::Backup),
+    Restore(restore::Restore),
     Doctor(doctor::Doctor),
     Bench(bench::Bench),
     Login(login::Login),
@@ -127,6 +132,8 @@ impl Command {
             Self::Repo(repo) => repo.carry_out(terminal).await,
             Self::Image(image) => image.carry_out(terminal).await,
             Self::Pool(pool) => pool.carry_out(terminal).await,
+            Self::Backup(backup) => backup.carry_out(terminal).await,
+            Self::Restore(restore) => restore.carry_out(terminal).await,
             Self::Doctor(doctor) => doctor.carry_out(terminal).await,
             Self::Bench(bench) => bench.carry_out(terminal).await,
             Self::Login(login) => login.carry_out(terminal).await,
