@@ -14,6 +14,7 @@ mod diff;
 mod doctor;
 mod ended;
 mod exchange;
+mod export;
 mod follow;
 mod image;
 mod keyboard;
@@ -77,6 +78,7 @@ enum Command {
     Stop(stop::Stop),
     Allow(allow::Allow),
     Diff(diff::Diff),
+    Export(export::Export),
     Pr(pr::Pr),
     Repo(repo::Repo),
     Image(image::Image),
@@ -128,6 +130,7 @@ impl Command {
             Self::Stop(stop) => stop.carry_out(terminal).await,
             Self::Allow(allow) => allow.carry_out(terminal).await,
             Self::Diff(diff) => diff.carry_out(terminal).await,
+            Self::Export(export) => export.carry_out(terminal).await,
             Self::Pr(pr) => pr.carry_out(terminal).await,
             Self::Repo(repo) => repo.carry_out(terminal).await,
             Self::Image(image) => image.carry_out(terminal).await,
