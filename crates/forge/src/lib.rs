@@ -9,6 +9,7 @@
 //! no sessions either: the broker gets a grant and reports what was pushed; followers read [`LocalForge::changes_since`].
 
 mod backend;
+pub mod backup;
 mod border;
 pub mod broker;
 mod changes;

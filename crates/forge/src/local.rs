@@ -78,14 +78,14 @@ impl LocalForge {
                 data_dir.display()
             )));
         }
-        let (repos_dir, incoming_dir) = (data_dir.join("repos"), data_dir.join("incoming"));
+        let (repos_dir, incoming_dir) = (data_dir.join(crate::backup::REPOS), data_dir.join("incoming"));
         std::fs::create_dir_all(&repos_dir)?;
         if incoming_dir.exists() {
             std::fs::remove_dir_all(&incoming_dir)?;
         }
         std::fs::create_dir_all(&incoming_dir)?;
         let git = Git::open(&data_dir, limits.clone())?;
-        let database = Database::open(&data_dir.join("forge.sqlite"))?;
+        let database = Database::open(&data_dir.join(crate::backup::DATABASE))?;
         let newest_change = watch::Sender::new(0);
         Ok(Self {
             inner: Arc::new(Inner { git, database, limits, repos_dir, incoming_dir, newest_change, _lock: lock }),

@@ -11,6 +11,7 @@
 mod accept;
 mod answer;
 mod app;
+pub mod backup;
 mod bases;
 pub mod config;
 mod data_dir;

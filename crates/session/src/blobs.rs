@@ -11,6 +11,9 @@ pub(crate) const BLOB_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// Bytes of blobs one session may keep.
 pub(crate) const SESSION_BLOBS_BYTES_MAX: u64 = 2 * 1024 * 1024 * 1024;
 
+/// The folder of blobs in a session's folder.
+const FOLDER: &str = "blobs";
+
 /// The blobs of one session.
 #[derive(Clone, Debug)]
 pub(crate) struct Blobs {
@@ -20,7 +23,7 @@ pub(crate) struct Blobs {
 impl Blobs {
     /// The blobs in a session's folder.
     pub(crate) fn new(session_folder: &Path) -> Self {
-        Self { folder: session_folder.join("blobs") }
+        Self { folder: session_folder.join(FOLDER) }
     }
 
     /// Keeps bytes. They have been fsynced, name and all, when this answers `Ok`: the event that names them comes after.
@@ -46,9 +49,8 @@ impl Blobs {
 
     /// The bytes of a blob.
     pub(crate) async fn get(&self, sha256: &str) -> Result<Vec<u8>, Refusal> {
-        let is_hash = sha256.len() == 64 && sha256.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
         let missing = || Refusal::new(RefusalCode::NotFound, "There is no such blob in this session.", "");
-        if !is_hash {
+        if !is_hash(sha256) {
             return Err(missing());
         }
         tokio::fs::read(self.folder.join(sha256)).await.map_err(|_| missing())
@@ -66,6 +68,21 @@ impl Blobs {
         }
         Ok(sum)
     }
+}
+
+/// The complete blobs in a session's folder. Blocks.
+pub(crate) fn all(session_folder: &Path) -> std::io::Result<Vec<PathBuf>> {
+    let entries = match std::fs::read_dir(session_folder.join(FOLDER)) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(error),
+    };
+    let paths = entries.map(|entry| Ok(entry?.path())).collect::<std::io::Result<Vec<_>>>()?;
+    Ok(paths.into_iter().filter(|path| path.file_name().is_some_and(|name| is_hash(&name.to_string_lossy()))).collect())
+}
+
+fn is_hash(name: &str) -> bool {
+    name.len() == 64 && name.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
 }
 
 fn hex(bytes: &[u8]) -> String {

@@ -3,7 +3,7 @@
 //! The logs are the truth. What only this file knows is which sessions had a task when the server was last alive (`awake`): those
 //! are put right at the next start.
 
-use std::path::Path;
+use std::{collections::HashSet, path::Path};
 
 use hangar_protocol::{SessionId, SessionState, api::SessionSummary};
 use hangar_store::{Database, Schema, StoreError, Writers, rusqlite};
@@ -21,6 +21,12 @@ const SCHEMA: Schema = Schema {
         CREATE TABLE forge_cursor (one INTEGER PRIMARY KEY CHECK (one = 1), cursor INTEGER NOT NULL) STRICT;"],
 };
 
+/// The file's name in the folder of sessions.
+pub(crate) const FILE: &str = "index.db";
+/// How far the forge's changes have been told, 0 for not at all.
+const FORGE_CURSOR: &str = "SELECT coalesce(max(cursor), 0) FROM forge_cursor";
+/// Remembers it.
+const SET_FORGE_CURSOR: &str = "INSERT OR REPLACE INTO forge_cursor (one, cursor) VALUES (1, ?1)";
 /// How far the time of the last event may lag behind in the list.
 const LIST_EVERY_MS: u64 = 5_000;
 /// Sessions one list returns: the newest.
@@ -43,7 +49,7 @@ pub(crate) struct Index {
 
 impl Index {
     pub(crate) async fn open(writers: &Writers, folder: &Path) -> Result<Self, StoreError> {
-        Ok(Self { database: Database::open(writers, &folder.join("index.db"), SCHEMA).await? })
+        Ok(Self { database: Database::open(writers, &folder.join(FILE), SCHEMA).await? })
     }
 
     /// Writes what lists show of a session.
@@ -91,19 +97,43 @@ impl Index {
 
     /// How far the forge's changes have been told to sessions.
     pub(crate) async fn forge_cursor(&self) -> Result<i64, StoreError> {
-        let read = |connection: &rusqlite::Connection| {
-            connection.query_row("SELECT coalesce(max(cursor), 0) FROM forge_cursor", [], |row| row.get(0))
-        };
+        let read = |connection: &rusqlite::Connection| connection.query_row(FORGE_CURSOR, [], |row| row.get(0));
         self.database.read(read).await
     }
 
     /// Remembers how far they have been told.
     pub(crate) async fn set_forge_cursor(&self, cursor: i64) -> Result<(), StoreError> {
-        let write = move |connection: &rusqlite::Connection| {
-            connection.execute("INSERT OR REPLACE INTO forge_cursor (one, cursor) VALUES (1, ?1)", [cursor])
-        };
+        let write = move |connection: &rusqlite::Connection| connection.execute(SET_FORGE_CURSOR, [cursor]);
         self.database.write(write).await.map(drop)
     }
+}
+
+/// How far the forge's changes have been told, read from the list at `path`, which may be in use. Blocks.
+pub(crate) fn forge_cursor_in(path: &Path) -> Result<i64, rusqlite::Error> {
+    // Read-write without create, as for every reader of a WAL file.
+    let connection = rusqlite::Connection::open_with_flags(path, rusqlite::OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+    connection.query_row(FORGE_CURSOR, [], |row| row.get(0))
+}
+
+/// Makes the copy of a list at `path` one of the sessions in `kept`, as `backup.rs` says: those with events since `since_ms` count as awake,
+/// and the forge's changes are told from `forge_cursor` on. Blocks.
+pub(crate) fn put_right(
+    path: &Path,
+    kept: &HashSet<SessionId>,
+    forge_cursor: i64,
+    since_ms: u64,
+) -> Result<(), rusqlite::Error> {
+    let mut connection = rusqlite::Connection::open_with_flags(path, rusqlite::OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+    let transaction = connection.transaction()?;
+    let listed: Vec<String> =
+        transaction.prepare("SELECT id FROM session")?.query_map([], |row| row.get(0))?.collect::<Result<_, _>>()?;
+    for id in listed.iter().filter(|id| id.parse::<SessionId>().is_ok_and(|id| !kept.contains(&id))) {
+        transaction.execute("DELETE FROM session WHERE id = ?1", [id])?;
+    }
+    let since_ms = i64::try_from(since_ms).unwrap_or(i64::MAX);
+    transaction.execute("UPDATE session SET awake = 1 WHERE updated_ms >= ?1", [since_ms])?;
+    transaction.execute(SET_FORGE_CURSOR, [forge_cursor])?;
+    transaction.commit()
 }
 
 /// Keeps one session's entry in the list up to date beside its task, which never waits for it. What comes while an entry is being
@@ -161,5 +191,33 @@ pub(crate) fn summary(state: &SessionState) -> SessionSummary {
         created_ms: state.created_ms,
         updated_ms: state.updated_ms,
         pull_request: state.pull_requests.last().cloned(),
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test that cannot go on says so by panicking")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_copied_list_knows_whom_to_wake_and_what_to_tell_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(FILE);
+        let connection = SCHEMA.open(&path).unwrap();
+        // Asleep since long ago, at work since long ago, asleep since a moment ago, and one whose log was not copied.
+        let rows = [("aaaaaaaaaaaa", 10, 0), ("bbbbbbbbbbbb", 20, 1), ("cccccccccccc", 30, 0), ("dddddddddddd", 40, 1)];
+        for (id, updated_ms, awake) in rows {
+            let sql = "INSERT INTO session (id, summary, updated_ms, awake) VALUES (?1, '{}', ?2, ?3)";
+            connection.execute(sql, (id, updated_ms, awake)).unwrap();
+        }
+        connection.execute(SET_FORGE_CURSOR, [9]).unwrap();
+        let kept = rows[..3].iter().map(|(id, ..)| id.parse().unwrap()).collect();
+        put_right(&path, &kept, 7, 30).unwrap();
+        let mut statement = connection.prepare("SELECT id, awake FROM session ORDER BY id").unwrap();
+        let found = statement.query_map([], |row| Ok((row.get::<_, String>(0)?, row.get::<_, bool>(1)?))).unwrap();
+        let found: Vec<(String, bool)> = found.map(Result::unwrap).collect();
+        let expected = [("aaaaaaaaaaaa", false), ("bbbbbbbbbbbb", true), ("cccccccccccc", true)];
+        assert_eq!(found, expected.map(|(id, awake)| (id.to_owned(), awake)));
+        assert_eq!(forge_cursor_in(&path).unwrap(), 7);
     }
 }

@@ -7,6 +7,7 @@
 //! Architecture invariant: only this crate writes a session's database, and only its driver knows both agent and sandbox. It
 //! knows no HTTP.
 
+mod backup;
 mod blobs;
 mod clock;
 mod clones;
@@ -33,6 +34,7 @@ mod tail;
 mod turn;
 mod workspace;
 
+pub use backup::{SESSIONS_INDEX, SessionsBackup, SessionsBackupError, log_of};
 pub use clones::{Clones, KeepClones};
 pub use diff::from_forge as diff_from_forge;
 pub use driver::Reply;

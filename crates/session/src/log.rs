@@ -149,3 +149,9 @@ fn open_for_reading(path: &Path) -> Result<rusqlite::Connection, LogError> {
 fn as_i64(seq: Seq) -> i64 {
     i64::try_from(seq.0).unwrap_or(i64::MAX)
 }
+
+/// Whether a log has begun. Blocks.
+pub(crate) fn has_events(path: &Path) -> Result<bool, rusqlite::Error> {
+    let connection = rusqlite::Connection::open_with_flags(path, rusqlite::OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+    connection.query_row("SELECT EXISTS (SELECT 1 FROM event)", [], |row| row.get(0))
+}

@@ -77,6 +77,10 @@ struct Facts {
     base_commit: String,
     branch: String,
     owner: UserId,
+    /// The commit pushed last before the task began. Where the workspace is gone (a restored session), it is made anew from there.
+    pushed: Option<String>,
+    /// A sandbox was made before the task began.
+    worked: bool,
 }
 
 /// A sandbox, and what its commands find in their environment beside the image's own.
@@ -130,6 +134,11 @@ impl SandboxHost {
             base_commit: state.base_commit.clone(),
             branch: state.branch.clone(),
             owner: state.owner.clone(),
+            pushed: state.pushed.clone(),
+            worked: state.sandbox == SandboxPhase::Ready
+                || state.image.is_some()
+                || state.pushed.is_some()
+                || !state.snapshots.is_empty(),
         };
         Self {
             shared: Arc::new(Shared {
@@ -257,6 +266,9 @@ impl Shared {
 
     /// The session's first sandbox: one that the pool has, over the newest image; without an image, one over a clone of the commit.
     async fn first(&self) -> Result<Live, Refusal> {
+        if self.state.worked {
+            self.report(Report::Warning { text: self.lost_workspace() }).await;
+        }
         let target = Target::of(self.state.repo.clone());
         let at = At::Commit(self.state.base_commit.clone());
         match self.ports.pool.take(target, self.state.owner.as_str(), at).await {
@@ -269,6 +281,15 @@ impl Shared {
         let (folder, written) = (self.folder.clone(), floor.clone());
         blocking(move || written.write(&folder)).await?;
         self.again(floor).await
+    }
+
+    /// The session worked before and nothing says on which files: it comes from a backup.
+    fn lost_workspace(&self) -> String {
+        let from = match &self.state.pushed {
+            Some(commit) => format!("the commit that was pushed last, {commit}"),
+            None => format!("the commit the session began at, {}", self.state.base_commit),
+        };
+        format!("The workspace's files are not here: the session was restored from a backup. It goes on from {from}.")
     }
 
     /// Makes a sandbox of the pool this session's.
@@ -351,11 +372,12 @@ impl Shared {
         plan.furnish(sandbox).await.map_err(|error| sandbox_refusal(&error))?;
         let network = self.open_border(sandbox, plan, serving.clone()).await?;
         let env = [
-            ("HANGAR_BRANCH", &self.state.branch),
-            ("HANGAR_BASE_BRANCH", &self.state.base_branch),
-            ("HANGAR_BASE_COMMIT", &self.state.base_commit),
+            ("HANGAR_BRANCH", self.state.branch.as_str()),
+            ("HANGAR_BASE_BRANCH", self.state.base_branch.as_str()),
+            ("HANGAR_BASE_COMMIT", self.state.base_commit.as_str()),
+            ("HANGAR_PUSHED", self.state.pushed.as_deref().unwrap_or_default()),
         ];
-        let env = env.map(|(name, value)| (name.to_owned(), value.clone())).to_vec();
+        let env = env.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
         let switched = run(sandbox, BEGIN_BRANCH, env, SCRIPT_OUTPUT_BYTES_MAX).await;
         let switched = switched.map_err(|error| sandbox_refusal(&error))?;
         if !switched.ok {
@@ -437,13 +459,18 @@ impl Live {
     }
 }
 
-/// Brings a fresh workspace to the commit the session begins at, on its branch. One that has a branch was begun before.
+/// Brings a fresh workspace to the commit the session begins at, on its branch. One that has a branch was begun before. What was pushed already
+/// is only missing in the workspace of a restored session, which goes on from there.
 const BEGIN_BRANCH: &str = "set -e\n\
     git symbolic-ref --quiet HEAD >/dev/null && exit 0\n\
     if [ \"$(git rev-parse HEAD)\" != \"$HANGAR_BASE_COMMIT\" ]; then\n\
         git cat-file -e \"$HANGAR_BASE_COMMIT^{commit}\" 2>/dev/null || git fetch --quiet origin \"$HANGAR_BASE_BRANCH\"\n\
         git cat-file -e \"$HANGAR_BASE_COMMIT^{commit}\" 2>/dev/null || git fetch --quiet origin \"$HANGAR_BASE_COMMIT\"\n\
         git reset --quiet --hard \"$HANGAR_BASE_COMMIT\"\n\
+    fi\n\
+    if [ -n \"$HANGAR_PUSHED\" ]; then\n\
+        git cat-file -e \"$HANGAR_PUSHED^{commit}\" 2>/dev/null || git fetch --quiet origin \"$HANGAR_PUSHED\" || true\n\
+        if git cat-file -e \"$HANGAR_PUSHED^{commit}\" 2>/dev/null; then git reset --quiet --hard \"$HANGAR_PUSHED\"; fi\n\
     fi\n\
     git switch --quiet --create \"$HANGAR_BRANCH\"\n";
 

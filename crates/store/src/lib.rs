@@ -7,11 +7,13 @@
 //!
 //! This crate knows no domain word: what is stored is its callers' affair.
 
+mod copy;
 mod database;
 mod error;
 mod schema;
 mod writers;
 
+pub use copy::copy_database;
 pub use database::Database;
 pub use error::StoreError;
 pub use rusqlite;

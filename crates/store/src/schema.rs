@@ -7,7 +7,7 @@ use rusqlite::Connection;
 use crate::StoreError;
 
 /// How long a connection waits for another one's lock.
-const BUSY_TIMEOUT_MS: u32 = 5_000;
+pub(crate) const BUSY_TIMEOUT_MS: u32 = 5_000;
 /// After this many pages the WAL is folded into the database (SQLite's own default).
 const WAL_AUTOCHECKPOINT_PAGES: u32 = 1_000;
 

@@ -177,13 +177,32 @@ impl TestServer {
         Self { ground, data, setting, place, running: Some(running), first_link: link, owner }
     }
 
+    /// Brings a backup into a new directory by the command line and starts a server over it. `token` is one that the backup's server gave its owner.
+    ///
+    /// # Panics
+    /// When either does not work.
+    pub async fn restored(setting: Setting, backup: &Path, token: &str) -> Self {
+        let ground = Ground::new();
+        let data = ground.path().join("data");
+        let mut restore = ground.command(&["restore", "--json", "--data"]);
+        let _ = Ran::of(restore.arg(&data).arg(backup)).await.well();
+        let place = reserve_port();
+        let config = configuration(ground.path(), &setting.transcript, &setting.top);
+        fs::write(ground.path().join("hangar.toml"), config).expect("the configuration");
+        let mut running = spawn(&ground, &data, &setting, &place);
+        let ready = running.ready(&ground).await;
+        assert!(ready.sign_in_link.is_none(), "its owner is known");
+        let owner = Person::with_token(&ready.url, token);
+        Self { ground, data, setting, place, running: Some(running), first_link: String::new(), owner }
+    }
+
     /// The person who may do everything: `jane`, Jane Doe <jane@example.org>.
     #[must_use]
     pub fn owner(&self) -> &Person {
         &self.owner
     }
 
-    /// The sign-in link of the first start, used already.
+    /// The sign-in link of the first start, used already; empty where its data was restored.
     #[must_use]
     pub fn first_link(&self) -> &str {
         &self.first_link

@@ -1,10 +1,12 @@
 //! The command line. One file per command.
 //!
 //! Architecture invariant: a command knows the server through `hangar-client` alone, so that whatever it does, a script can
-//! do over HTTP. Two commands are about this machine and not about a server, and are the exception: `up` and `doctor`.
+//! do over HTTP. Commands that are about this machine and not about a server are the exception: `up`, `doctor`, and `backup` and `restore`, which
+//! work with and without one.
 
 mod allow;
 mod attach;
+mod backup;
 mod bench;
 mod browser;
 mod completions;
@@ -12,6 +14,7 @@ mod diff;
 mod doctor;
 mod ended;
 mod exchange;
+mod export;
 mod follow;
 mod image;
 mod keyboard;
@@ -21,6 +24,7 @@ mod pool;
 mod pr;
 mod progress;
 mod repo;
+mod restore;
 mod run;
 mod sessions;
 mod stop;
@@ -74,10 +78,13 @@ enum Command {
     Stop(stop::Stop),
     Allow(allow::Allow),
     Diff(diff::Diff),
+    Export(export::Export),
     Pr(pr::Pr),
     Repo(repo::Repo),
     Image(image::Image),
     Pool(pool::Pool),
+    Backup(backup::Backup),
+    Restore(restore::Restore),
     Doctor(doctor::Doctor),
     Bench(bench::Bench),
     Login(login::Login),
@@ -123,10 +130,13 @@ impl Command {
             Self::Stop(stop) => stop.carry_out(terminal).await,
             Self::Allow(allow) => allow.carry_out(terminal).await,
             Self::Diff(diff) => diff.carry_out(terminal).await,
+            Self::Export(export) => export.carry_out(terminal).await,
             Self::Pr(pr) => pr.carry_out(terminal).await,
             Self::Repo(repo) => repo.carry_out(terminal).await,
             Self::Image(image) => image.carry_out(terminal).await,
             Self::Pool(pool) => pool.carry_out(terminal).await,
+            Self::Backup(backup) => backup.carry_out(terminal).await,
+            Self::Restore(restore) => restore.carry_out(terminal).await,
             Self::Doctor(doctor) => doctor.carry_out(terminal).await,
             Self::Bench(bench) => bench.carry_out(terminal).await,
             Self::Login(login) => login.carry_out(terminal).await,

@@ -55,7 +55,11 @@ impl Progress {
 
     /// How many bytes of how many.
     pub(super) fn bytes(&mut self, terminal: &mut Terminal, what: &str, done: u64, all: u64) {
-        let text = format!("{what}: {} of {}", words::bytes(done), words::bytes(all));
+        self.far(terminal, format!("{what}: {} of {}", words::bytes(done), words::bytes(all)));
+    }
+
+    /// How far it is, in words that change all the time.
+    pub(super) fn far(&mut self, terminal: &mut Terminal, text: String) {
         match &self.bar {
             Some(bar) => bar.set_message(text),
             None if self.said.elapsed() >= SAID_AGAIN_AFTER => self.step(terminal, &text),

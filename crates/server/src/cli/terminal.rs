@@ -54,7 +54,6 @@ pub(super) struct Paint {
 
 impl Paint {
     /// Text that stays as it is.
-    #[cfg(test)]
     pub(super) const NONE: Paint = Paint { coloured: false };
 
     pub(super) fn paint(self, look: Look, text: &str) -> String {

@@ -16,6 +16,7 @@ use super::{
     Config, Key, ModelConfig, Shape, agent,
     keys::{LISTED, keys},
 };
+use crate::data_dir::CONFIGURATION;
 
 /// Names that differ in more letters than this are not offered as what might have been meant.
 const NEAR_LETTERS_MAX: usize = 2;
@@ -131,7 +132,7 @@ impl ConfigSources {
             figment = figment.merge(value.clone());
         }
         let data: PathBuf = figment.extract_inner("data").map_err(|error| explain(&error))?;
-        Ok([data.join("hangar.toml"), PathBuf::from(SYSTEM_FILE)].into_iter().find(|file| file.is_file()))
+        Ok([data.join(CONFIGURATION), PathBuf::from(SYSTEM_FILE)].into_iter().find(|file| file.is_file()))
     }
 }
 

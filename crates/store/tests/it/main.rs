@@ -1,7 +1,7 @@
 //! The store against real files.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on says so by panicking")]
 
-use hangar_store::{Database, Schema, StoreError, Writers, rusqlite};
+use hangar_store::{Database, Schema, StoreError, Writers, copy_database, rusqlite};
 
 const FIRST: Schema = Schema { migrations: &["CREATE TABLE note (id INTEGER PRIMARY KEY, text TEXT NOT NULL) STRICT"] };
 const SECOND: Schema = Schema {
@@ -75,4 +75,47 @@ async fn a_full_disk_is_told_as_such_and_keeps_what_was_there() {
     let refused = database.write(flood).await.unwrap_err();
     assert!(matches!(refused, StoreError::DiskFull), "{refused}");
     assert_eq!(ids(&database).await, [1]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_copy_made_among_writes_has_everything_that_was_answered_before_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let (from, to) = (folder.path().join("a.db"), folder.path().join("copy.db"));
+    let writers = Writers::start().unwrap();
+    let database = Database::open(&writers, &from, SECOND).await.unwrap();
+    for n in 0..100 {
+        database.write(insert(n)).await.unwrap();
+    }
+    let (writing, copied) = (database.clone(), to.clone());
+    let flood = tokio::spawn(async move {
+        for n in 100..400 {
+            writing.write(insert(n)).await.unwrap();
+        }
+    });
+    tokio::task::spawn_blocking(move || copy_database(&from, &copied)).await.unwrap().unwrap();
+    flood.await.unwrap();
+    assert_eq!(ids(&database).await, (0..400).collect::<Vec<_>>(), "the copy disturbed nobody");
+    // It is opened like any other, at the version it had.
+    let copy = Database::open(&writers, &to, SECOND).await.unwrap();
+    let found = ids(&copy).await;
+    assert!(found.len() >= 100 && found == (0..found.len() as i64).collect::<Vec<_>>(), "{found:?}");
+    copy.write(insert(1_000)).await.unwrap();
+}
+
+#[test]
+fn a_missing_or_damaged_database_is_not_copied() {
+    let folder = tempfile::tempdir().unwrap();
+    let (from, to) = (folder.path().join("a.db"), folder.path().join("copy.db"));
+    assert!(copy_database(&from, &to).is_err());
+    assert!(!from.exists(), "looking makes none");
+    let connection = FIRST.open(&from).unwrap();
+    connection
+        .execute_batch("INSERT INTO note (text) SELECT hex(randomblob(3000)) FROM (VALUES (1), (2), (3), (4))")
+        .unwrap();
+    drop(connection);
+    let mut bytes = std::fs::read(&from).unwrap();
+    // The root page of the table.
+    bytes[4096..4200].fill(0xff);
+    std::fs::write(&from, bytes).unwrap();
+    assert!(copy_database(&from, &to).is_err());
 }

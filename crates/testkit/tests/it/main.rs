@@ -6,6 +6,7 @@
     reason = "a test that cannot go on fails here, with its words"
 )]
 
+mod backup;
 mod disk;
 mod images;
 mod kernel;

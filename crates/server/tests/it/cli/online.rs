@@ -1,7 +1,8 @@
 //! Commands against a real server, with the scripted model.
 
 use std::{
-    io::{BufRead as _, BufReader, Write as _},
+    collections::BTreeMap,
+    io::{BufRead as _, BufReader, Read as _, Write as _},
     process::{Child, ChildStdout, Stdio},
 };
 
@@ -16,6 +17,10 @@ use crate::{
 const TRANSCRIPT: &str = r#"{
   "name": "two-wishes",
   "scripts": [
+    {"wish": "count", "replies": [
+      {"say": "I count.", "calls": [{"tool": "bash", "input": {"command": "echo words > new.txt; seq 1 1500"}}]},
+      {"say": "Done."}
+    ]},
     {"wish": "write", "replies": [
       {"say": "I write a file.", "calls": [{"tool": "bash", "input": {"command": "echo words > new.txt"}}]},
       {"say": "Done."}
@@ -286,4 +291,43 @@ async fn a_directory_and_its_clone_are_known_by_name() {
     let begun: Value = serde_json::from_str(&said(run).await.out).unwrap();
     assert_eq!(begun["repo"], "jane/tools");
     hangar.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_is_exported_whole() {
+    let hangar = with_repo().await;
+    let run = done(&hangar, &["run", "Please count it."]).await;
+    let session = run.split_whitespace().nth(1).unwrap().to_owned();
+    let place = tempfile::tempdir().unwrap();
+    let file = place.path().join("session.tar.zst");
+    let exported = done(&hangar, &["export", &session, file.to_str().unwrap(), "--json"]).await;
+    let exported: Value = serde_json::from_str(&exported).unwrap();
+    let mut found = BTreeMap::new();
+    let mut archive = tar::Archive::new(zstd::Decoder::new(std::fs::File::open(&file).unwrap()).unwrap());
+    for entry in archive.entries().unwrap() {
+        let mut entry = entry.unwrap();
+        let name = entry.path().unwrap().strip_prefix(&session).unwrap().display().to_string();
+        let mut content = Vec::new();
+        entry.read_to_end(&mut content).unwrap();
+        found.insert(name, content);
+    }
+    let text = |name: &str| std::str::from_utf8(&found[name]).unwrap();
+    let events: Vec<hangar_protocol::Event> =
+        text("events.jsonl").lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let state = hangar_protocol::SessionState::fold(&events).unwrap();
+    assert_eq!(serde_json::from_str::<hangar_protocol::SessionState>(text("session.json")).unwrap(), state);
+    assert_eq!((exported["head"].as_u64(), exported["blobs"].as_u64()), (Some(state.seq.0), Some(1)));
+    let named = events.iter().find_map(|event| match &event.body {
+        hangar_protocol::EventBody::ToolFinished { blob, .. } => blob.clone(),
+        _ => None,
+    });
+    let named = named.expect("an output was too long for an event");
+    assert_eq!(found[&format!("blobs/{}", named.sha256)].len() as u64, named.bytes);
+    assert!(text("changes.patch").contains("+++ b/new.txt") && text("changes.patch").contains("+words"));
+    assert_eq!(found.len(), 4, "{:?}", found.keys());
+    // Neither is it written twice, nor is anything left beside it.
+    refused(&hangar, &["export", &session, file.to_str().unwrap()], 2).await;
+    let other = place.path().join("other.tar.zst");
+    done(&hangar, &["export", "--no-diff", &session, other.to_str().unwrap()]).await;
+    assert_eq!(std::fs::read_dir(place.path()).unwrap().count(), 2);
 }
