@@ -18,7 +18,6 @@ filters=("$@")
 fail() { echo "cgroup2: $*" >&2; exit 1; }
 [ "$(id -u)" -eq 0 ] || fail "this has to read all of this machine's root: run it as root"
 scripts/install.sh test
-target=${CARGO_TARGET_DIR:-target}
 kernel=$(compgen -G "target/machine/boot/vmlinuz-*" | head -n 1) || fail "there is no kernel below target/machine; scripts/install.sh test puts one there"
 version=${kernel##*/vmlinuz-}
 
@@ -38,7 +37,7 @@ drivers=(virtio_pci virtio_blk ext4 crc32c_generic 9pnet_virtio 9p overlay loop 
 job() {
   cat <<END
 export PATH='$PATH' HOME='$HOME' RUSTUP_HOME='${RUSTUP_HOME:-$HOME/.rustup}' CARGO_HOME='${CARGO_HOME:-$HOME/.cargo}' RUSTC='$(rustc --print sysroot)/bin/rustc'
-export TMPDIR=/mnt LANG=C.UTF-8 CARGO_MANIFEST_DIR='$PWD/crates/sandbox' HANGAR_TEST_SLOWNESS=$slowness RUST_BACKTRACE=1 ${HANGAR_SECURITY_RESULTS:+HANGAR_SECURITY_RESULTS=/mnt/results}
+export TMPDIR=/mnt LANG=C.UTF-8 CARGO_MANIFEST_DIR='$PWD/crates/sandbox' HANGAR_TEST_SLOWNESS=$slowness RUST_BACKTRACE=1
 mount -t proc proc /proc && mount -t sysfs sysfs /sys && mount -t devtmpfs devtmpfs /dev && mkdir -p /dev/pts /dev/shm
 mount -t devpts -o ptmxmode=666 devpts /dev/pts && mount -t tmpfs -o mode=1777 tmpfs /dev/shm
 mount -t tmpfs -o mode=755 tmpfs /run && mount /dev/vda /mnt && chmod 1777 /mnt
