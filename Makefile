@@ -1,6 +1,6 @@
 # hangar's two commands for newcomers, and the smaller ones behind them. Each installs what it misses (Debian, root) and says so.
 .DEFAULT_GOAL := help
-.PHONY: help demo test build web lint unit e2e api screens fuzz mutations clean
+.PHONY: help demo test build web lint unit e2e api screens fuzz mutations security cgroup2 clean
 
 help: ## this list
 	@grep -hE '^[a-z0-9]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
@@ -37,6 +37,12 @@ fuzz: ## random system calls in sandboxes for ten minutes
 
 mutations: ## takes the guards of a sandbox away one by one and writes docs/mutations.md
 	@scripts/mutations.sh
+
+security: ## the security suite on every backend, virtual machines included (some ten minutes where they are emulated)
+	@HANGAR_CONFORMANCE=all HANGAR_SECURITY_VM=all cargo test -p hangar-sandbox --test it security:: -- --nocapture
+
+cgroup2: ## sandboxes on a machine with control groups of version 2 alone, emulated
+	@scripts/cgroup2.sh
 
 clean: ## removes what was built
 	@rm -rf target clients/node_modules clients/web/dist/assets clients/web/dist/index.html clients/forge-conformance/node_modules .venv
