@@ -1,4 +1,4 @@
-//! Named steps of a build, so that a test can end the process, or fill the disk, at each of them. See [`hangar_sandbox::steps`].
+//! Named steps of a build, so that a test can end the process, or fill the disk, at each of them. See [`mod@hangar_sandbox::steps`].
 
 hangar_sandbox::steps! {
     /// A step of a build that has just been done.
