@@ -275,7 +275,11 @@ impl Inner {
     async fn cold(self: &Arc<Self>, spec: SandboxSpec) -> Result<Made, Error> {
         let (mut talk, body) = self.born(spec.account).await?;
         let (orders, process) = (talk.orders()?, body.process()?);
-        let (border, body) = tokio::try_join!(talk.staged(process), self.order(orders, body, spec))?;
+        let (border, body) = match tokio::join!(talk.staged(process), self.order(orders, body, spec)) {
+            // Each ends the other: a guest that fails takes no orders, and one whose root cannot be mounted is ended. The cause is the other's.
+            (Err(failed), Err(Error::GuestEnded(_))) | (Err(failed), Ok(_)) | (_, Err(failed)) => return Err(failed),
+            (Ok(border), Ok(body)) => (border, body),
+        };
         self.staged();
         made(talk, border, body).await
     }
