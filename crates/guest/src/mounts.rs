@@ -16,7 +16,7 @@ use rustix::{
     mount::{
         FsMountFlags, FsOpenFlags, MountAttrFlags, MountFlags, MoveMountFlags, OpenTreeFlags, fsconfig_create,
         fsconfig_reconfigure, fsconfig_set_flag, fsconfig_set_string, fsmount, fsopen, fspick, mount, mount_bind,
-        move_mount, open_tree,
+        mount_bind_recursive, move_mount, open_tree,
     },
 };
 
@@ -191,9 +191,9 @@ pub(crate) fn make_movable(file: &Path) -> Result<(), SetupError> {
     mount_bind(file, file).map_err(SetupError::at(format!("prepare {}", file.display())))
 }
 
-/// Covers a directory by itself, read only.
+/// Covers a directory by itself, read only; what is mounted below it stays.
 pub(crate) fn write_protect(path: &Path) -> Result<(), SetupError> {
-    let covered = mount_bind(path, path).map_err(std::io::Error::from);
+    let covered = mount_bind_recursive(path, path).map_err(std::io::Error::from);
     covered
         .and_then(|()| set_attributes_at(path, libc::MOUNT_ATTR_RDONLY))
         .map_err(SetupError::at(format!("protect {}", path.display())))

@@ -107,10 +107,18 @@ impl Mounter {
         Ok(Self { thread: Launcher::start("hangar-mounter", stage, rights).await?, here: Mutex::default() })
     }
 
-    /// Runs a job on this very thread if it needs no place to attach layers and the runtime has other threads: a change of threads costs a tenth of what a job takes, and handing the
+    /// Runs a job on the mounter's thread.
+    pub(crate) async fn run<T: Send + 'static>(
+        &self,
+        job: impl FnOnce(&Stage) -> Result<T, Error> + Send + 'static,
+    ) -> Result<T, Error> {
+        self.thread.run(job).await
+    }
+
+    /// Runs a claim's job on this very thread if it needs no place to attach layers and the runtime has other threads: a change of threads costs a tenth of what a job takes, and handing the
     /// thread's other tasks over (`block_in_place`) as much. A job takes a third of a millisecond; what waits behind it is taken by another thread. One at a time is run here, or a
     /// crowd of claims would leave none.
-    pub(crate) async fn run<T: Send + 'static>(
+    pub(crate) async fn run_claim<T: Send + 'static>(
         &self,
         job: impl FnOnce(&Stage) -> Result<T, Error> + Send + 'static,
     ) -> Result<T, Error> {
@@ -121,7 +129,7 @@ impl Mounter {
         {
             return job(&Stage { directory: PathBuf::new() });
         }
-        self.thread.run(job).await
+        self.run(job).await
     }
 }
 

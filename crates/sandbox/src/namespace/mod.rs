@@ -319,7 +319,7 @@ impl Inner {
             body.settle(footing, Arc::clone(&inner));
             Ok(body)
         };
-        self.mounter.run(job).await
+        self.mounter.run_claim(job).await
     }
 
     /// The root: mounted here as root, described for the guest to mount otherwise.
