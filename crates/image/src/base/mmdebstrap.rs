@@ -23,6 +23,8 @@ use crate::{
 const SAID_LINES: usize = 15;
 /// Longest line that is passed on, in characters.
 const LINE_CHARS_MAX: usize = 2000;
+/// How often a package that could not be fetched is asked for again: hundreds are, and one connection that broke would end it all.
+const FETCH_RETRIES: u32 = 3;
 /// The time of every file that is made while installing (1 January 2025), so that the same packages make the same layer.
 const EPOCH: u64 = 1_735_689_600;
 /// Where it works: not below hangar's data, which its user could not even enter.
@@ -61,6 +63,7 @@ impl Running {
             .arg(format!("--variant={}", debian.variant.word()))
             .arg("--format=tar")
             .arg(format!("--include={}", debian.all().join(",")))
+            .arg(format!("--aptopt=Acquire::Retries \"{FETCH_RETRIES}\""))
             .arg("--customize-hook=rm -f \"$1/etc/hostname\" \"$1/etc/resolv.conf\"")
             .arg(format!("--customize-hook=upload {} /etc/apt/sources.list", sources.display()))
             .arg("--customize-hook=rm -rf \"$1\"/etc/apt/sources.list.d/* \"$1\"/etc/apt/apt.conf.d/99mmdebstrap")

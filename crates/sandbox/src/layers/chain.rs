@@ -8,6 +8,7 @@
 //!   session/frozen/5/ and 5.layer    one that is being sealed: the tree counts
 //!   session/frozen/7.work/    the work directory of the time before; swept
 //!   session/upper.gone/, frozen/7.gone/    on its way out in a rewind; swept
+//!   session/part.new/         a directory that has not got its owner yet; swept
 //!   session/copies/1/         a copy taken while processes ran; belongs to nobody until it is sealed
 //! ```
 //!
@@ -15,6 +16,7 @@
 
 use std::{
     fs, io,
+    os::unix::fs::{PermissionsExt, chown},
     path::{Path, PathBuf},
 };
 
@@ -33,11 +35,13 @@ pub(crate) const FROZEN: &str = "frozen";
 pub(crate) const COPIES: &str = "copies";
 pub(crate) const UPPER: &str = "upper";
 pub(crate) const WORK: &str = "work";
+/// A directory of the session's before it has its name.
+const PART_NEW: &str = "part.new";
 /// What becomes [`FROZEN`] once it is complete, or was it until a moment ago.
 const FROZEN_NEW: &str = "frozen.new";
 /// Ends the name of a directory that is being removed.
 const GONE: &str = "gone";
-/// Ends the name of a note that is not written yet.
+/// Ends the name of a note, or of a directory, that is not complete yet.
 const NEW: &str = "new";
 
 /// One snapshot in a session's stack.
@@ -245,9 +249,34 @@ pub(crate) fn next_copy(session_dir: &Path) -> Result<PathBuf, LayerError> {
     free.next().ok_or_else(|| LayerError::io("number a copy")(io::Error::from(io::ErrorKind::StorageFull)))
 }
 
+/// Mode, owner and group of a directory that sandboxes see.
+pub(crate) struct Facts {
+    /// Its permission bits.
+    pub mode: u32,
+    /// Who owns it; whoever makes it where this process cannot give it away.
+    pub owner: Option<(u32, u32)>,
+}
+
+/// Makes an empty directory of a session's at `place`, on the file system of `session_dir`. It has its name only once it has its owner: one that a kill left to the host's root could never be sealed.
+///
+/// # Errors
+/// When it cannot be made.
+pub(crate) fn make_part(session_dir: &Path, place: &Path, facts: &Facts) -> Result<(), LayerError> {
+    let new = session_dir.join(PART_NEW);
+    remove(&new)?;
+    fs::create_dir(&new).map_err(LayerError::at("make", &new))?;
+    Step::PartMade.done();
+    fs::set_permissions(&new, fs::Permissions::from_mode(facts.mode)).map_err(LayerError::at("change", &new))?;
+    if let Some((owner, group)) = facts.owner {
+        chown(&new, Some(owner), Some(group)).map_err(LayerError::at("give away", &new))?;
+    }
+    fs::rename(&new, place).map_err(LayerError::at("make", place))
+}
+
 /// Removes what an earlier process left in a session's directory. No sandbox runs over it.
 pub(crate) fn sweep(session_dir: &Path) -> Result<(), LayerError> {
     remove(&session_dir.join(COPIES))?;
+    remove(&session_dir.join(PART_NEW))?;
     remove(&session_dir.join(FROZEN_NEW))?;
     for part in [UPPER, WORK] {
         remove(&session_dir.join(part).with_extension(GONE))?;

@@ -26,10 +26,7 @@ use std::{
     io,
     os::{
         fd::OwnedFd,
-        unix::{
-            fs::{PermissionsExt, chown},
-            net::UnixStream,
-        },
+        unix::{fs::DirBuilderExt, net::UnixStream},
     },
     path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -62,7 +59,7 @@ use crate::{
     border::Border,
     error::Error,
     ids::IdRange,
-    layers::{self, LayerStore, Snapshot, chain},
+    layers::{self, LayerStore, Snapshot, chain, chain::Facts},
     random,
     spec::{Base as BaseKind, EngineConfig, SandboxSpec},
     steps::Step,
@@ -402,24 +399,18 @@ pub(crate) fn session(directory: &Path, rights: Rights) -> Result<PathBuf, Error
             fs::create_dir_all(parent).map_err(Error::host(parent))?;
             spread(parent);
         }
-        fs::create_dir_all(directory).map_err(Error::host(directory))?;
         // What is below belongs to ids that own nothing; still nobody else on the host needs to read it.
-        fs::set_permissions(directory, fs::Permissions::from_mode(0o700)).map_err(Error::host(directory))?;
+        fs::DirBuilder::new().mode(0o700).create(directory).map_err(Error::host(directory))?;
     }
     chain::sweep(directory)?;
-    let upper = directory.join("upper");
-    for directory in [&upper, &directory.join("work")] {
-        if directory.is_dir() {
-            continue;
-        }
-        fs::create_dir(directory).map_err(Error::host(directory))?;
-        fs::set_permissions(directory, fs::Permissions::from_mode(0o755)).map_err(Error::host(directory))?;
-        match rights {
-            Rights::Root => {
-                let root = IdRange::DISK.first;
-                chown(directory, Some(root), Some(root)).map_err(Error::host(directory))?;
-            }
-            Rights::Rootless => {}
+    let owner = match rights {
+        Rights::Root => Some((IdRange::DISK.first, IdRange::DISK.first)),
+        Rights::Rootless => None,
+    };
+    let upper = directory.join(chain::UPPER);
+    for part in [&upper, &directory.join(chain::WORK)] {
+        if !part.is_dir() {
+            chain::make_part(directory, part, &Facts { mode: 0o755, owner })?;
         }
     }
     // An overlay that was not taken down in order leaves a mark by which the next one refuses to be mounted; what is in the files is

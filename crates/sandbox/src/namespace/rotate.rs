@@ -20,7 +20,7 @@ use std::{
     io,
     os::{
         fd::{AsFd, OwnedFd},
-        unix::fs::{MetadataExt, PermissionsExt, chown},
+        unix::fs::MetadataExt,
     },
     path::{Path, PathBuf},
     sync::{Mutex, PoisonError},
@@ -36,7 +36,11 @@ use super::{
     launcher::Stage,
     mounts::{View, Writing, set_writing},
 };
-use crate::{error::Error, layers::chain, steps::Step};
+use crate::{
+    error::Error,
+    layers::{chain, chain::Facts},
+    steps::Step,
+};
 
 /// How often the stack is looked up anew because a snapshot was sealed meanwhile.
 const TRIES_MAX: u32 = 100;
@@ -166,8 +170,9 @@ impl Moved {
             return Err(moved.undo(Error::host(&upper)(error)));
         }
         Step::SnapshotUpperMoved.done();
-        if let Err(error) = make(&upper, &upper_facts).and_then(|()| make(&work, &work_facts)) {
-            return Err(moved.undo(error));
+        let made = chain::make_part(session, &upper, &upper_facts);
+        if let Err(error) = made.and_then(|()| chain::make_part(session, &work, &work_facts)) {
+            return Err(moved.undo(error.into()));
         }
         Step::SnapshotUpperMade.done();
         Ok(moved)
@@ -201,22 +206,9 @@ impl Moved {
     }
 }
 
-/// Owner and mode of a directory.
-struct Facts {
-    mode: u32,
-    owner: u32,
-    group: u32,
-}
-
 fn facts(directory: &Path) -> Result<Facts, Error> {
     let meta = fs::metadata(directory).map_err(Error::host(directory))?;
-    Ok(Facts { mode: meta.mode() & 0o7777, owner: meta.uid(), group: meta.gid() })
-}
-
-fn make(directory: &Path, facts: &Facts) -> Result<(), Error> {
-    fs::create_dir(directory).map_err(Error::host(directory))?;
-    fs::set_permissions(directory, fs::Permissions::from_mode(facts.mode)).map_err(Error::host(directory))?;
-    chown(directory, Some(facts.owner), Some(facts.group)).map_err(Error::host(directory))
+    Ok(Facts { mode: meta.mode() & 0o7777, owner: Some((meta.uid(), meta.gid())) })
 }
 
 /// A thread in the sandbox's mounts, with both roots open. It never comes back out: it ends.

@@ -87,6 +87,7 @@ steps! {
         // The stack of a session.
         SessionSquashNoted,
         SessionSquashed,
+        PartMade,
         BeginNoted,
         BeginDone,
         RewindChangesMoved,

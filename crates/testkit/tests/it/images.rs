@@ -211,7 +211,7 @@ base = {{ debian = "bookworm", packages = ["postgresql", "redis-server"] }}
 setup = [
   {{ name = "jq", root = true, run = """
     echo 'deb {mirror} bookworm main' > /etc/apt/sources.list
-    apt-get update -q && apt-get install -q -y --no-install-recommends jq
+    apt-get -o Acquire::Retries=3 update -q && apt-get -o Acquire::Retries=3 install -q -y --no-install-recommends jq
   """ }},
 ]
 verify = "jq --version"

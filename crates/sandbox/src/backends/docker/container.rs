@@ -3,7 +3,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
     fs,
-    os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink},
+    os::unix::fs::{MetadataExt, symlink},
     path::{Path, PathBuf},
 };
 
@@ -18,6 +18,7 @@ use crate::{
     backends::ground::{GUEST, Ground, Plot, own_files},
     error::Error,
     ids::IdRange,
+    layers::{chain, chain::Facts},
     namespace::base::{MASKED, READ_ONLY},
     spec::SandboxSpec,
 };
@@ -99,9 +100,8 @@ impl Root {
         let upper = self.upper(name);
         let Some(like) = lower.first().filter(|_| !upper.is_dir()) else { return Ok(()) };
         let like = fs::metadata(like).map_err(Error::host(like))?;
-        fs::create_dir(&upper).map_err(Error::host(&upper))?;
-        fs::set_permissions(&upper, fs::Permissions::from_mode(like.mode())).map_err(Error::host(&upper))?;
-        chown(&upper, Some(like.uid()), Some(like.gid())).map_err(Error::host(&upper))
+        let facts = Facts { mode: like.mode() & 0o7777, owner: Some((like.uid(), like.gid())) };
+        Ok(chain::make_part(&self.session, &upper, &facts)?)
     }
 
     fn upper(&self, name: &str) -> PathBuf {
