@@ -13,6 +13,7 @@ mod answer;
 mod app;
 pub mod backup;
 mod bases;
+mod cli;
 pub mod config;
 mod data_dir;
 mod doorkeeper;
@@ -29,6 +30,10 @@ mod serve;
 mod stream;
 mod web;
 
+// The command line says `hangar::` as any other user of this crate does.
+extern crate self as hangar;
+
+pub use cli::main as command_line;
 pub use config::{Config, ConfigSources, Secret};
 pub use logs::start_logging;
 pub use routes::api_description;

@@ -1,9 +1,7 @@
 //! The program `hangar`: the server and its command line.
 
-mod cli;
-
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    cli::main()
+    hangar::command_line()
 }

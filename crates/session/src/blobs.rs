@@ -6,6 +6,8 @@ use hangar_protocol::{Refusal, RefusalCode, event::BlobRef};
 use sha2::{Digest, Sha256};
 use tokio::io::AsyncWriteExt;
 
+use crate::steps::SessionStep;
+
 /// Largest blob a session keeps.
 pub(crate) const BLOB_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// Bytes of blobs one session may keep.
@@ -42,7 +44,9 @@ impl Blobs {
         let mut file = tokio::fs::File::create(&unfinished).await?;
         file.write_all(bytes).await?;
         file.sync_all().await?;
+        SessionStep::TurnBlobWritten.done();
         tokio::fs::rename(&unfinished, &path).await?;
+        SessionStep::TurnBlobNamed.done();
         tokio::fs::File::open(&self.folder).await?.sync_all().await?;
         Ok(reference)
     }

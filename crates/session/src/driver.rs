@@ -34,7 +34,9 @@ use crate::{
     home::{Home, Inbox},
     index::{self, Lister, Wakefulness},
     log::{SessionLog, StoredEvent},
-    pull_request, turn,
+    pull_request,
+    steps::SessionStep,
+    turn,
 };
 
 /// Messages that may wait for one session. When it is full, senders wait.
@@ -184,7 +186,9 @@ impl Driver {
                 Err(_elapsed) => {
                     // Listed as asleep first: once it is off the register, a new task may list it as awake.
                     self.home.list(index::summary(&self.state), Wakefulness::Asleep).await;
+                    SessionStep::SleepListed.done();
                     if self.home.try_sleep(&self.inbox) {
+                        SessionStep::SleepTaken.done();
                         return Some(End::Idle);
                     }
                     self.home.list(index::summary(&self.state), Wakefulness::Awake).await;
@@ -273,6 +277,7 @@ impl Driver {
 
     async fn commit(&mut self, batch: Batch) -> Result<(), Refusal> {
         let Batch { events, effects, replies, recorded, asked } = batch;
+        SessionStep::BatchDecided.done();
         if !events.is_empty() {
             let rows = events.iter().map(|(_, stored)| stored.clone()).collect();
             if let Err(error) = self.log.append(rows).await {
@@ -288,13 +293,16 @@ impl Driver {
                 }
                 return Err(refusal);
             }
+            SessionStep::BatchAppended.done();
         }
         // First what takes longest: the model's first request leaves while the rest is being told.
         for (effect, later) in effects {
             self.start(effect, later);
+            SessionStep::BatchEffectsStarted.done();
         }
         if !events.is_empty() {
             self.home.tail.publish(&events);
+            SessionStep::BatchPublished.done();
         }
         // A caller that went away has its command carried out all the same: it was accepted.
         for (answer, reply) in replies {
@@ -303,6 +311,7 @@ impl Driver {
         for (recorded, seq) in recorded {
             let _gone = recorded.send(Some(seq));
         }
+        SessionStep::BatchAnswered.done();
         for answer in asked {
             drop(answer.send(self.state.clone()));
         }
@@ -348,6 +357,7 @@ impl Driver {
                 refuse(message, &refusal);
             }
         }
+        SessionStep::TaskDrained.done();
         if let Some((_, cancel)) = self.running.take() {
             cancel.cancel();
         }
@@ -360,9 +370,11 @@ impl Driver {
             self.home.sandbox.put_away().await;
             self.home.ended(&self.sender);
             self.home.tail.bye(reason);
+            SessionStep::TaskForgotten.done();
         }
         self.lister.end().await;
         self.log.close().await;
+        SessionStep::TaskLogClosed.done();
         self.home.over.cancel();
     }
 }

@@ -30,6 +30,7 @@ mod sandbox_host;
 mod sessions;
 mod snapshots;
 mod started;
+pub mod steps;
 mod tail;
 mod turn;
 mod workspace;

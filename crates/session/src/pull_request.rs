@@ -17,6 +17,7 @@ use crate::{
     forge_words::forge_refusal,
     home::{Home, Inbox},
     sandbox_host::{Script, commit_env},
+    steps::SessionStep,
 };
 
 /// Longest words of git that a refusal carries.
@@ -40,11 +41,13 @@ pub(crate) async fn open(
     let body = request.body.unwrap_or_else(|| first_words(&state));
     let worker = state.turns.last().and_then(|turn| state.author_of(turn.id)).unwrap_or(&by);
     publish(&home, &state, worker, &title).await?;
+    SessionStep::PullRequestPushed.done();
     let repo = state.repo.to_string().parse().map_err(|error| forge_refusal(&ForgeError::Name(error)))?;
     let head = branch_name(&state.branch)?;
     let base = branch_name(&state.base_branch)?;
     let new = NewPull { title: title.clone(), body, head, base, draft: false };
     let pull = home.ports.forge.create_pull(&repo, new, &author).await.map_err(|error| forge_refusal(&error))?;
+    SessionStep::PullRequestMade.done();
     let number = u32::try_from(pull.number).unwrap_or(u32::MAX);
     let opened = PullRequestState {
         number,
@@ -56,6 +59,7 @@ pub(crate) async fn open(
         approved_by: Vec::new(),
     };
     record(&inbox, &opened).await?;
+    SessionStep::PullRequestRecorded.done();
     Ok(opened)
 }
 

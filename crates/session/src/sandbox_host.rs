@@ -41,6 +41,7 @@ use crate::{
     pull_request::branch_name,
     snapshots::Snapshots,
     started::{Beside, Started},
+    steps::SessionStep,
 };
 
 /// Reports of the broker that may wait for the session. When it is full, a push waits and a refusal is not reported.
@@ -207,6 +208,7 @@ impl SandboxHost {
                 self.shared.snapshots.take(&live.place.sandbox, None).await;
             }
             live.end().await;
+            SessionStep::SandboxPutAway.done();
         }
         self.shared.up.store(false, Ordering::Release);
     }
@@ -241,12 +243,15 @@ impl Shared {
         }
         let began = Instant::now();
         self.tell(SandboxPhase::Preparing, "", 0).await;
+        SessionStep::SandboxAnnounced.done();
         match self.make().await {
             Ok(made) => {
+                SessionStep::SandboxMade.done();
                 let place = made.place.clone();
                 *live = Some(made);
                 self.up.store(true, Ordering::Release);
                 self.tell(SandboxPhase::Ready, "", millis(began.elapsed())).await;
+                SessionStep::SandboxReady.done();
                 Ok(place)
             }
             Err(refusal) => {

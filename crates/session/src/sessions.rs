@@ -32,6 +32,7 @@ use crate::{
     ports::Ports,
     registry::{Registry, Task},
     sandbox_host::SandboxHost,
+    steps::SessionStep,
     tail::Tail,
 };
 
@@ -130,18 +131,23 @@ impl Sessions {
 
     async fn begin(&self, id: &SessionId, folder: &Path, beginning: &[Event]) -> Result<SessionState, Refusal> {
         tokio::fs::create_dir_all(folder).await.map_err(|error| folder_refusal(&error))?;
+        SessionStep::SessionFolderMade.done();
         let log = SessionLog::open(&self.inner.writers, folder).await.map_err(|error| log_refusal(&error))?;
+        SessionStep::SessionLogMade.done();
         let state = SessionState::fold(beginning).map_err(|error| log_refusal(&error.into()))?;
         let rows = beginning.iter().map(StoredEvent::new).collect::<Result<Vec<_>, _>>();
         let rows = rows.map_err(|error| log_refusal(&error))?;
         log.append(rows).await.map_err(|error| log_refusal(&error))?;
+        SessionStep::SessionLogBegun.done();
         let mut conversation = Conversation::default();
         beginning.iter().for_each(|event| conversation.apply(event));
         let (tail, waking) = self.inner.registry.enter(id);
         let _only_one = waking.lock().await;
         let task = self.start_task(id, tail, Start { state: state.clone(), conversation, log, woken: Woken::New });
+        SessionStep::SessionTaskStarted.done();
         // After the log: a session that is missing in the list is found by its folder at the next start.
         task.home.list(index::summary(&state), Wakefulness::Awake).await;
+        SessionStep::SessionListed.done();
         Ok(state)
     }
 
@@ -324,12 +330,15 @@ impl Sessions {
             ));
         }
         let (state, conversation) = fold(&reader).await.map_err(|error| log_refusal(&error))?;
+        SessionStep::WakeFolded.done();
         let folder = self.folder(id);
         let log = SessionLog::open(&self.inner.writers, &folder).await.map_err(|error| log_refusal(&error))?;
+        SessionStep::WakeLogOpened.done();
         let summary = index::summary(&state);
         // Before anything is accepted: a crash from here on is put right at the next start.
         let listed = self.inner.index.record(summary, Wakefulness::Awake).await;
         listed.map_err(|error| log_refusal(&error.into()))?;
+        SessionStep::WakeListed.done();
         Ok(self.start_task(id, tail, Start { state, conversation, log, woken: Woken::FromLog }))
     }
 

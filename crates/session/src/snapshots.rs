@@ -21,6 +21,7 @@ use crate::{
     decide::Report,
     driver::Message,
     floor::{Floor, FloorError},
+    steps::SessionStep,
 };
 
 /// Takes snapshots of one session's files.
@@ -42,11 +43,13 @@ impl Snapshots {
         let began = Instant::now();
         match sandbox.snapshot().await {
             Ok(frozen) => {
+                SessionStep::SnapshotFrozen.done();
                 let waited_ms = millis(began.elapsed());
                 let (folder, layers, inbox) = (self.folder.clone(), Arc::clone(&self.layers), self.inbox.clone());
                 let in_turn = Arc::clone(&self.sealing).lock_owned().await;
                 tokio::spawn(async move {
                     let sealed = tokio::task::spawn_blocking(move || seal(&folder, &layers, frozen)).await;
+                    SessionStep::SnapshotSealed.done();
                     drop(in_turn);
                     let report = match sealed {
                         Ok(Ok((guarantee, manifest))) => taken(turn, guarantee, &manifest, waited_ms),
@@ -54,6 +57,7 @@ impl Snapshots {
                         Err(error) => failed(&error.to_string()),
                     };
                     tell(&inbox, report).await;
+                    SessionStep::SnapshotTold.done();
                 });
             }
             // The sandbox has ended: its files are where they were.

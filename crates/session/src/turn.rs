@@ -25,6 +25,7 @@ use crate::{
     driver::Message,
     home::{Home, Inbox},
     pull_request,
+    steps::SessionStep,
 };
 
 /// Starts the agent on a turn. Its end comes to the inbox as a report.
@@ -56,6 +57,7 @@ pub(crate) fn spawn(
         hooks: hooks(),
         limits: TurnLimits::default(),
     };
+    SessionStep::TurnHandedOver.done();
     let by = Arc::clone(home);
     tokio::spawn(async move {
         let ended = run_turn(input, Arc::new(sink), stop).await;
@@ -65,6 +67,7 @@ pub(crate) fn spawn(
             TurnEnd::Failed { reason } => TurnOutcome::Failed { reason },
             TurnEnd::Over => return,
         };
+        SessionStep::TurnOver.done();
         end(&inbox, turn, outcome).await;
     });
 }
@@ -106,7 +109,9 @@ impl TurnSink for Sink {
         let (recorded, durable) = oneshot::channel();
         let message = Message::Record(Report::Agent { turn: self.turn, body }, recorded);
         self.inbox.send(message).await.map_err(|_| TurnOver)?;
-        durable.await.ok().flatten().ok_or(TurnOver)
+        let recorded = durable.await.ok().flatten().ok_or(TurnOver);
+        SessionStep::TurnEventRecorded.done();
+        recorded
     }
 
     fn text(&self, step: u32, block: u32, channel: TextChannel, offset: u32, text: &str) {
@@ -123,7 +128,10 @@ impl TurnSink for Sink {
 
     async fn blob(&self, bytes: Bytes) -> Result<BlobRef, TurnOver> {
         match self.home.blobs.put(&bytes).await {
-            Ok(blob) => Ok(blob),
+            Ok(blob) => {
+                SessionStep::TurnBlobKept.done();
+                Ok(blob)
+            }
             Err(error) => {
                 tracing::error!(%error, session = %self.home.id, "a tool's output cannot be kept");
                 let reason =

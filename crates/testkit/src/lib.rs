@@ -3,7 +3,7 @@
 //! [`TestServer`] starts the real program as a process of its own, can kill it as a power failure would, and starts it again over the
 //! same data. [`Transcript`] writes what the scripted model says. [`tiny_repository`] is something to work on. [`Person`]
 //! asks over HTTP, [`Story`] tells a session's log as text that can be compared whole, and [`Traces`] lists what a server
-//! has on the machine.
+//! has on the machine. [`Promises`] looks after a fault whether everything was kept, and [`Proxy`] cuts, delays and spoils connections.
 //!
 //! Architecture invariant: nothing here knows hangar's insides. A test sees what a user, a client or an administrator sees: the
 //! command line, HTTP, the stream, and files and processes of the machine.
@@ -16,6 +16,8 @@
 
 mod person;
 mod program;
+mod promises;
+mod proxy;
 mod repository;
 mod server;
 mod story;
@@ -25,6 +27,8 @@ mod watch;
 
 pub use person::{Person, refusal};
 pub use program::{Ran, program};
+pub use promises::Promises;
+pub use proxy::{Chaos, Fate, Proxy};
 pub use repository::{commits_of, tiny_repository};
 pub use server::{Ground, Setting, TestServer};
 pub use story::Story;

@@ -2,6 +2,7 @@
 
 use std::{
     fs::{self, OpenOptions},
+    os::unix::process::ExitStatusExt as _,
     path::{Path, PathBuf},
     process::Stdio,
     time::{Duration, Instant},
@@ -40,6 +41,7 @@ pub struct Setting {
     transcript: Transcript,
     top: String,
     env: Vec<(String, String)>,
+    program: Option<PathBuf>,
     wrapper: Vec<String>,
 }
 
@@ -62,6 +64,13 @@ impl Setting {
     #[must_use]
     pub fn env(mut self, name: &str, value: &str) -> Self {
         self.env.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// Another program that takes the same arguments.
+    #[must_use]
+    pub fn program(mut self, program: &Path) -> Self {
+        self.program = Some(program.to_owned());
         self
     }
 
@@ -264,6 +273,34 @@ impl TestServer {
         within("the end of the killed server", running.child.wait()).await.expect("its status");
     }
 
+    /// Waits until it has ended by itself as if it had been killed.
+    ///
+    /// # Panics
+    /// When it does not run, or ends otherwise.
+    pub async fn killed(&mut self) {
+        let running = self.running.as_mut().expect("the server runs");
+        let status = within("the end of the server", running.child.wait()).await.expect("its status");
+        assert_eq!(status.signal(), Some(Signal::KILL.as_raw()), "{status}: {}", self.log());
+        self.running = None;
+    }
+
+    /// Asks it to end in order, and waits for nothing.
+    ///
+    /// # Panics
+    /// When it does not run.
+    pub fn ask_to_stop(&self) {
+        send(&self.running.as_ref().expect("the server runs").child, Signal::TERM);
+    }
+
+    /// Starts it again and does not wait until it listens.
+    ///
+    /// # Panics
+    /// When it still runs.
+    pub fn start_again(&mut self) {
+        assert!(self.running.is_none(), "it runs");
+        self.running = Some(spawn(&self.ground, &self.data, &self.setting, &self.place));
+    }
+
     /// Starts it again over the same data, at the same address.
     ///
     /// # Panics
@@ -353,7 +390,7 @@ fn spawn(ground: &Ground, data: &Path, setting: &Setting, place: &TcpSocket) -> 
     command
         .args(["--pdeathsig", "TERM", "--"])
         .args(&setting.wrapper)
-        .arg(program())
+        .arg(setting.program.clone().unwrap_or_else(program))
         .arg("up")
         .arg("--data")
         .arg(data)

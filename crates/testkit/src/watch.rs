@@ -2,7 +2,7 @@
 
 use std::{future::Future, time::Duration};
 
-use hangar_client::{Patience, Stream, Update};
+use hangar_client::{Client, Patience, Stream, Update};
 use hangar_protocol::{Event, EventBody, Seq, SessionId, event::TurnOutcome};
 use tokio::time::{Instant, timeout, timeout_at};
 
@@ -40,8 +40,17 @@ pub async fn until<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T
 #[derive(Debug)]
 pub struct Watch {
     stream: Stream,
+    /// Where to connect again; the stream itself does so only once it was connected.
+    place: (Client, SessionId),
+    after: Seq,
     events: Vec<Event>,
 }
+
+const PATIENT: Patience = Patience {
+    first_pause: Duration::from_millis(20),
+    longest_pause: Duration::from_millis(200),
+    away_max: PATIENCE,
+};
 
 impl Watch {
     /// Follows a session from its beginning, through restarts of the server.
@@ -53,12 +62,8 @@ impl Watch {
     /// Follows a session from the event after `after`.
     #[must_use]
     pub fn after(person: &Person, session: &SessionId, after: Seq) -> Self {
-        let patience = Patience {
-            first_pause: Duration::from_millis(20),
-            longest_pause: Duration::from_millis(200),
-            away_max: PATIENCE,
-        };
-        Self { stream: person.client().follow(session, after, patience), events: Vec::new() }
+        let place = (person.client().clone(), session.clone());
+        Self { stream: person.client().follow(session, after, PATIENT), place, after, events: Vec::new() }
     }
 
     /// Every event so far.
@@ -77,6 +82,26 @@ impl Watch {
             self.events.push((**event).clone());
         }
         update
+    }
+
+    /// The next update, also where the very first connection is broken. Cancel safe.
+    pub async fn stubborn_update(&mut self) -> Update {
+        loop {
+            match self.stream.next().await {
+                Some(Ok(update)) => {
+                    if let Update::Event(event) = &update {
+                        self.events.push((**event).clone());
+                    }
+                    return update;
+                }
+                Some(Err(_)) | None => {
+                    let (client, session) = &self.place;
+                    let after = self.events.last().map_or(self.after, |event| event.seq);
+                    tokio::time::sleep(LOOK_AGAIN).await;
+                    self.stream = client.follow(session, after, PATIENT);
+                }
+            }
+        }
     }
 
     /// The first event, among those seen and those to come, that `wanted` accepts.

@@ -14,6 +14,8 @@ use rustix::process::{Signal, getpid, kill_process};
 
 /// `<step>` or `<step>:<n>`: the process kills itself once it has done this step for the n-th time.
 const END_AFTER: &str = "HANGAR_END_AFTER";
+/// A file with the same words, read anew at every step; steps are counted from when its words changed. For programs that live through many steps before the one.
+const END_AFTER_IN: &str = "HANGAR_END_AFTER_IN";
 /// A file to which every step is added, a line each.
 const STEPS_TO: &str = "HANGAR_STEPS_TO";
 /// A file that, right before the end, gets a line for each process below this one: its number, when it started, its namespaces.
@@ -26,15 +28,15 @@ static TO_WATCHER: OnceLock<Mutex<mpsc::Sender<Told>>> = OnceLock::new();
 
 /// Obeys the environment from now on. Only programs for tests call this.
 pub fn as_told() {
-    if ![END_AFTER, STEPS_TO].iter().any(|name| env::var_os(name).is_some()) {
+    if ![END_AFTER, END_AFTER_IN, STEPS_TO].iter().any(|name| env::var_os(name).is_some()) {
         return;
     }
     let (told, steps) = mpsc::channel::<Told>();
     // A thread of its own: some steps are done by threads that see a sandbox's files and processes instead of the host's.
     std::thread::spawn(move || {
-        let mut done = HashMap::new();
+        let mut obedience = Obedience::default();
         for (step, go_on) in steps {
-            obey(step, &mut done);
+            obedience.obey(step);
             // Whoever waited may have been ended meanwhile.
             let _ = go_on.send(());
         }
@@ -51,23 +53,42 @@ pub fn as_told() {
     });
 }
 
-fn obey(step: &'static str, done: &mut HashMap<&'static str, u32>) {
-    let times = done.entry(step).or_default();
-    *times += 1;
-    if let Some(path) = env::var_os(STEPS_TO) {
-        // A test that finds no line fails.
-        let file = File::options().create(true).append(true).open(path);
-        let _ = file.and_then(|mut file| writeln!(file, "{step}"));
-    }
-    let Ok(wanted) = env::var(END_AFTER) else { return };
-    let (name, number) = wanted.split_once(':').unwrap_or((&wanted, "1"));
-    if name == step && number == times.to_string() {
-        if let Some(path) = env::var_os(CHILDREN_TO) {
-            let _ = fs::write(path, children());
+/// What was ordered, and how often each step was done since.
+#[derive(Default)]
+struct Obedience {
+    order: String,
+    done: HashMap<&'static str, u32>,
+}
+
+impl Obedience {
+    fn obey(&mut self, step: &'static str) {
+        let order = order();
+        if order != self.order {
+            self.order = order;
+            self.done.clear();
         }
-        // Does not come back.
-        let _ = kill_process(getpid(), Signal::KILL);
+        let times = self.done.entry(step).or_default();
+        *times += 1;
+        if let Some(path) = env::var_os(STEPS_TO) {
+            // A test that finds no line fails.
+            let file = File::options().create(true).append(true).open(path);
+            let _ = file.and_then(|mut file| writeln!(file, "{step}"));
+        }
+        let (name, number) = self.order.split_once(':').unwrap_or((&self.order, "1"));
+        if name == step && number == times.to_string() {
+            if let Some(path) = env::var_os(CHILDREN_TO) {
+                let _ = fs::write(path, children());
+            }
+            // Does not come back.
+            let _ = kill_process(getpid(), Signal::KILL);
+        }
     }
+}
+
+/// After which step the process is to end; empty where after none.
+fn order() -> String {
+    let written = || fs::read_to_string(env::var_os(END_AFTER_IN)?).ok();
+    env::var(END_AFTER).ok().or_else(written).unwrap_or_default().trim().to_owned()
 }
 
 /// Everything below this process.

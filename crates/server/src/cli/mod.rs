@@ -95,7 +95,7 @@ enum Command {
 }
 
 /// Reads the arguments, carries the command out, and gives the exit status.
-pub(crate) fn main() -> ExitCode {
+pub fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {

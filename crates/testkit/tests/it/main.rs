@@ -16,6 +16,8 @@ mod people;
 mod refusals;
 mod secrets;
 mod session;
+mod soak;
 mod starts;
+mod steps;
 mod stop;
 mod stream;

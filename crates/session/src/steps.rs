@@ -1,0 +1,51 @@
+//! Named steps of a session's life, so that a test can end the server at each of them. See [`mod@hangar_sandbox::steps`].
+//!
+//! Those of a commit are done again and again, once for every batch of events; a test names the n-th.
+
+hangar_sandbox::steps! {
+    /// A step of a session's life that has just been done.
+    pub enum SessionStep {
+        // A session begins.
+        SessionFolderMade,
+        SessionLogMade,
+        SessionLogBegun,
+        SessionTaskStarted,
+        SessionListed,
+        // A commit, once for every batch of commands and reports.
+        BatchDecided,
+        BatchAppended,
+        BatchEffectsStarted,
+        BatchPublished,
+        BatchAnswered,
+        // A turn.
+        TurnHandedOver,
+        TurnEventRecorded,
+        TurnBlobWritten,
+        TurnBlobNamed,
+        TurnBlobKept,
+        TurnOver,
+        // Its sandbox.
+        SandboxAnnounced,
+        SandboxMade,
+        SandboxReady,
+        SnapshotFrozen,
+        SnapshotSealed,
+        SnapshotTold,
+        SandboxPutAway,
+        // Its pull request.
+        PullRequestPushed,
+        PullRequestMade,
+        PullRequestRecorded,
+        // Its end, in order.
+        TaskDrained,
+        TaskForgotten,
+        TaskLogClosed,
+        // Its next beginning.
+        WakeFolded,
+        WakeLogOpened,
+        WakeListed,
+        // Nothing to do.
+        SleepListed,
+        SleepTaken,
+    }
+}
