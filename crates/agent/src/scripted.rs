@@ -1,4 +1,5 @@
-//! The scripted model: plays a transcript over the real wire, an HTTP server that speaks the Anthropic Messages stream.
+//! The scripted model: plays a transcript over the real wire, an HTTP server that speaks the streams of Anthropic Messages and of chat
+//! completions.
 //!
 //! It is no model and says so. `hangar up` uses it where no key is configured, and the tests use it for everything: the
 //! adapter, the retries and the tools are those of a real model. The next line is chosen from the request alone (how many
@@ -18,6 +19,7 @@ use axum::{
 use serde_json::{Value, json};
 use tokio::{net::TcpListener, sync::Mutex};
 
+mod chat;
 mod history;
 mod stream;
 mod transcript;
@@ -40,8 +42,15 @@ struct Player {
     seen: Mutex<HashMap<String, usize>>,
 }
 
+/// Which stream is spoken.
+#[derive(Clone, Copy, Debug)]
+enum Wire {
+    Messages,
+    Chat,
+}
+
 /// Plays a transcript at `listener` until the future is dropped. Its address is the base URL of
-/// [`crate::ModelConfig::scripted`].
+/// [`crate::ModelConfig::scripted`], and with `/v1` behind it that of a model of chat completions.
 ///
 /// # Errors
 /// When the listener fails.
@@ -49,17 +58,30 @@ pub async fn serve(transcript: Transcript, listener: TcpListener) -> io::Result<
     let player = Arc::new(Player { transcript, seen: Mutex::default() });
     let router = Router::new()
         .route("/v1/messages", post(messages))
+        .route("/v1/chat/completions", post(completions))
         .layer(DefaultBodyLimit::max(REQUEST_BYTES_MAX))
         .with_state(player);
     axum::serve(listener, router).await
 }
 
 async fn messages(State(player): State<Arc<Player>>, body: String) -> Response {
-    let request: Value = match serde_json::from_str(&body) {
+    answer(&player, Wire::Messages, &body).await
+}
+
+async fn completions(State(player): State<Arc<Player>>, body: String) -> Response {
+    answer(&player, Wire::Chat, &body).await
+}
+
+async fn answer(player: &Player, wire: Wire, body: &str) -> Response {
+    let request: Value = match serde_json::from_str(body) {
         Ok(request) => request,
         Err(error) => return refusal(StatusCode::BAD_REQUEST, "invalid_request_error", &error.to_string(), None),
     };
-    let history = match History::read(&request) {
+    let read = match wire {
+        Wire::Messages => History::read(&request),
+        Wire::Chat => chat::read(&request),
+    };
+    let history = match read {
         Ok(history) => history,
         Err(words) => return refusal(StatusCode::BAD_REQUEST, "invalid_request_error", &words, None),
     };
@@ -77,8 +99,8 @@ async fn messages(State(player): State<Arc<Player>>, body: String) -> Response {
         Some(Fault::NoAnswer {}) => std::future::pending().await,
         Some(
             fault @ (Fault::Drop { .. } | Fault::Malformed { .. } | Fault::Silence { .. } | Fault::Overloaded { .. }),
-        ) => stream_of(&chosen, &history, Some(fault)),
-        None => stream_of(&chosen, &history, None),
+        ) => stream_of(wire, &chosen, &history, Some(fault)),
+        None => stream_of(wire, &chosen, &history, None),
     }
 }
 
@@ -95,8 +117,8 @@ impl Player {
     }
 }
 
-fn stream_of(chosen: &Chosen<'_>, history: &History, fault: Option<Fault>) -> Response {
-    let stream = stream::play(chosen, history, fault);
+fn stream_of(wire: Wire, chosen: &Chosen<'_>, history: &History, fault: Option<Fault>) -> Response {
+    let stream = stream::play(wire, chosen, history, fault);
     ([(header::CONTENT_TYPE, "text/event-stream"), (header::CACHE_CONTROL, "no-store")], Body::from_stream(stream))
         .into_response()
 }

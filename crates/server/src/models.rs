@@ -1,6 +1,8 @@
 //! Which models this server has: those whose keys are in the environment, those of `[[models]]`, and without any of them the
 //! scripted one, which says of itself that it is no model.
 
+use std::time::Duration;
+
 use hangar_agent::{
     Models,
     models::{ModelConfig as AgentModel, ProviderKind, Secret as AgentSecret},
@@ -59,6 +61,9 @@ fn configured(config: &ModelConfig) -> Result<AgentModel, Refusal> {
     let key = key_of(config)?.map(|key| AgentSecret::new(key.reveal().clone()));
     let mut made = AgentModel::new(provider, model, kind, &config.base_url, key);
     made.note.clone_from(&config.note);
+    made.timeouts.first_byte = Duration::from_secs(config.first_byte_s.max(1).into());
+    made.timeouts.idle = Duration::from_secs(config.silence_s.max(1).into());
+    made.timeouts.attempts_max = config.attempts_max.max(1);
     Ok(made)
 }
 

@@ -33,6 +33,7 @@ mod started;
 pub mod steps;
 mod tail;
 mod turn;
+mod unbegun;
 mod workspace;
 
 pub use backup::{SESSIONS_INDEX, SessionsBackup, SessionsBackupError, log_of};

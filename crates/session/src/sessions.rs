@@ -34,6 +34,7 @@ use crate::{
     sandbox_host::SandboxHost,
     steps::SessionStep,
     tail::Tail,
+    unbegun,
 };
 
 /// Sessions that may have a task at the same time.
@@ -370,6 +371,19 @@ impl Sessions {
         task
     }
 
+    /// Whether a folder was only what an interrupted beginning had left, or holds no log at all.
+    async fn was_unbegun(&self, id: &SessionId, folder: PathBuf) -> bool {
+        let has_log = folder.join(log::FILE).exists();
+        match tokio::task::spawn_blocking(move || unbegun::clear(&folder)).await {
+            Ok(Ok(cleared)) => cleared || !has_log,
+            Ok(Err(error)) => {
+                tracing::warn!(session = %id, %error, "what an interrupted beginning left cannot be removed");
+                !has_log
+            }
+            Err(_ended) => !has_log,
+        }
+    }
+
     /// Lists sessions whose folder exists but whose entry was never written: the server died in between, or the list was lost.
     async fn list_unlisted(&self) -> Result<(), StartError> {
         let listed = self.inner.index.known().await?;
@@ -378,7 +392,7 @@ impl Sessions {
         let mut folders = tokio::fs::read_dir(&path).await.map_err(failed)?;
         while let Some(folder) = folders.next_entry().await.map_err(failed)? {
             let Ok(id) = folder.file_name().to_string_lossy().parse::<SessionId>() else { continue };
-            if listed.contains(&id) || !folder.path().join(log::FILE).exists() {
+            if listed.contains(&id) || self.was_unbegun(&id, folder.path()).await {
                 continue;
             }
             match LogReader::new(&folder.path()).fold(|_event| {}).await {

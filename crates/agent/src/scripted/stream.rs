@@ -1,4 +1,4 @@
-//! A line as an Anthropic Messages stream.
+//! A line as a stream: the bytes of Anthropic Messages, the pace, and the faults of both wires.
 
 use std::{io, time::Duration};
 
@@ -7,14 +7,15 @@ use serde_json::{Value, json};
 
 use super::{
     history::History,
+    Wire, chat,
     transcript::{Chosen, Fault, ScriptedCall},
 };
 
 /// Arguments of calls come in larger chunks than words: nobody reads along.
-const ARGUMENT_CHUNK_FACTOR: usize = 8;
+pub(super) const ARGUMENT_CHUNK_FACTOR: usize = 8;
 
 /// What is done next on the wire.
-enum Act {
+pub(super) enum Act {
     /// Send these bytes.
     Send(String),
     /// Wait, then send these bytes.
@@ -27,13 +28,17 @@ enum Act {
 
 /// The bytes of a reply, at the transcript's pace, perhaps with a fault.
 pub(super) fn play(
+    wire: Wire,
     chosen: &Chosen<'_>,
     history: &History,
     fault: Option<Fault>,
 ) -> impl Stream<Item = io::Result<String>> + Send + 'static {
-    let mut acts = acts(chosen, history);
+    let mut acts = match wire {
+        Wire::Messages => acts(chosen, history),
+        Wire::Chat => chat::acts(chosen, history),
+    };
     if let Some(fault) = fault {
-        spoil(&mut acts, fault);
+        spoil(wire, &mut acts, fault);
     }
     stream::unfold(acts.into_iter(), |mut acts| async {
         let sent = match acts.next()? {
@@ -116,28 +121,48 @@ impl Writer {
     }
 
     fn say(&mut self, kind: &str, name: &str, text: &str, chunk_chars: usize) {
-        let chars: Vec<char> = text.chars().collect();
-        for chunk in chars.chunks(chunk_chars.max(1)) {
+        let block = self.block;
+        self.acts.extend(said(text, chunk_chars, self.pause, |piece| {
             let mut delta = json!({"type": kind});
-            delta[name] = Value::String(chunk.iter().collect());
-            let bytes = event(&json!({"type": "content_block_delta", "index": self.block, "delta": delta}));
-            self.acts.push(if self.pause.is_zero() { Act::Send(bytes) } else { Act::SendLater(self.pause, bytes) });
-        }
+            delta[name] = Value::String(piece);
+            event(&json!({"type": "content_block_delta", "index": block, "delta": delta}))
+        }));
     }
 }
 
+/// Text in pieces, each as `bytes_of` has it on the wire, with a pause before each.
+pub(super) fn said(
+    text: &str,
+    chunk_chars: usize,
+    pause: Duration,
+    bytes_of: impl Fn(String) -> String,
+) -> Vec<Act> {
+    let chars: Vec<char> = text.chars().collect();
+    let pieces = chars.chunks(chunk_chars.max(1)).map(|piece| bytes_of(piece.iter().collect()));
+    pieces.map(|bytes| if pause.is_zero() { Act::Send(bytes) } else { Act::SendLater(pause, bytes) }).collect()
+}
+
 /// Cuts a stream off behind so many characters of its bytes that carry text, and goes wrong there.
-fn spoil(acts: &mut Vec<Act>, fault: Fault) {
+fn spoil(wire: Wire, acts: &mut Vec<Act>, fault: Fault) {
     let (after_chars, wrong) = match fault {
         Fault::Drop { after_chars } => (after_chars, vec![Act::Break]),
         Fault::Silence { after_chars } => (after_chars, vec![Act::Hang]),
         Fault::Malformed { after_chars } => {
-            let broken = "event: content_block_delta\ndata: {\"type\":\"content_block_delta\",\"index\":0,\"del\n\n";
+            let broken = match wire {
+                Wire::Messages => {
+                    "event: content_block_delta\ndata: {\"type\":\"content_block_delta\",\"index\":0,\"del\n\n"
+                }
+                Wire::Chat => "data: {\"choices\":[{\"index\":0,\"del\n\n",
+            };
             (after_chars, vec![Act::Send(broken.to_owned()), Act::Hang])
         }
         Fault::Overloaded { after_chars } => {
             let error = json!({"type": "error", "error": {"type": "overloaded_error", "message": "Overloaded"}});
-            (after_chars, vec![Act::Send(event(&error)), Act::Hang])
+            let error = match wire {
+                Wire::Messages => event(&error),
+                Wire::Chat => format!("data: {error}\n\n"),
+            };
+            (after_chars, vec![Act::Send(error), Act::Hang])
         }
         Fault::Status { .. } | Fault::NoAnswer {} => return,
     };
@@ -145,7 +170,8 @@ fn spoil(acts: &mut Vec<Act>, fault: Fault) {
     let text_of = |bytes: &str| {
         let data = bytes.split_once("data: ").map_or("", |(_, data)| data);
         let value: Value = serde_json::from_str(data).unwrap_or_default();
-        value["delta"]["text"].as_str().map_or(0, |text| text.chars().count())
+        let text = value["delta"]["text"].as_str().or(value["choices"][0]["delta"]["content"].as_str());
+        text.map_or(0, |text| text.chars().count())
     };
     let end = acts.iter().position(|act| {
         let (Act::Send(bytes) | Act::SendLater(_, bytes)) = act else { return false };

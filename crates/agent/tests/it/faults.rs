@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use hangar_agent::{Model, ModelConfig, Secret, TurnEnd, models::ProviderKind};
-use hangar_protocol::{Block, EventBody};
+use hangar_protocol::{Block, EventBody, ModelUsage};
 use serde_json::{Value, json};
 
 use crate::world::World;
@@ -22,20 +22,31 @@ fn retries(world: &World) -> Vec<String> {
 
 #[tokio::test]
 async fn what_passes_is_tried_again_and_said_once() {
+    for wire in [ProviderKind::Anthropic, ProviderKind::OpenAi] {
+        said_once_over(wire).await;
+    }
+}
+
+async fn said_once_over(wire: ProviderKind) {
+    let (malformed, overloaded) = match wire {
+        ProviderKind::Anthropic => ("no event", "Overloaded (overloaded_error)"),
+        ProviderKind::OpenAi => ("no chunk", "broke off: Overloaded"),
+    };
     let cases = [
         (json!([{"status": {"code": 429}}]), "HTTP 429: a fault of the transcript", 0),
         (json!([{"status": {"code": 500}}]), "HTTP 500", 0),
         (json!([{"status": {"code": 529}}]), "HTTP 529", 0),
         (json!([{"drop": {"after_chars": 8}}]), "broke off", 1),
-        (json!([{"malformed": {"after_chars": 8}}]), "no event", 1),
+        (json!([{"malformed": {"after_chars": 8}}]), malformed, 1),
         (json!([{"silence": {"after_chars": 8}}]), "silent for 1 s", 1),
-        (json!([{"overloaded": {"after_chars": 8}}]), "Overloaded (overloaded_error)", 1),
+        (json!([{"overloaded": {"after_chars": 8}}]), overloaded, 1),
         (json!([{"no_answer": {}}]), "no answer within 1 s", 0),
     ];
     for (faults, expect, resets) in cases {
-        let mut world = World::impatient(&json!({"name": "t", "pace": {"chunk_chars": 4, "pause_ms": 5},
-                    "scripts": [{"replies": [{"say": "Hello, world.", "faults": faults}]}]}))
-        .await;
+        let usage = json!({"input": 7, "output": 5, "cache_read": 3});
+        let transcript = json!({"name": "t", "pace": {"chunk_chars": 4, "pause_ms": 5},
+            "scripts": [{"replies": [{"say": "Hello, world.", "usage": usage, "faults": faults}]}]});
+        let mut world = World::impatient(&transcript, wire).await;
         world.limits.steps_max = 1;
         assert_eq!(world.run().await, TurnEnd::Done, "{faults}");
         let reasons = retries(&world);
@@ -44,7 +55,10 @@ async fn what_passes_is_tried_again_and_said_once() {
         assert_eq!(world.log.shown(1), "Hello, world.", "{faults}");
         let replies: Vec<EventBody> =
             world.log.bodies().into_iter().filter(|body| matches!(body, EventBody::ModelReplied { .. })).collect();
-        let [EventBody::ModelReplied { blocks, .. }] = replies.as_slice() else { panic!("{replies:?}") };
+        let [EventBody::ModelReplied { blocks, usage, .. }] = replies.as_slice() else { panic!("{replies:?}") };
+        let counted =
+            ModelUsage { input_tokens: 7, output_tokens: 5, cache_read_tokens: 3, cache_write_tokens: 0 };
+        assert_eq!(*usage, counted, "{wire:?} {faults}: counted once");
         assert_eq!(*blocks, [Block::Text { text: "Hello, world.".into() }]);
     }
 }
@@ -107,4 +121,19 @@ async fn an_address_that_is_none_is_refused_at_the_start() {
     let config = ModelConfig::new("local", "m", ProviderKind::OpenAi, "127.0.0.1 port 80", None);
     let fault = Model::new(config).unwrap_err().to_string();
     assert!(fault.contains("the model local/m cannot be used: its base URL is not one"), "{fault}");
+}
+
+#[tokio::test]
+async fn a_script_plays_the_same_over_both_wires() {
+    for wire in [ProviderKind::Anthropic, ProviderKind::OpenAi] {
+        let replies = json!([
+            {"think": "Hm.", "say": "I look.", "calls": [{"tool": "read", "input": {"path": "f"}}, {"tool": "list", "input": {}}]},
+            {"after": "hi there", "otherwise": "I saw nothing.", "say": "Seen."},
+        ]);
+        let world = World::impatient(&json!({"name": "t", "scripts": [{"replies": replies}]}), wire).await;
+        world.put("f", "hi there");
+        assert_eq!(world.run().await, TurnEnd::Done, "{wire:?}");
+        assert_eq!(world.results().len(), 2, "{wire:?}");
+        assert_eq!(world.log.shown(2), "Seen.", "{wire:?}");
+    }
 }

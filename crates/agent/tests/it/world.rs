@@ -16,6 +16,7 @@ use hangar_agent::{
     WorkspaceError,
     hooks::ProtectedPaths,
     limits::TurnLimits,
+    models::ProviderKind,
     provider::{Fault, ModelRequest, Piece, Provider, Timeouts},
     run_turn,
     scripted::{self, Transcript},
@@ -92,17 +93,21 @@ impl World {
     }
 
     pub(crate) async fn playing(transcript: &Value, wish: &str) -> Self {
-        Self::with_timeouts(transcript, wish, PATIENT).await
+        Self::with_timeouts(transcript, wish, ProviderKind::Anthropic, PATIENT).await
     }
 
-    /// A world that does not wait long for its model.
-    pub(crate) async fn impatient(transcript: &Value) -> Self {
-        Self::with_timeouts(transcript, "Do it.", IMPATIENT).await
+    /// A world that does not wait long for its model, which speaks this wire.
+    pub(crate) async fn impatient(transcript: &Value, wire: ProviderKind) -> Self {
+        Self::with_timeouts(transcript, "Do it.", wire, IMPATIENT).await
     }
 
-    async fn with_timeouts(transcript: &Value, wish: &str, timeouts: Timeouts) -> Self {
+    async fn with_timeouts(transcript: &Value, wish: &str, wire: ProviderKind, timeouts: Timeouts) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let mut config = ModelConfig::scripted("test", &format!("http://{}", listener.local_addr().unwrap()));
+        let address = format!("http://{}", listener.local_addr().unwrap());
+        let mut config = match wire {
+            ProviderKind::Anthropic => ModelConfig::scripted("test", &address),
+            ProviderKind::OpenAi => ModelConfig::new("scripted", "test", wire, &format!("{address}/v1"), None),
+        };
         config.timeouts = timeouts;
         let transcript = Transcript::parse(&transcript.to_string()).unwrap();
         let server = tokio::spawn(async move { scripted::serve(transcript, listener).await.unwrap() });

@@ -18,6 +18,12 @@ section! {
         key: Option<Secret<String>> = None, Shape::Secret;
         /// A file whose first line is the key.
         key_file: Option<std::path::PathBuf> = None, Shape::Text;
+        /// How long its first word may take. Large prompts are read before it comes, which slow machines need long for.
+        first_byte_s: u32 = 180, Shape::Number("seconds");
+        /// How long it may be silent in the middle of a reply.
+        silence_s: u32 = 90, Shape::Number("seconds");
+        /// How often a request that failed in passing is sent before the turn ends.
+        attempts_max: u32 = 8, Shape::Number("attempts");
         /// What people should know about it; shown where models are chosen.
         note: String = String::new(), Shape::Text;
     }
@@ -82,6 +88,7 @@ pub(super) fn of_environment<'a>(variable: impl Fn(&str) -> Option<&'a str>) -> 
             key: Some(Secret::new(key.to_owned())),
             key_file: None,
             note: format!("With the key of {}.", provider.key),
+            ..ModelConfig::default()
         }));
     }
     models
