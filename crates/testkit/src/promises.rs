@@ -98,6 +98,7 @@ impl Promises {
         same("the served state is the fold of the log", state, &folded)?;
         prompts_ran(log, state)?;
         calls_ended(log)?;
+        replies_once(log)?;
         for ((_, request), promised) in self.prompts.iter().filter(|((of, _), _)| of == session) {
             let written: Vec<Promised> = log.iter().filter_map(|event| written(event, request)).collect();
             same(&format!("prompt {request} stands in the log once, as it was acknowledged"), &written, &vec![
@@ -193,6 +194,19 @@ fn calls_ended(log: &[Event]) -> Result<(), String> {
         }
     }
     same("every call ended", &open, &BTreeSet::new())
+}
+
+/// Every reply is in the log once, and so is what it cost.
+fn replies_once(log: &[Event]) -> Result<(), String> {
+    let mut replied = BTreeSet::new();
+    for event in log {
+        if let EventBody::ModelReplied { turn, step, .. } = &event.body
+            && !replied.insert((*turn, *step))
+        {
+            return Err(format!("request {step} of turn {turn} was replied to twice"));
+        }
+    }
+    Ok(())
 }
 
 /// Clients that come back with whatever cursor get exactly the rest.

@@ -74,6 +74,20 @@ impl Reply {
         self
     }
 
+    /// Goes wrong first: the first attempt meets the first fault, and so on (`docs/models.md`).
+    #[must_use]
+    pub fn meeting(mut self, faults: Value) -> Self {
+        self.0["faults"] = faults;
+        self
+    }
+
+    /// Counts so many tokens.
+    #[must_use]
+    pub fn costing(mut self, input: u64, output: u64) -> Self {
+        self.0["usage"] = json!({"input": input, "output": output});
+        self
+    }
+
     /// If the results of the calls before do not contain `words`, `otherwise` is said and the turn ends.
     #[must_use]
     pub fn after(mut self, words: &str, otherwise: &str) -> Self {

@@ -7,11 +7,13 @@
 )]
 
 mod backup;
+mod chaos;
 mod disk;
 mod images;
 mod kernel;
 mod kill;
 mod leaks;
+mod model_faults;
 mod people;
 mod refusals;
 mod secrets;
