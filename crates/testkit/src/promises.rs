@@ -53,7 +53,10 @@ impl Promises {
         self.began(session);
         let promised = Promised { text: text.to_owned(), prompt };
         let before = self.prompts.insert((session.clone(), request_id.to_owned()), promised.clone());
-        assert!(before.as_ref().is_none_or(|before| *before == promised), "{request_id}: {before:?}, then {promised:?}");
+        assert!(
+            before.as_ref().is_none_or(|before| *before == promised),
+            "{request_id}: {before:?}, then {promised:?}"
+        );
     }
 
     /// Somebody was shown these events.
@@ -101,9 +104,11 @@ impl Promises {
         replies_once(log)?;
         for ((_, request), promised) in self.prompts.iter().filter(|((of, _), _)| of == session) {
             let written: Vec<Promised> = log.iter().filter_map(|event| written(event, request)).collect();
-            same(&format!("prompt {request} stands in the log once, as it was acknowledged"), &written, &vec![
-                promised.clone(),
-            ])?;
+            same(
+                &format!("prompt {request} stands in the log once, as it was acknowledged"),
+                &written,
+                &vec![promised.clone()],
+            )?;
         }
         for seen in self.seen.iter().filter(|(of, _)| of == session).flat_map(|(_, seen)| seen) {
             let place = usize::try_from(seen.seq.0).unwrap_or(usize::MAX).wrapping_sub(1);

@@ -46,11 +46,8 @@ pub struct Watch {
     events: Vec<Event>,
 }
 
-const PATIENT: Patience = Patience {
-    first_pause: Duration::from_millis(20),
-    longest_pause: Duration::from_millis(200),
-    away_max: PATIENCE,
-};
+const PATIENT: Patience =
+    Patience { first_pause: Duration::from_millis(20), longest_pause: Duration::from_millis(200), away_max: PATIENCE };
 
 impl Watch {
     /// Follows a session from its beginning, through restarts of the server.

@@ -6,8 +6,8 @@ use futures::{Stream, stream};
 use serde_json::{Value, json};
 
 use super::{
-    history::History,
     Wire, chat,
+    history::History,
     transcript::{Chosen, Fault, ScriptedCall},
 };
 
@@ -131,12 +131,7 @@ impl Writer {
 }
 
 /// Text in pieces, each as `bytes_of` has it on the wire, with a pause before each.
-pub(super) fn said(
-    text: &str,
-    chunk_chars: usize,
-    pause: Duration,
-    bytes_of: impl Fn(String) -> String,
-) -> Vec<Act> {
+pub(super) fn said(text: &str, chunk_chars: usize, pause: Duration, bytes_of: impl Fn(String) -> String) -> Vec<Act> {
     let chars: Vec<char> = text.chars().collect();
     let pieces = chars.chunks(chunk_chars.max(1)).map(|piece| bytes_of(piece.iter().collect()));
     pieces.map(|bytes| if pause.is_zero() { Act::Send(bytes) } else { Act::SendLater(pause, bytes) }).collect()

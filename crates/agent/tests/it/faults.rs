@@ -56,8 +56,7 @@ async fn said_once_over(wire: ProviderKind) {
         let replies: Vec<EventBody> =
             world.log.bodies().into_iter().filter(|body| matches!(body, EventBody::ModelReplied { .. })).collect();
         let [EventBody::ModelReplied { blocks, usage, .. }] = replies.as_slice() else { panic!("{replies:?}") };
-        let counted =
-            ModelUsage { input_tokens: 7, output_tokens: 5, cache_read_tokens: 3, cache_write_tokens: 0 };
+        let counted = ModelUsage { input_tokens: 7, output_tokens: 5, cache_read_tokens: 3, cache_write_tokens: 0 };
         assert_eq!(*usage, counted, "{wire:?} {faults}: counted once");
         assert_eq!(*blocks, [Block::Text { text: "Hello, world.".into() }]);
     }

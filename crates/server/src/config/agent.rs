@@ -26,6 +26,14 @@ section! {
         attempts_max: u32 = 8, Shape::Number("attempts");
         /// What people should know about it; shown where models are chosen.
         note: String = String::new(), Shape::Text;
+        /// What a million tokens that it reads cost in US dollars, e.g. `3` or `0.25`. Where one of the four prices is set, they count instead of the price list; those that are not set are 0.
+        input_usd: String = String::new(), Shape::Text;
+        /// What a million tokens that it writes cost in US dollars.
+        output_usd: String = String::new(), Shape::Text;
+        /// What a million tokens read from the provider's cache cost in US dollars.
+        cache_read_usd: String = String::new(), Shape::Text;
+        /// What a million tokens written to the provider's cache cost in US dollars.
+        cache_write_usd: String = String::new(), Shape::Text;
     }
 }
 

@@ -7,6 +7,7 @@
 )]
 
 mod backup;
+mod budgets;
 mod chaos;
 mod disk;
 mod images;

@@ -253,8 +253,7 @@ async fn pull_request(jane: &Person, session: &SessionId) -> Option<()> {
         Err(_) => return None,
     }
     let state = jane.client().session(session).await.ok()?;
-    let open: Vec<_> =
-        state.pull_requests.iter().filter(|known| known.status == PullRequestStatus::Open).collect();
+    let open: Vec<_> = state.pull_requests.iter().filter(|known| known.status == PullRequestStatus::Open).collect();
     assert!(open.len() <= 1, "{open:?}");
     (open.len() == 1).then_some(())
 }
@@ -308,8 +307,7 @@ async fn killed_at_every_step_of_a_session_nothing_is_lost() {
     }
     let share = chosen.len().div_ceil(AT_ONCE);
     let shares: Vec<Vec<Moment>> = chosen.chunks(share).map(<[Moment]>::to_vec).collect();
-    let done: Vec<usize> =
-        futures::stream::iter(shares).map(kill_at).buffer_unordered(AT_ONCE).collect().await;
+    let done: Vec<usize> = futures::stream::iter(shares).map(kill_at).buffer_unordered(AT_ONCE).collect().await;
     println!("HANGAR_SEED={seed}: {} kills at named steps", done.iter().sum::<usize>());
 }
 
