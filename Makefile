@@ -1,6 +1,6 @@
 # hangar's two commands for newcomers, and the smaller ones behind them. Each installs what it misses (Debian, root) and says so.
 .DEFAULT_GOAL := help
-.PHONY: help demo test build web lint unit e2e api screens fuzz mutations security cgroup2 clean
+.PHONY: help demo test build web lint unit e2e api screens fuzz soak mutations security cgroup2 clean
 
 help: ## this list
 	@grep -hE '^[a-z0-9]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
@@ -34,6 +34,9 @@ screens: ## the pictures of the README and the docs
 
 fuzz: ## random system calls in sandboxes for ten minutes
 	@HANGAR_FUZZ_SECONDS=$${HANGAR_FUZZ_SECONDS:-600} cargo test -p hangar-sandbox --test it security::fuzz -- --nocapture
+
+soak: ## the server killed at every step and a thousand connections spoiled; HANGAR_SEED repeats a schedule
+	@scripts/soak.sh
 
 mutations: ## takes the guards of a sandbox away one by one and writes docs/mutations.md
 	@scripts/mutations.sh

@@ -1,7 +1,6 @@
 //! A proxy for TCP that spoils connections: it cuts, delays, halves, stalls, refuses, and answers what is none.
 //!
-//! What happens to the n-th connection follows from the seed and n alone, so that a seed repeats the schedule. What the machine
-//! makes of it in time is its own.
+//! What happens to the n-th connection follows from the seed and n alone; what the machine makes of it in time is its own.
 
 use std::{
     net::SocketAddr,
@@ -16,7 +15,6 @@ use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
 use tokio::{
     io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _},
     net::{TcpListener, TcpStream},
-    sync::watch,
     task::JoinHandle,
 };
 
@@ -100,7 +98,7 @@ impl Chaos {
     }
 }
 
-/// A running proxy. It ends when it is dropped.
+/// A running proxy. It takes no more connections when it is dropped.
 #[derive(Debug)]
 pub struct Proxy {
     address: SocketAddr,
@@ -111,10 +109,7 @@ pub struct Proxy {
 #[derive(Debug)]
 struct Shared {
     cuts: AtomicU64,
-    connections: AtomicU64,
     calm: AtomicBool,
-    /// Counts up when every open connection is to be cut.
-    cut_all: watch::Sender<u64>,
 }
 
 impl Proxy {
@@ -133,17 +128,13 @@ impl Proxy {
     pub async fn with(target: SocketAddr, fate: impl Fn(u64) -> Fate + Send + 'static) -> Self {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a port");
         let address = listener.local_addr().expect("its number");
-        let shared = Arc::new(Shared {
-            cuts: AtomicU64::new(0),
-            connections: AtomicU64::new(0),
-            calm: AtomicBool::new(false),
-            cut_all: watch::Sender::new(0),
-        });
+        let shared = Arc::new(Shared { cuts: AtomicU64::new(0), calm: AtomicBool::new(false) });
         let of_task = Arc::clone(&shared);
         let task = tokio::spawn(async move {
+            let mut number = 0;
             while let Ok((client, _)) = listener.accept().await {
-                let number = of_task.connections.fetch_add(1, Ordering::Relaxed);
                 let fate = if of_task.calm.load(Ordering::Acquire) { Fate::Pass } else { fate(number) };
+                number += 1;
                 tokio::spawn(serve(client, target, fate, Arc::clone(&of_task)));
             }
         });
@@ -168,17 +159,6 @@ impl Proxy {
         self.shared.cuts.load(Ordering::Relaxed)
     }
 
-    /// How many connections there were so far.
-    #[must_use]
-    pub fn connections(&self) -> u64 {
-        self.shared.connections.load(Ordering::Relaxed)
-    }
-
-    /// Cuts every connection that is open.
-    pub fn cut_all(&self) {
-        self.shared.cut_all.send_modify(|times| *times += 1);
-    }
-
     /// From now on new connections pass.
     pub fn calm_down(&self) {
         self.shared.calm.store(true, Ordering::Release);
@@ -188,17 +168,11 @@ impl Proxy {
 impl Drop for Proxy {
     fn drop(&mut self) {
         self.task.abort();
-        self.cut_all();
     }
 }
 
 async fn serve(mut client: TcpStream, target: SocketAddr, fate: Fate, shared: Arc<Shared>) {
-    let mut cut_all = shared.cut_all.subscribe();
-    let spoiled = tokio::select! {
-        spoiled = meet(&mut client, target, fate) => spoiled,
-        _ = cut_all.changed() => true,
-    };
-    if spoiled {
+    if meet(&mut client, target, fate).await {
         shared.cuts.fetch_add(1, Ordering::Relaxed);
         // A reset instead of an orderly end: what is still on its way is gone too.
         let _ = client.set_zero_linger();
@@ -207,22 +181,15 @@ async fn serve(mut client: TcpStream, target: SocketAddr, fate: Fate, shared: Ar
 
 /// Passes bytes on until the fate comes true (`true`) or both sides have ended.
 async fn meet(client: &mut TcpStream, target: SocketAddr, fate: Fate) -> bool {
-    match fate {
-        Fate::Refuse => return true,
-        Fate::Garbage => {
-            let mut first = [0; 1];
-            // Whoever hangs up before has met its fate as well.
-            let _ = client.read(&mut first).await;
-            let _ = client.write_all(GARBAGE).await;
-            let _ = client.shutdown().await;
-            return true;
-        }
-        Fate::Pass
-        | Fate::CutDown { .. }
-        | Fate::CutUp { .. }
-        | Fate::Stall { .. }
-        | Fate::Half { .. }
-        | Fate::Slow { .. } => {}
+    if fate == Fate::Refuse {
+        return true;
+    }
+    if fate == Fate::Garbage {
+        // Whoever hangs up before has met its fate as well.
+        let _ = client.read(&mut [0; 1]).await;
+        let _ = client.write_all(GARBAGE).await;
+        let _ = client.shutdown().await;
+        return true;
     }
     let Ok(mut server) = TcpStream::connect(target).await else { return false };
     let (up, down) = limits(fate);
