@@ -90,6 +90,8 @@ pub(crate) struct Place {
     pub(crate) sandbox: Sandbox,
     pub(crate) env: Arc<BTreeMap<String, String>>,
     pub(crate) beside: Option<Beside>,
+    /// Somebody who used it found that it has ended.
+    pub(crate) gone: Arc<AtomicBool>,
 }
 
 /// A sandbox that runs, with what serves it.
@@ -223,7 +225,7 @@ impl SandboxHost {
 
     /// Runs a shell script of hangar's own in the workspace.
     pub(crate) async fn run(&self, script: &str, env: Vec<(String, String)>, bytes_max: usize) -> Result<Ran, Refusal> {
-        let Place { sandbox, env: usual, beside: _ } = self.get().await?;
+        let Place { sandbox, env: usual, beside: _, gone: _ } = self.get().await?;
         let env = usual.iter().map(|(name, value)| (name.clone(), value.clone())).chain(env).collect();
         run(&sandbox, script, env, bytes_max).await.map_err(|error| sandbox_refusal(&error))
     }
@@ -347,7 +349,7 @@ impl Shared {
         match self.furnish(&sandbox, plan, serving.clone()).await {
             Ok(network) => {
                 let started = start(&sandbox, serving.clone());
-                let place = Place { sandbox, env, beside: started.beside() };
+                let place = Place { sandbox, env, beside: started.beside(), gone: Arc::default() };
                 Ok(Live { place, network, serving, _started: started, _layers: layers })
             }
             Err(refusal) => {
@@ -456,7 +458,7 @@ impl Shared {
 
 impl Live {
     fn runs(&self) -> bool {
-        matches!(self.place.sandbox.health().borrow().life, Life::Running)
+        !self.place.gone.load(Ordering::Acquire) && matches!(self.place.sandbox.health().borrow().life, Life::Running)
     }
 
     async fn end(self) {

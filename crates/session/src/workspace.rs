@@ -1,6 +1,12 @@
 //! A sandbox as the agent sees it.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -20,11 +26,20 @@ pub(crate) struct SandboxWorkspace {
     sandbox: Sandbox,
     env: Arc<BTreeMap<String, String>>,
     beside: Option<Beside>,
+    gone: Arc<AtomicBool>,
 }
 
 impl SandboxWorkspace {
-    pub(crate) fn new(Place { sandbox, env, beside }: Place) -> Self {
-        Self { sandbox, env, beside }
+    pub(crate) fn new(Place { sandbox, env, beside, gone }: Place) -> Self {
+        Self { sandbox, env, beside, gone }
+    }
+
+    fn told(&self, error: Error) -> WorkspaceError {
+        if let Error::Gone = error {
+            // Its guest is silent before its end is noticed: the next call must not be given it again.
+            self.gone.store(true, Ordering::Release);
+        }
+        told(error)
     }
 
     /// Waits for what the repository's commands need beside them, and says what is still missing.
@@ -47,12 +62,12 @@ impl Workspace for SandboxWorkspace {
         let spec = ExecSpec::shell(command.command).cwd(command.cwd.as_str()).timeout_ms(timeout_ms).kill_leftovers();
         let spec = self.env.iter().fold(spec, |spec, (name, value)| spec.env(name, value));
         let spec = command.env.into_iter().fold(spec, |spec, (name, value)| spec.env(name, value));
-        let mut exec = self.sandbox.exec_stream(&spec).await.map_err(told)?;
-        while let Some(chunk) = exec.next().await.map_err(told)? {
+        let mut exec = self.sandbox.exec_stream(&spec).await.map_err(|error| self.told(error))?;
+        while let Some(chunk) = exec.next().await.map_err(|error| self.told(error))? {
             // Nobody reads any more: the command goes on all the same.
             drop(output.send(chunk.bytes).await);
         }
-        let ended = exec.wait().await.map_err(told)?;
+        let ended = exec.wait().await.map_err(|error| self.told(error))?;
         if let Some(limit) = ended.limit {
             drop(output.send(Bytes::from_static(words_of(limit).as_bytes())).await);
         }
@@ -60,21 +75,21 @@ impl Workspace for SandboxWorkspace {
     }
 
     async fn read(&self, path: &SandboxPath, offset: u64, limit: u64) -> Result<FileBytes, WorkspaceError> {
-        let content = self.sandbox.read(path.as_str(), offset, limit).await.map_err(told)?;
+        let content = self.sandbox.read(path.as_str(), offset, limit).await.map_err(|error| self.told(error))?;
         Ok(FileBytes { bytes: content.bytes, size: content.size })
     }
 
     async fn write(&self, path: &SandboxPath, content: Bytes) -> Result<Written, WorkspaceError> {
-        let created = self.sandbox.write(path.as_str(), &content).await.map_err(told)?;
+        let created = self.sandbox.write(path.as_str(), &content).await.map_err(|error| self.told(error))?;
         Ok(Written { created })
     }
 
     async fn stat(&self, path: &SandboxPath) -> Result<Stat, WorkspaceError> {
-        self.sandbox.stat(path.as_str()).await.map_err(told)
+        self.sandbox.stat(path.as_str()).await.map_err(|error| self.told(error))
     }
 
     async fn list(&self, path: &SandboxPath, limit: u32) -> Result<Listing, WorkspaceError> {
-        let (mut entries, truncated) = self.sandbox.list(path.as_str()).await.map_err(told)?;
+        let (mut entries, truncated) = self.sandbox.list(path.as_str()).await.map_err(|error| self.told(error))?;
         let limit = usize::try_from(limit).unwrap_or(usize::MAX);
         let truncated = truncated || entries.len() > limit;
         entries.truncate(limit);
@@ -82,11 +97,11 @@ impl Workspace for SandboxWorkspace {
     }
 
     async fn glob(&self, search: GlobRequest) -> Result<Found, WorkspaceError> {
-        self.sandbox.glob(&search).await.map_err(told)
+        self.sandbox.glob(&search).await.map_err(|error| self.told(error))
     }
 
     async fn grep(&self, search: GrepRequest) -> Result<Matches, WorkspaceError> {
-        let (matches, truncated) = self.sandbox.grep(&search).await.map_err(told)?;
+        let (matches, truncated) = self.sandbox.grep(&search).await.map_err(|error| self.told(error))?;
         Ok(Matches { matches, truncated })
     }
 }

@@ -20,7 +20,7 @@ use tokio::{
 
 /// Bytes taken at a time: small, so that a cut can be anywhere.
 const PIECE_BYTES_MAX: usize = 1_024;
-/// A number by which the schedules of neighbouring connections have nothing in common.
+/// Parts the schedules of neighbouring connections.
 const STRIDE: u64 = 0x9e37_79b9_7f4a_7c15;
 /// What is answered where nobody speaks HTTP: the beginning of a TLS alert, and more that is no text.
 const GARBAGE: &[u8] = b"\x15\x03\x03\x00\x02\x02\x46\x00\xff\xfe no HTTP";
@@ -141,12 +141,6 @@ impl Proxy {
         Self { address, shared, task }
     }
 
-    /// Where it listens.
-    #[must_use]
-    pub fn address(&self) -> SocketAddr {
-        self.address
-    }
-
     /// `http://…`, where it listens.
     #[must_use]
     pub fn url(&self) -> String {
@@ -174,7 +168,7 @@ impl Drop for Proxy {
 async fn serve(mut client: TcpStream, target: SocketAddr, fate: Fate, shared: Arc<Shared>) {
     if meet(&mut client, target, fate).await {
         shared.cuts.fetch_add(1, Ordering::Relaxed);
-        // A reset instead of an orderly end: what is still on its way is gone too.
+        // A reset: what is still on its way is gone too.
         let _ = client.set_zero_linger();
     }
 }
