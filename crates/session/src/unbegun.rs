@@ -16,10 +16,9 @@ pub(crate) fn clear(folder: &Path) -> io::Result<bool> {
     if !entries.iter().all(of_log) {
         return Ok(false);
     }
-    let file = folder.join(log::FILE);
-    // A file without a table is one whose making was interrupted; one that cannot be read is not ours to judge.
-    let begun = fs::metadata(&file).is_ok_and(|found| found.len() > 0) && log::has_events(&file).unwrap_or(true);
-    if begun {
+    // Where not a byte was written the log's making was interrupted. A log that cannot be read is not ours to judge.
+    let written = |path: &PathBuf| fs::metadata(path).map_or(true, |found| found.len() > 0);
+    if entries.iter().any(written) && log::has_events(&folder.join(log::FILE)).unwrap_or(true) {
         return Ok(false);
     }
     for path in entries {
