@@ -6,7 +6,7 @@ use hangar_protocol::{
     CallId, EventBody, Seq, api::OpenPullRequest, event::BlobRef, frame::TextChannel, state::PullRequestState,
 };
 
-use crate::tools::Tell;
+use crate::{conversation::Steer, tools::Tell};
 
 /// The turn is no longer the session's: it was ended from outside, or its log cannot be written. Stop at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -21,6 +21,13 @@ pub trait TurnSink: Send + Sync {
     /// # Errors
     /// [`TurnOver`] when nothing more may be written; the turn then ends without another word.
     async fn record(&self, body: EventBody) -> Result<Seq, TurnOver>;
+
+    /// What people want to say to the turn: each is in the log as said when this returns, and is given once. Ask only when every call
+    /// has its result. Costs next to nothing when there is nothing.
+    ///
+    /// # Errors
+    /// [`TurnOver`] as with [`TurnSink::record`].
+    async fn steers(&self) -> Result<Vec<Steer>, TurnOver>;
 
     /// Shows text of a reply that is being written. `offset` counts the bytes of the block before `text`. Never waits.
     fn text(&self, step: u32, block: u32, channel: TextChannel, offset: u32, text: &str);

@@ -1,10 +1,13 @@
 //! Bodies of the REST API under `/api/v1`. The routes themselves are listed in `docs/api.md` and `/api/v1/openapi.json`.
 
 mod images;
+mod prompts;
 
 pub use images::{
     BuildInfo, BuildLog, BuildStatus, ImageInfo, ImportedImage, NewBuild, PoolInfo, RepoPool, SlotInfo, Warm, Warming,
 };
+
+pub use prompts::{MovedPrompt, PromptMode, PromptPatch, SaidPrompt, SteeredPrompt, StopTurn};
 
 use serde::{Deserialize, Serialize};
 use ts_rs::TS;
@@ -188,7 +191,7 @@ pub struct NewSession {
     pub prompt: Option<NewPrompt>,
 }
 
-/// `POST /sessions/{id}/prompts`: say something to the agent.
+/// The first prompt of a session.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, TS, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewPrompt {

@@ -13,6 +13,7 @@ mod pool;
 mod prompts;
 mod pull_request;
 mod pull_request_page;
+mod queue;
 mod repos;
 mod sessions;
 mod sign_in;
@@ -61,8 +62,11 @@ fn quick() -> OpenApiRouter<App> {
         .routes(routes!(events::session_events)) //              GET    /api/v1/sessions/{id}/events
         .routes(routes!(events::session_blob)) //                GET    /api/v1/sessions/{id}/blobs/{sha256}
         .routes(routes!(prompts::add_prompt)) //                 POST   /api/v1/sessions/{id}/prompts
-        .routes(routes!(prompts::cancel_prompt)) //              DELETE /api/v1/sessions/{id}/prompts/{prompt}
+        .routes(routes!(queue::edit_prompt, queue::cancel_prompt)) // PATCH, DELETE /api/v1/sessions/{id}/prompts/{prompt}
+        .routes(routes!(queue::move_prompt)) //                  POST   /api/v1/sessions/{id}/prompts/{prompt}/move
+        .routes(routes!(queue::steer_prompt)) //                 POST   /api/v1/sessions/{id}/prompts/{prompt}/steer
         .routes(routes!(prompts::stop_turn)) //                  POST   /api/v1/sessions/{id}/stop
+        .routes(routes!(queue::resume_queue)) //                 POST   /api/v1/sessions/{id}/resume
         .routes(routes!(network::allow_network)) //              POST   /api/v1/sessions/{id}/network/allow
         .routes(routes!(diff::session_diff)) //                  GET    /api/v1/sessions/{id}/diff
         .routes(routes!(images::list_images)) //                 GET    /api/v1/images

@@ -31,6 +31,7 @@ mod sessions;
 mod snapshots;
 mod started;
 mod tail;
+mod title;
 mod turn;
 mod workspace;
 

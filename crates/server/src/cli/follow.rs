@@ -163,7 +163,10 @@ impl Watch<'_> {
         match &event.body {
             EventBody::TurnStarted { turn, prompt } => self.turn_of = Some((*turn, *prompt)),
             EventBody::PullRequestOpened { number, .. } => self.pull_request = Some(*number),
-            EventBody::PromptCancelled { prompt } => return Some(*prompt),
+            // What was said to a running turn is answered in it.
+            EventBody::PromptCancelled { prompt, .. } | EventBody::PromptSteered { prompt, .. } => {
+                return Some(*prompt);
+            }
             EventBody::TurnEnded { turn, outcome } => {
                 self.last = Ended::from(outcome);
                 return self.turn_of.take().filter(|(running, _)| running == turn).map(|(_, prompt)| prompt);
