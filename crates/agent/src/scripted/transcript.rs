@@ -177,10 +177,10 @@ impl Transcript {
         let wish = history.wish.to_lowercase();
         let fits = |script: &&Script| script.wish.as_ref().is_none_or(|words| wish.contains(&words.to_lowercase()));
         let script = self.scripts.iter().find(fits);
-        let Some(script) = script else { return self.saying(NO_LINE) };
         if history.wants_title {
-            return self.saying(script.title.as_deref().unwrap_or_default());
+            return self.saying(script.and_then(|script| script.title.as_deref()).unwrap_or_default());
         }
+        let Some(script) = script else { return self.saying(NO_LINE) };
         let heard = script.heard(&history.results);
         let place = heard.len();
         let Some(line) = script.replies.get(place) else { return self.saying(NO_LINE) };

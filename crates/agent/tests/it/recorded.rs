@@ -9,7 +9,7 @@ use hangar_agent::{
     Model, ModelConfig,
     conversation::{Message, Part},
     models::ProviderKind,
-    provider::{ModelRequest, Piece, Reply, ReplyBlock},
+    provider::{ModelRequest, Piece, Reply, ReplyBlock, ReplyLength},
 };
 use hangar_protocol::{ModelUsage, StopReason, frame::TextChannel};
 use serde_json::{Value, json};
