@@ -23,8 +23,10 @@ mod login;
 mod pool;
 mod pr;
 mod progress;
+mod queue;
 mod repo;
 mod restore;
+mod resume;
 mod run;
 mod sessions;
 mod stop;
@@ -76,6 +78,8 @@ enum Command {
     Attach(attach::Attach),
     Sessions(sessions::Sessions),
     Stop(stop::Stop),
+    Resume(resume::Resume),
+    Queue(queue::Queue),
     Allow(allow::Allow),
     Diff(diff::Diff),
     Export(export::Export),
@@ -128,6 +132,8 @@ impl Command {
             Self::Attach(attach) => attach.carry_out(terminal).await,
             Self::Sessions(sessions) => sessions.carry_out(terminal).await,
             Self::Stop(stop) => stop.carry_out(terminal).await,
+            Self::Resume(resume) => resume.carry_out(terminal).await,
+            Self::Queue(queue) => queue.carry_out(terminal).await,
             Self::Allow(allow) => allow.carry_out(terminal).await,
             Self::Diff(diff) => diff.carry_out(terminal).await,
             Self::Export(export) => export.carry_out(terminal).await,
