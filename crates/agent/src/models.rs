@@ -11,7 +11,7 @@ use crate::{
 
 mod price;
 
-pub use price::Price;
+pub use price::{Price, Rates};
 
 /// Where Anthropic's API is.
 pub const ANTHROPIC_BASE_URL: &str = "https://api.anthropic.com";
@@ -84,6 +84,8 @@ pub struct ModelConfig {
     pub timeouts: Timeouts,
     /// Whether it is asked for sessions' titles.
     pub titles: Titles,
+    /// What it costs, where that is not what the price list says.
+    pub rates: Option<Rates>,
 }
 
 /// Whether a model is asked for the titles of its sessions.
@@ -115,6 +117,7 @@ impl ModelConfig {
         let mut config = Self::new("scripted", name, ProviderKind::Anthropic, base_url, None);
         // A transcript has a line for what it was written for and for nothing else.
         config.titles = Titles::FirstWords;
+        config.rates = Some(Rates::default());
         config.note = "Not a model: plays a transcript of prepared replies. The tool calls really run.".to_owned();
         config
     }
@@ -133,6 +136,7 @@ impl ModelConfig {
             thinking: Thinking::Unset,
             timeouts: Timeouts::default(),
             titles: Titles::default(),
+            rates: None,
         }
     }
 }

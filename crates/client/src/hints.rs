@@ -58,6 +58,9 @@ impl Hints {
             | EventBody::QueuePaused { .. }
             | EventBody::QueueResumed { .. }
             | EventBody::TurnStarted { .. }
+            | EventBody::TurnPaused { .. }
+            | EventBody::TurnContinued { .. }
+            | EventBody::BudgetChanged { .. }
             | EventBody::StopRequested { .. }
             | EventBody::SandboxChanged { .. }
             | EventBody::ModelRequested { .. }

@@ -5,6 +5,7 @@ use ts_rs::TS;
 use utoipa::ToSchema;
 
 use crate::{
+    Budget,
     api::{OpenPullRequest, RepoTarget},
     ids::{Person, PromptId, RequestId, TurnId},
     state::Place,
@@ -78,6 +79,10 @@ pub enum Command {
     },
     /// Let a paused queue go on.
     Resume,
+    /// Let a turn go on that waits for its budget. It waits again if the budget is still used up.
+    ContinueTurn,
+    /// Give the session another budget; a turn that waited for it goes on. Only who may raise budgets is let through to this.
+    SetBudget(Budget),
     /// Give the session another title.
     Rename {
         /// 1 to [`crate::limits::TITLE_CHARS_MAX`] characters.

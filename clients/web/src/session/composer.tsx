@@ -23,6 +23,7 @@ export function Composer(props: { onSent: () => void }): JSX.Element {
   });
   const resume = createAction(() => api.resume(session.id));
   const stop = createAction(() => api.stop(session.id));
+  const goOn = createAction(() => api.continueTurn(session.id));
   const stopIfRunning = (): void => {
     if (turn() && !turn()?.stop_requested_by) void stop.run();
   };
@@ -45,7 +46,7 @@ export function Composer(props: { onSent: () => void }): JSX.Element {
           <For each={waiting()}>{(prompt) => <Waiting prompt={prompt} />}</For>
         </section>
       </Show>
-      <ErrorNote problem={send.problem() ?? stop.problem() ?? resume.problem()} />
+      <ErrorNote problem={send.problem() ?? stop.problem() ?? resume.problem() ?? goOn.problem()} />
       <PromptBox
         label="Prompt"
         placeholder={turn() ? "Add a prompt; it waits for its turn…" : "What next?"}
@@ -57,6 +58,9 @@ export function Composer(props: { onSent: () => void }): JSX.Element {
         action={turn() ? "Queue" : "Send"}
         ref={(element) => { box = element; }}
       >
+        <Show when={turn()?.paused}>
+          <Button icon="check" busy={goOn.busy()} onClick={() => void goOn.run()}>Continue</Button>
+        </Show>
         <Show when={turn()}>
           {(running) => (
             <Button kind="danger" icon="stop" busy={stop.busy() || running().stop_requested_by !== null} onClick={stopIfRunning}>

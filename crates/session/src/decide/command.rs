@@ -7,7 +7,7 @@ use hangar_protocol::{
     state::{Place, PullRequestStatus},
 };
 
-use super::{Answer, Decision, Effect, prompt, queue, stop};
+use super::{Answer, Decision, Effect, budget, prompt, queue, stop};
 
 pub(super) fn decide_command(state: &SessionState, by: Person, command: Command) -> Result<Decision, Refusal> {
     match command {
@@ -25,6 +25,8 @@ pub(super) fn decide_command(state: &SessionState, by: Person, command: Command)
         Command::SteerPrompt { prompt, request_id } => queue::steer(state, by, prompt, request_id),
         Command::Stop { turn, then } => stop::stop(state, by, turn, then),
         Command::Resume => Ok(stop::resume(state, by)),
+        Command::ContinueTurn => budget::continue_turn(state, by),
+        Command::SetBudget(wanted) => Ok(budget::set_budget(state, by, wanted)),
         Command::Rename { title } => {
             check_title(&title)?;
             Ok(Decision { events: vec![(Cause::User { user: by.user }, titled(title))], ..Decision::default() })

@@ -7,7 +7,7 @@ use hangar_protocol::{
     state::{Place, PullRequestStatus, TitleSource},
 };
 
-use super::{Answer, Decision, Effect, Report, TURN_RESUMES_MAX, prompt::begin_turn};
+use super::{Answer, Decision, Effect, Report, TURN_RESUMES_MAX, budget, prompt::begin_turn};
 
 pub(super) fn decide_report(state: &SessionState, report: Report) -> Decision {
     match report {
@@ -15,6 +15,7 @@ pub(super) fn decide_report(state: &SessionState, report: Report) -> Decision {
         Report::StepBegins { turn } => say_steers(state, turn),
         Report::Titled { title, usage, cost_micro_usd } => titled(state, title, usage, cost_micro_usd),
         Report::TurnOver { turn, outcome } => turn_over(state, turn, outcome),
+        Report::TurnPaused { turn, exhausted } => budget::paused(state, turn, exhausted),
         Report::Sandbox { phase, detail, duration_ms } => {
             event(Cause::Sandbox, EventBody::SandboxChanged { phase, detail, duration_ms })
         }
@@ -74,7 +75,7 @@ fn titled(state: &SessionState, title: String, usage: ModelUsage, cost_micro_usd
 
 /// Says what waits for it to the running turn. Not while a call is open: a model refuses words between a call and its result.
 fn say_steers(state: &SessionState, turn: TurnId) -> Decision {
-    let hears = state.open_turn().is_some_and(|open| open.id == turn && open.stop_requested_by.is_none());
+    let hears = state.running_turn().is_some_and(|open| open.id == turn && open.stop_requested_by.is_none());
     if !hears || !state.open_calls.is_empty() {
         return Decision::default();
     }
@@ -91,17 +92,21 @@ fn turn_over(state: &SessionState, turn: TurnId, outcome: TurnOutcome) -> Decisi
     }
 }
 
-/// Ends the open turn, closes its calls, and begins the next prompt's turn where one waits.
-fn end_turn(state: &SessionState, turn: TurnId, outcome: TurnOutcome) -> Decision {
-    let cause = Cause::Turn { turn };
-    let mut events = interrupt_calls(state, turn, "The turn ended before this tool did.");
-    events.push((cause, EventBody::TurnEnded { turn, outcome }));
+/// Ends the open turn, and begins the next prompt's turn where one waits and the queue is not paused.
+pub(super) fn end_turn(state: &SessionState, turn: TurnId, outcome: TurnOutcome) -> Decision {
     // Before the next turn: what the sandbox is asked first, it does first.
-    let mut effects = vec![Effect::Snapshot(turn)];
+    let mut decision = close_turn(state, turn, outcome);
     if let Some(waiting) = state.queue().next().filter(|_| state.queue_paused_by.is_none()) {
-        begin_turn(state, waiting.id, waiting.author.clone(), &mut events, &mut effects);
+        begin_turn(state, waiting.id, waiting.author.clone(), &mut decision.events, &mut decision.effects);
     }
-    Decision { events, effects, answer: Answer::Done }
+    decision
+}
+
+/// Ends the open turn and closes its calls.
+pub(super) fn close_turn(state: &SessionState, turn: TurnId, outcome: TurnOutcome) -> Decision {
+    let mut events = interrupt_calls(state, turn, "The turn ended before this tool did.");
+    events.push((Cause::Turn { turn }, EventBody::TurnEnded { turn, outcome }));
+    Decision { events, effects: vec![Effect::Snapshot(turn)], answer: Answer::Done }
 }
 
 fn interrupt_calls(state: &SessionState, turn: TurnId, why: &str) -> Vec<(Cause, EventBody)> {
@@ -153,6 +158,9 @@ fn woken(state: &SessionState, reason: String) -> Decision {
         let ended = end_turn(state, turn.id, TurnOutcome::Stopped { by: by.clone() });
         return decision.then(ended);
     }
+    if turn.paused.is_some() {
+        return decision;
+    }
     if turn.resumes >= TURN_RESUMES_MAX {
         let why = format!(
             "{reason}; this turn was resumed {TURN_RESUMES_MAX} times already. Look at the server's log for what ends it, then prompt again."
@@ -166,7 +174,7 @@ fn woken(state: &SessionState, reason: String) -> Decision {
 }
 
 impl Decision {
-    fn then(mut self, next: Decision) -> Decision {
+    pub(super) fn then(mut self, next: Decision) -> Decision {
         self.events.extend(next.events);
         self.effects.extend(next.effects);
         Decision { answer: next.answer, ..self }

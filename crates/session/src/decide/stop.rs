@@ -2,9 +2,14 @@
 
 use hangar_protocol::{
     Cause, EventBody, Person, Refusal, RefusalCode, SessionState, TurnId, api::StopAccepted, command::AfterStop,
+    event::TurnOutcome,
 };
 
-use super::{Answer, Decision, Effect, prompt::begin_turn};
+use super::{
+    Answer, Decision, Effect,
+    prompt::begin_turn,
+    report::{close_turn, end_turn},
+};
 
 /// Ends the running turn, once. What is asked again about a turn that is named is answered like the first time; asked of whichever
 /// runs, a second time is a conflict. A queue that is to wait can be told so while the turn is being stopped.
@@ -52,9 +57,17 @@ pub(super) fn stop(
         }
     }
     if pauses {
-        decision.events.push((cause, EventBody::QueuePaused { by: by.user }));
+        decision.events.push((cause, EventBody::QueuePaused { by: by.user.clone() }));
     }
-    Ok(decision)
+    if turn.paused.is_none() {
+        return Ok(decision);
+    }
+    // It waits for a budget: nobody works on it who could end it.
+    let outcome = TurnOutcome::Stopped { by: by.user };
+    let ended = if pauses { close_turn(state, turn.id, outcome) } else { end_turn(state, turn.id, outcome) };
+    decision.effects.clear();
+    let answer = decision.answer.clone();
+    Ok(Decision { answer, ..decision.then(ended) })
 }
 
 /// Lets a paused queue go on; one that is not paused goes on already.

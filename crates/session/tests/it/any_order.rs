@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use hangar_protocol::{
     Command, EventBody, ModelUsage, PromptId, TurnId,
     api::OpenPullRequest,
+    budget::BudgetScope,
     command::{AfterStop, Commanded},
     event::{SandboxPhase, TurnOutcome},
     limits,
@@ -13,7 +14,7 @@ use hangar_protocol::{
 use hangar_session::decide::{Answer, Effect, Input, Report};
 use proptest::prelude::*;
 
-use crate::decide::{Story, person};
+use crate::decide::{Story, calls, person, used_up};
 
 fn any_command() -> impl Strategy<Value = Command> {
     let request = || (0..12u32).prop_map(|request| format!("r{request}").parse().unwrap());
@@ -33,6 +34,8 @@ fn any_command() -> impl Strategy<Value = Command> {
         1 => (prompt(), request()).prop_map(|(prompt, request_id)| Command::SteerPrompt { prompt, request_id }),
         2 => (prop::option::of((1..5u32).prop_map(TurnId)), then).prop_map(|(turn, then)| Command::Stop { turn, then }),
         1 => Just(Command::Resume),
+        1 => Just(Command::ContinueTurn),
+        1 => (0..4u64).prop_map(|most| Command::SetBudget(calls(most))),
         1 => Just(Command::OpenPullRequest(OpenPullRequest::default())),
     ]
 }
@@ -57,6 +60,7 @@ fn any_report() -> impl Strategy<Value = Report> {
     });
     prop_oneof![
         4 => turn().prop_map(|turn| Report::TurnOver { turn, outcome: TurnOutcome::Done }),
+        1 => turn().prop_map(|turn| Report::TurnPaused { turn, exhausted: used_up(BudgetScope::Session) }),
         2 => call,
         3 => turn().prop_map(|turn| Report::StepBegins { turn }),
         1 => Just(Report::Titled { title: "A title".to_owned(), usage: ModelUsage::default(), cost_micro_usd: None }),
@@ -142,7 +146,7 @@ proptest! {
             }
             for effect in &decision.effects {
                 if let Effect::RunTurn(turn) = effect {
-                    prop_assert_eq!(state.open_turn().map(|open| open.id), Some(*turn));
+                    prop_assert_eq!(state.running_turn().map(|open| open.id), Some(*turn));
                 }
             }
             let began = decision.events.iter().any(|(_, body)| matches!(body, EventBody::TurnStarted { .. }));
