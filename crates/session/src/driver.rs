@@ -59,7 +59,7 @@ pub(crate) enum Message {
     /// News; the sender waits until it is durable. `None` is answered when it no longer belongs to anything.
     Record(Report, oneshot::Sender<Option<Seq>>),
     /// What waits to be said to this turn, please; it is in the log as said when it is answered. `None` when the turn is over.
-    Steers(TurnId, oneshot::Sender<Option<Vec<Steer>>>),
+    Steers(TurnId, SteersAnswer),
     /// The folded state, please.
     State(oneshot::Sender<SessionState>),
     /// End in order: the server shuts down.
@@ -107,6 +107,7 @@ enum End {
     LogFailed(Refusal),
 }
 
+type SteersAnswer = oneshot::Sender<Option<Vec<Steer>>>;
 type CommandAnswer = oneshot::Sender<Result<Reply, Refusal>>;
 
 /// What one pass over the mailbox gathered.
@@ -116,7 +117,7 @@ struct Batch {
     effects: Vec<(Effect, Option<CommandAnswer>)>,
     replies: Vec<(CommandAnswer, Reply)>,
     recorded: Vec<(oneshot::Sender<Option<Seq>>, Seq)>,
-    steered: Vec<(oneshot::Sender<Option<Vec<Steer>>>, Option<Vec<Steer>>)>,
+    steered: Vec<(SteersAnswer, Option<Vec<Steer>>)>,
     asked: Vec<oneshot::Sender<SessionState>>,
 }
 
