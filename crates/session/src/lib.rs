@@ -33,6 +33,7 @@ mod snapshots;
 mod started;
 pub mod steps;
 mod tail;
+mod title;
 mod turn;
 mod unbegun;
 mod workspace;

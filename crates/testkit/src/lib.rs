@@ -29,7 +29,7 @@ pub use person::{Person, refusal};
 pub use program::{Ran, program};
 pub use promises::Promises;
 pub use proxy::{Chaos, Fate, Proxy};
-pub use repository::{commits_of, tiny_repository};
+pub use repository::{commits_of, messages_of, tiny_repository};
 pub use server::{Ground, Setting, TestServer};
 pub use story::Story;
 pub use traces::Traces;

@@ -165,7 +165,7 @@ fn prompts_ran(log: &[Event], state: &SessionState) -> Result<(), String> {
     for prompt in &state.prompts {
         let ran: Vec<_> = turns.values().filter(|(of, _)| *of == prompt.id).collect();
         match (prompt.status, ran.as_slice()) {
-            (PromptStatus::Cancelled, []) => {}
+            (PromptStatus::Cancelled | PromptStatus::Steered, []) => {}
             (PromptStatus::Taken, [(_, ends)]) => ended_once(prompt.id, ends)?,
             (status, ran) => return Err(format!("prompt {} is {status:?} and has the turns {ran:?}", prompt.id)),
         }

@@ -17,6 +17,7 @@ mod kill;
 mod leaks;
 mod model_faults;
 mod people;
+mod prompts;
 mod refusals;
 mod secrets;
 mod session;
