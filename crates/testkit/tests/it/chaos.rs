@@ -54,7 +54,8 @@ async fn whatever_connections_meet_nothing_is_lost_or_doubled() {
     let to_model =
         Proxy::before(model, Chaos { seed: random.random(), passing: 60, bytes_max: 4_000, pause_ms_max: 200 }).await;
     let models = format!("[[models]]\nid = \"m/m\"\nwire = \"anthropic\"\nbase_url = \"{}\"\n", to_model.url());
-    let setting = Setting::new(Transcript::new()).configured(&format!("default_model = \"m/m\"\n{models}"));
+    let setting = Setting::new(Transcript::new())
+        .configured(&format!("default_model = \"m/m\"\ntitles = \"first_words\"\n{models}"));
     let mut server = TestServer::start_with(setting).await;
     server.tiny().await;
     let jane = server.owner().clone();

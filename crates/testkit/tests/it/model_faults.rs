@@ -123,7 +123,10 @@ async fn over(wire: &str) {
         // The port of discarding, where nobody listens.
         ("nobody", "http://127.0.0.1:9".to_owned()),
     ];
-    let mut server = TestServer::start_with(Setting::new(Transcript::new()).configured(&models(wire, &places))).await;
+    let mut server = TestServer::start_with(
+        Setting::new(Transcript::new()).configured("titles = \"first_words\"").configured(&models(wire, &places)),
+    )
+    .await;
     server.tiny().await;
     let jane = server.owner().clone();
     let mut promises = Promises::default();
