@@ -172,7 +172,7 @@ proptest! {
             Command::Stop { turn, .. } => turn.is_some(),
             Command::Resume => true,
             Command::Create(_) | Command::CancelPrompt { .. } | Command::Rename { .. } | Command::AllowNetwork(_)
-            | Command::OpenPullRequest(_) => false,
+            | Command::OpenPullRequest(_) | Command::ContinueTurn | Command::SetBudget(_) => false,
         };
         prop_assume!(has_id);
         let first = story.command(by, command.clone());
