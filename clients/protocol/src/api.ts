@@ -10,6 +10,7 @@ import type {
   MergeMethod,
   ModelInfo,
   NewBuild,
+  NewFork,
   NewPrompt,
   NewRepo,
   NewSession,
@@ -25,6 +26,7 @@ import type {
   Refusal,
   RefusalCode,
   RepoInfo,
+  RewindRequest,
   SessionDiff,
   SessionId,
   SessionState,
@@ -102,6 +104,8 @@ export class Api {
   prompt = (id: SessionId, prompt: NewPrompt): Promise<PromptAccepted> => this.#ask("POST", `/sessions/${id}/prompts`, prompt);
   cancelPrompt = (id: SessionId, prompt: PromptId): Promise<void> => this.#ask("DELETE", `/sessions/${id}/prompts/${prompt}`);
   stop = (id: SessionId): Promise<StopAccepted> => this.#ask("POST", `/sessions/${id}/stop`);
+  fork = (id: SessionId, fork: NewFork): Promise<SessionSummary> => this.#ask("POST", `/sessions/${id}/forks`, fork);
+  rewind = (id: SessionId, wish: RewindRequest): Promise<SessionState> => this.#ask("POST", `/sessions/${id}/rewind`, wish);
   allowNetwork = (id: SessionId, place: Place): Promise<void> => this.#ask("POST", `/sessions/${id}/network/allow`, place);
   diff = (id: SessionId): Promise<SessionDiff> => this.#ask("GET", `/sessions/${id}/diff`);
   pullRequest = (id: SessionId): Promise<PullRequestView> => this.#ask("GET", `/sessions/${id}/pull-request`);

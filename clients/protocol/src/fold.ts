@@ -59,6 +59,9 @@ export function begin(event: Event): SessionState | undefined {
     pull_requests: [],
     usage: { input_tokens: 0, output_tokens: 0, cache_read_tokens: 0, cache_write_tokens: 0 },
     cost_micro_usd: 0,
+    forked_from: null,
+    forks: [],
+    rewound: null,
   };
 }
 
@@ -78,7 +81,8 @@ export function fold(events: readonly Event[]): SessionState {
 export function apply(state: SessionState, event: Event): void {
   if (event.seq <= state.seq) return;
   state.seq = event.seq;
-  state.updated_ms = event.time_ms;
+  // What a fork copied happened before it began.
+  state.updated_ms = Math.max(state.updated_ms, event.time_ms);
   applyBody(state, event.body);
 }
 
@@ -121,7 +125,7 @@ function applyBody(state: SessionState, body: EventBody): void {
       return;
     case "turn_started":
       settlePrompt(state, body.prompt, "taken");
-      state.turns.push({ id: body.turn, prompt: body.prompt, steps: 0, resumes: 0, stop_requested_by: null, outcome: null });
+      state.turns.push({ id: body.turn, prompt: body.prompt, steps: 0, resumes: 0, stop_requested_by: null, outcome: null, undone: false });
       state.status = "running";
       return;
     case "turn_resumed": {
@@ -146,11 +150,13 @@ function applyBody(state: SessionState, body: EventBody): void {
       return;
     }
     case "model_replied":
-      state.usage.input_tokens += body.usage.input_tokens;
-      state.usage.output_tokens += body.usage.output_tokens;
-      state.usage.cache_read_tokens += body.usage.cache_read_tokens;
-      state.usage.cache_write_tokens += body.usage.cache_write_tokens;
-      state.cost_micro_usd += body.cost_micro_usd ?? 0;
+      if (!isCopied(state, state.seq)) {
+        state.usage.input_tokens += body.usage.input_tokens;
+        state.usage.output_tokens += body.usage.output_tokens;
+        state.usage.cache_read_tokens += body.usage.cache_read_tokens;
+        state.usage.cache_write_tokens += body.usage.cache_write_tokens;
+        state.cost_micro_usd += body.cost_micro_usd ?? 0;
+      }
       for (const block of body.blocks) {
         if (block.type !== "tool_call") continue;
         state.open_calls.push({ turn: body.turn, call: block.call, name: block.name, started: false });
@@ -194,7 +200,8 @@ function applyBody(state: SessionState, body: EventBody): void {
       return;
     }
     case "branch_pushed":
-      state.pushed = body.new;
+      // What a fork copied was pushed to another session's branch.
+      if (!isCopied(state, state.seq)) state.pushed = body.new;
       return;
     case "pull_request_opened":
       state.pull_requests.push({
@@ -212,9 +219,42 @@ function applyBody(state: SessionState, body: EventBody): void {
       if (known) changePullRequest(state, known, body.change);
       return;
     }
+    case "forked_from":
+      // Everybody who took part there is told by an event of their own, in the order in which they came.
+      state.participants = [];
+      // One that is copied is its source's.
+      state.forked_from ??= { session: body.session, turn: body.turn, until: body.until };
+      return;
+    case "session_forked":
+      state.forks.push({ session: body.into, turn: body.turn, purpose: body.purpose, kept: false });
+      return;
+    case "rewound":
+      takeBack(state, body.to_turn, body.request_id);
+      return;
+    case "attempt_kept": {
+      const fork = state.forks.find((known) => known.session === body.session);
+      if (fork) fork.kept = true;
+      return;
+    }
     default:
       body satisfies never;
   }
+}
+
+/** Undoes the turns after one. What the files and the list of to-dos were then is said by the events that follow. */
+function takeBack(state: SessionState, toTurn: TurnId, requestId: string): void {
+  for (const turn of state.turns) if (turn.id > toTurn) turn.undone = true;
+  const kept = state.snapshots.findLastIndex((snapshot) => snapshot.turn === toTurn);
+  state.snapshots = state.snapshots.slice(0, kept + 1);
+  state.files = {};
+  state.todos = [];
+  state.status = restingStatus(state);
+  state.rewound = { to_turn: toTurn, request_id: requestId, seq: state.seq };
+}
+
+/** Whether an event was copied from the session that this one was forked from. */
+export function isCopied(state: SessionState, seq: number): boolean {
+  return state.forked_from !== null && seq <= state.forked_from.until;
 }
 
 function without(places: Place[], place: Place): Place[] {

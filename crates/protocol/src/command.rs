@@ -5,7 +5,7 @@ use ts_rs::TS;
 
 use crate::{
     api::{OpenPullRequest, RepoTarget},
-    ids::{Person, PromptId, RequestId},
+    ids::{Person, PromptId, RequestId, SessionId},
     state::Place,
 };
 
@@ -36,6 +36,11 @@ pub enum Command {
     },
     /// Open the network of this session's sandbox towards a place, for as long as the session lives.
     AllowNetwork(Place),
+    /// Go on with one of several attempts at the same wish.
+    KeepAttempt {
+        /// The session that it is.
+        session: SessionId,
+    },
     /// Commit what is not committed, push, and open a pull request in this person's name.
     OpenPullRequest(OpenPullRequest),
 }

@@ -20,6 +20,12 @@ pub const EVENT_FILES_MAX: usize = 200;
 pub const STATE_FILES_MAX: usize = 5_000;
 /// Snapshots the folded state remembers.
 pub const STATE_SNAPSHOTS_MAX: usize = 1_000;
+/// Forks one session may have.
+pub const FORKS_MAX: usize = 100;
+/// Attempts at one wish side by side, fewest.
+pub const ATTEMPTS_MIN: u32 = 2;
+/// Attempts at one wish side by side, most.
+pub const ATTEMPTS_MAX: u32 = 8;
 /// Longest name of a host (RFC 1035, 2.3.4).
 pub const HOST_BYTES_MAX: usize = 253;
 /// Places in the network the folded state remembers, denied and allowed each.

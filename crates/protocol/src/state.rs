@@ -8,7 +8,9 @@ use utoipa::ToSchema;
 
 use crate::{
     conversation::{Block, ModelUsage, TodoItem},
-    event::{Event, EventBody, FileChangeKind, PullRequestChange, SandboxPhase, SnapshotGuarantee, TurnOutcome},
+    event::{
+        Event, EventBody, FileChangeKind, ForkPurpose, PullRequestChange, SandboxPhase, SnapshotGuarantee, TurnOutcome,
+    },
     ids::{CallId, Person, PromptId, RepoPath, RequestId, Seq, SessionId, TurnId, UserId},
     limits,
 };
@@ -73,6 +75,15 @@ pub struct SessionState {
     /// Cost of all turns in millionths of a US dollar, as far as prices are known.
     #[ts(type = "number")]
     pub cost_micro_usd: u64,
+    /// The session it was forked from; `None` where it was not.
+    #[serde(default)]
+    pub forked_from: Option<Origin>,
+    /// The sessions that were forked from it, oldest first (at most [`limits::FORKS_MAX`]).
+    #[serde(default)]
+    pub forks: Vec<ForkState>,
+    /// The last time it was taken back; `None` where it never was.
+    #[serde(default)]
+    pub rewound: Option<RewoundState>,
 }
 
 /// What a session is doing, as lists group it.
@@ -133,6 +144,9 @@ pub struct TurnState {
     pub stop_requested_by: Option<UserId>,
     /// How it ended; `None` while it runs.
     pub outcome: Option<TurnOutcome>,
+    /// The session was taken back to before it: neither its files nor its words count any more.
+    #[serde(default)]
+    pub undone: bool,
 }
 
 /// A tool call that has begun and not ended.
@@ -176,6 +190,41 @@ pub struct SnapshotState {
     pub turn: Option<TurnId>,
     /// What was promised about programs that were running.
     pub guarantee: SnapshotGuarantee,
+}
+
+/// Where a fork comes from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, TS, ToSchema)]
+pub struct Origin {
+    /// The session.
+    pub session: SessionId,
+    /// After which of its turns; 0 for before the first.
+    pub turn: TurnId,
+    /// The last event that was copied from there. Work up to it was paid for there and is not part of this session's usage and cost.
+    pub until: Seq,
+}
+
+/// A fork, as the state of the session it was made from remembers it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, TS, ToSchema)]
+pub struct ForkState {
+    /// The session that it is.
+    pub session: SessionId,
+    /// After which turn; 0 for before the first.
+    pub turn: TurnId,
+    /// What for.
+    pub purpose: ForkPurpose,
+    /// It is the attempt that was chosen.
+    pub kept: bool,
+}
+
+/// That a session was taken back.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, TS, ToSchema)]
+pub struct RewoundState {
+    /// To after which turn; 0 for before the first.
+    pub to_turn: TurnId,
+    /// The client's id for it.
+    pub request_id: RequestId,
+    /// The event that says so.
+    pub seq: Seq,
 }
 
 /// A place in the network.
@@ -255,6 +304,9 @@ impl SessionState {
             pull_requests: Vec::new(),
             usage: ModelUsage::default(),
             cost_micro_usd: 0,
+            forked_from: None,
+            forks: Vec::new(),
+            rewound: None,
         })
     }
 
@@ -289,7 +341,8 @@ impl SessionState {
             return;
         }
         self.seq = event.seq;
-        self.updated_ms = event.time_ms;
+        // What a fork copied happened before it began.
+        self.updated_ms = self.updated_ms.max(event.time_ms);
         self.apply_body(&event.body);
     }
 
@@ -317,6 +370,7 @@ impl SessionState {
                     resumes: 0,
                     stop_requested_by: None,
                     outcome: None,
+                    undone: false,
                 });
                 self.status = SessionStatus::Running;
             }
@@ -335,8 +389,10 @@ impl SessionState {
                 }
             }
             EventBody::ModelReplied { turn, blocks, usage, cost_micro_usd, .. } => {
-                self.usage.add(*usage);
-                self.cost_micro_usd += cost_micro_usd.unwrap_or(0);
+                if !self.is_copied(self.seq) {
+                    self.usage.add(*usage);
+                    self.cost_micro_usd += cost_micro_usd.unwrap_or(0);
+                }
                 self.open_calls.extend(blocks.iter().filter_map(|block| asked_call(*turn, block)));
             }
             EventBody::ToolStarted { turn, call, name, .. } => {
@@ -377,6 +433,8 @@ impl SessionState {
                     }
                 }
             }
+            // What a fork copied was pushed to another session's branch.
+            EventBody::BranchPushed { .. } if self.is_copied(self.seq) => {}
             EventBody::BranchPushed { new, .. } => self.pushed = Some(new.clone()),
             EventBody::PullRequestOpened { number, title, author, url } => {
                 self.pull_requests.push(PullRequestState {
@@ -390,8 +448,42 @@ impl SessionState {
                 });
             }
             EventBody::PullRequestChanged { number, change } => self.change_pull_request(*number, change),
+            EventBody::ForkedFrom { session, turn, until } => {
+                // Everybody who took part there is told by an event of their own, in the order in which they came.
+                self.participants.clear();
+                // One that is copied is its source's.
+                self.forked_from.get_or_insert_with(|| Origin { session: session.clone(), turn: *turn, until: *until });
+            }
+            EventBody::SessionForked { into, turn, purpose } => {
+                self.forks.push(ForkState { session: into.clone(), turn: *turn, purpose: *purpose, kept: false });
+            }
+            EventBody::Rewound { to_turn, request_id } => self.take_back(*to_turn, request_id),
+            EventBody::AttemptKept { session, .. } => {
+                if let Some(known) = self.forks.iter_mut().find(|known| known.session == *session) {
+                    known.kept = true;
+                }
+            }
             EventBody::Warning { .. } => {}
         }
+    }
+
+    /// Undoes the turns after one. What the files and the list of to-dos were then is said by the events that follow.
+    fn take_back(&mut self, to_turn: TurnId, request_id: &RequestId) {
+        for turn in self.turns.iter_mut().filter(|turn| turn.id > to_turn) {
+            turn.undone = true;
+        }
+        let kept = self.snapshots.iter().rposition(|snapshot| snapshot.turn == Some(to_turn));
+        self.snapshots.truncate(kept.map_or(0, |last| last + 1));
+        self.files.clear();
+        self.todos.clear();
+        self.status = self.resting_status();
+        self.rewound = Some(RewoundState { to_turn, request_id: request_id.clone(), seq: self.seq });
+    }
+
+    /// Whether this event was copied from the session that this one was forked from.
+    #[must_use]
+    pub fn is_copied(&self, seq: Seq) -> bool {
+        self.forked_from.as_ref().is_some_and(|origin| seq <= origin.until)
     }
 
     fn settle_prompt(&mut self, prompt: PromptId, status: PromptStatus) {
@@ -453,6 +545,12 @@ impl SessionState {
     #[must_use]
     pub fn open_turn(&self) -> Option<&TurnState> {
         self.turns.last().filter(|turn| turn.outcome.is_none())
+    }
+
+    /// The last turn that counts: one that was not undone. `None` before the first.
+    #[must_use]
+    pub fn last_turn(&self) -> Option<&TurnState> {
+        self.turns.iter().rev().find(|turn| !turn.undone)
     }
 
     /// The prompts that wait, oldest first.

@@ -4,6 +4,7 @@
 mod diff;
 mod events;
 mod exchange;
+mod forks;
 mod health;
 mod images;
 mod me;
@@ -63,6 +64,8 @@ fn quick() -> OpenApiRouter<App> {
         .routes(routes!(prompts::add_prompt)) //                 POST   /api/v1/sessions/{id}/prompts
         .routes(routes!(prompts::cancel_prompt)) //              DELETE /api/v1/sessions/{id}/prompts/{prompt}
         .routes(routes!(prompts::stop_turn)) //                  POST   /api/v1/sessions/{id}/stop
+        .routes(routes!(forks::fork_session)) //                 POST   /api/v1/sessions/{id}/forks
+        .routes(routes!(forks::rewind_session)) //               POST   /api/v1/sessions/{id}/rewind
         .routes(routes!(network::allow_network)) //              POST   /api/v1/sessions/{id}/network/allow
         .routes(routes!(diff::session_diff)) //                  GET    /api/v1/sessions/{id}/diff
         .routes(routes!(images::list_images)) //                 GET    /api/v1/images
@@ -81,6 +84,8 @@ fn slow() -> OpenApiRouter<App> {
         .routes(routes!(images::cancel_build)) //                DELETE /api/v1/images/builds/{build}
         .routes(routes!(exchange::import_image)) //              POST   /api/v1/images
         .routes(routes!(exchange::export_image)) //              GET    /api/v1/images/{image}/export
+        .routes(routes!(forks::list_attempts, forks::begin_attempts)) // GET, POST /api/v1/sessions/{id}/attempts
+        .routes(routes!(forks::keep_attempt)) //                 POST   /api/v1/sessions/{id}/attempts/{attempt}/keep
         .routes(routes!(pull_request::merge_pull_request)) //    POST   /api/v1/sessions/{id}/pull-request/merge
 }
 

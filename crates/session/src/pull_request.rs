@@ -21,6 +21,14 @@ use crate::{
 
 /// Longest words of git that a refusal carries.
 const GIT_WORDS_CHARS_MAX: usize = 600;
+/// After a rewind the branch may have commits at the forge that the workspace has no longer: the work goes on top of them, with its own files, so that the push moves
+/// the branch forward and what was pushed stays.
+const FOLLOW_PUSHED: &str = "if [ -n \"$HANGAR_PUSHED\" ]; then\n\
+        git cat-file -e \"$HANGAR_PUSHED^{commit}\" 2>/dev/null || git fetch --quiet origin \"$HANGAR_PUSHED\"\n\
+        if ! git merge-base --is-ancestor \"$HANGAR_PUSHED\" HEAD; then\n\
+            git merge --quiet --strategy ours --message 'Go back to an earlier state' \"$HANGAR_PUSHED\"\n\
+        fi\n\
+    fi\n";
 /// What the script says when there is nothing to push.
 const NO_COMMITS: &str = "hangar: no commits";
 
@@ -38,7 +46,7 @@ pub(crate) async fn open(
     let author = home.ports.people.forge_user(&by.user).await?;
     let title = request.title.unwrap_or_else(|| clip(&state.title, limits::TITLE_CHARS_MAX - 1));
     let body = request.body.unwrap_or_else(|| first_words(&state));
-    let worker = state.turns.last().and_then(|turn| state.author_of(turn.id)).unwrap_or(&by);
+    let worker = state.last_turn().and_then(|turn| state.author_of(turn.id)).unwrap_or(&by);
     publish(&home, &state, worker, &title).await?;
     let repo = state.repo.to_string().parse().map_err(|error| forge_refusal(&ForgeError::Name(error)))?;
     let head = branch_name(&state.branch)?;
@@ -90,11 +98,15 @@ async fn publish(home: &Home, state: &SessionState, worker: &Person, title: &str
          git add -A\n\
          git diff --cached --quiet || git commit --quiet --message \"$HANGAR_TITLE\"\n\
          if [ \"$(git rev-list --count '{}..HEAD')\" = 0 ]; then echo '{NO_COMMITS}'; exit 1; fi\n\
+         {}\
          git push --quiet origin \"HEAD:refs/heads/{}\"",
-        state.base_commit, state.branch
+        state.base_commit,
+        if state.rewound.is_some() { FOLLOW_PUSHED } else { "" },
+        state.branch
     );
     let mut env = commit_env(worker);
     env.push(("HANGAR_TITLE".to_owned(), title.to_owned()));
+    env.push(("HANGAR_PUSHED".to_owned(), state.pushed.clone().unwrap_or_default()));
     let Script { ok, output } = home.sandbox.script(&script, env).await?;
     if ok {
         return Ok(());

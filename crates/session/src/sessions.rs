@@ -1,11 +1,16 @@
 //! All sessions of a server: the one door to them.
 
+mod attempts;
+mod fork;
+mod rewind;
+
 use std::{
     collections::HashSet,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
 };
 
+pub use fork::ForkWish;
 use hangar_agent::{Conversation, Jobs};
 use hangar_protocol::{
     Command, Event, Person, Refusal, RefusalCode, RequestId, Seq, SessionId, SessionState,
@@ -130,6 +135,19 @@ impl Sessions {
 
     async fn begin(&self, id: &SessionId, folder: &Path, beginning: &[Event]) -> Result<SessionState, Refusal> {
         tokio::fs::create_dir_all(folder).await.map_err(|error| folder_refusal(&error))?;
+        let (task, state) = self.write_beginning(id, folder, beginning).await?;
+        // After the log: a session that is missing in the list is found by its folder at the next start.
+        task.home.list(index::summary(&state), Wakefulness::Awake).await;
+        Ok(state)
+    }
+
+    /// Writes the first events of a session into its folder and starts its task.
+    async fn write_beginning(
+        &self,
+        id: &SessionId,
+        folder: &Path,
+        beginning: &[Event],
+    ) -> Result<(Task, SessionState), Refusal> {
         let log = SessionLog::open(&self.inner.writers, folder).await.map_err(|error| log_refusal(&error))?;
         let state = SessionState::fold(beginning).map_err(|error| log_refusal(&error.into()))?;
         let rows = beginning.iter().map(StoredEvent::new).collect::<Result<Vec<_>, _>>();
@@ -140,9 +158,7 @@ impl Sessions {
         let (tail, waking) = self.inner.registry.enter(id);
         let _only_one = waking.lock().await;
         let task = self.start_task(id, tail, Start { state: state.clone(), conversation, log, woken: Woken::New });
-        // After the log: a session that is missing in the list is found by its folder at the next start.
-        task.home.list(index::summary(&state), Wakefulness::Awake).await;
-        Ok(state)
+        Ok((task, state))
     }
 
     /// Carries out a command. What it did is durable when this answers.
@@ -363,6 +379,7 @@ impl Sessions {
 
     /// Lists sessions whose folder exists but whose entry was never written: the server died in between, or the list was lost.
     async fn list_unlisted(&self) -> Result<(), StartError> {
+        self.remove_unbegun().await?;
         let listed = self.inner.index.known().await?;
         let path = self.inner.ports.sessions_dir.clone();
         let failed = |error| StartError::Folder { path: path.clone(), error };
@@ -373,7 +390,10 @@ impl Sessions {
                 continue;
             }
             match LogReader::new(&folder.path()).fold(|_event| {}).await {
-                Ok(state) => self.inner.index.record(index::summary(&state), Wakefulness::Awake).await?,
+                Ok(state) => {
+                    self.tell_source(&state).await;
+                    self.inner.index.record(index::summary(&state), Wakefulness::Awake).await?;
+                }
                 Err(error) => tracing::error!(session = %id, %error, "a session's log cannot be read"),
             }
         }

@@ -6,6 +6,7 @@
 
 mod allow;
 mod attach;
+mod attempts;
 mod backup;
 mod bench;
 mod browser;
@@ -16,6 +17,7 @@ mod ended;
 mod exchange;
 mod export;
 mod follow;
+mod fork;
 mod image;
 mod keyboard;
 mod link;
@@ -25,6 +27,7 @@ mod pr;
 mod progress;
 mod repo;
 mod restore;
+mod rewind;
 mod run;
 mod sessions;
 mod stop;
@@ -76,6 +79,9 @@ enum Command {
     Attach(attach::Attach),
     Sessions(sessions::Sessions),
     Stop(stop::Stop),
+    Fork(fork::Fork),
+    Rewind(rewind::Rewind),
+    Attempts(attempts::Attempts),
     Allow(allow::Allow),
     Diff(diff::Diff),
     Export(export::Export),
@@ -128,6 +134,9 @@ impl Command {
             Self::Attach(attach) => attach.carry_out(terminal).await,
             Self::Sessions(sessions) => sessions.carry_out(terminal).await,
             Self::Stop(stop) => stop.carry_out(terminal).await,
+            Self::Fork(fork) => fork.carry_out(terminal).await,
+            Self::Rewind(rewind) => rewind.carry_out(terminal).await,
+            Self::Attempts(attempts) => attempts.carry_out(terminal).await,
             Self::Allow(allow) => allow.carry_out(terminal).await,
             Self::Diff(diff) => diff.carry_out(terminal).await,
             Self::Export(export) => export.carry_out(terminal).await,

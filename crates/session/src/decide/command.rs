@@ -7,7 +7,7 @@ use hangar_protocol::{
     state::{Place, PromptState, PromptStatus, PullRequestStatus, fingerprint},
 };
 
-use super::{Answer, Decision, Effect};
+use super::{Answer, Decision, Effect, forks::keep_attempt};
 
 pub(super) fn decide_command(state: &SessionState, by: Person, command: Command) -> Result<Decision, Refusal> {
     match command {
@@ -27,6 +27,7 @@ pub(super) fn decide_command(state: &SessionState, by: Person, command: Command)
             })
         }
         Command::AllowNetwork(place) => allow_network(state, by, place),
+        Command::KeepAttempt { session } => keep_attempt(state, by, &session),
         Command::OpenPullRequest(request) => open_pull_request(state, by, request),
     }
 }
@@ -230,7 +231,7 @@ fn check_host(place: &Place) -> Result<(), Refusal> {
     ))
 }
 
-pub(super) fn check_title(title: &str) -> Result<(), Refusal> {
+pub(crate) fn check_title(title: &str) -> Result<(), Refusal> {
     let chars = title.chars().count();
     if title.trim().is_empty() || chars > limits::TITLE_CHARS_MAX || title.contains(char::is_control) {
         return Err(Refusal::new(

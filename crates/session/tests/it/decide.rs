@@ -10,11 +10,11 @@ use hangar_protocol::{
 use hangar_session::decide::{Decision, Effect, Input, Report, TURN_RESUMES_MAX, begin, decide};
 use proptest::prelude::*;
 
-fn person(user: &str) -> Person {
+pub(crate) fn person(user: &str) -> Person {
     Person { user: user.parse().unwrap(), name: user.to_uppercase(), email: format!("{user}@example.com") }
 }
 
-fn target() -> RepoTarget {
+pub(crate) fn target() -> RepoTarget {
     RepoTarget {
         session: "abc123".parse().unwrap(),
         repo: "acme/web".parse().unwrap(),
@@ -27,19 +27,19 @@ fn target() -> RepoTarget {
 }
 
 /// A session that can be fed and looked at.
-struct Story {
-    state: SessionState,
+pub(crate) struct Story {
+    pub(crate) state: SessionState,
     written: Vec<String>,
 }
 
 impl Story {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let (cause, body) = begin(target(), person("ann")).unwrap().remove(0);
         let event = Event { seq: Seq(1), time_ms: 0, cause, body };
         Self { state: SessionState::begin(&event).unwrap(), written: Vec::new() }
     }
 
-    fn feed(&mut self, input: Input) -> Result<Decision, RefusalCode> {
+    pub(crate) fn feed(&mut self, input: Input) -> Result<Decision, RefusalCode> {
         let decision = decide(&self.state, input).map_err(|refusal| refusal.code)?;
         for (cause, body) in decision.events.clone() {
             self.write(cause, body);

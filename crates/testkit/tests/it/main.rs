@@ -8,6 +8,7 @@
 
 mod backup;
 mod disk;
+mod forks;
 mod images;
 mod kernel;
 mod kill;
