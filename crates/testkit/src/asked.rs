@@ -36,7 +36,7 @@ impl AskedModel {
     #[must_use]
     pub fn configuration(&self) -> String {
         format!(
-            "[[models]]\nid = \"test/asked\"\nkind = \"anthropic\"\nbase_url = \"{}\"\nkey = \"none\"\n",
+            "[[models]]\nid = \"test/asked\"\nwire = \"anthropic\"\nbase_url = \"{}\"\nkey = \"none\"\n",
             self.address
         )
     }
@@ -63,6 +63,8 @@ fn told(message: &Value) -> String {
         "tool_result" => {
             let content = &part["content"];
             let words = content.as_str().or_else(|| content[0]["text"].as_str()).unwrap_or_default();
+            // What the repository asks of agents stands behind the first result.
+            let words = words.split("<project-instructions").next().unwrap_or_default();
             format!("result {}", words.trim())
         }
         _ => part["text"].as_str().unwrap_or_default().trim().to_owned(),
