@@ -106,6 +106,7 @@ export class Api {
   stop = (id: SessionId): Promise<StopAccepted> => this.#ask("POST", `/sessions/${id}/stop`);
   fork = (id: SessionId, fork: NewFork): Promise<SessionSummary> => this.#ask("POST", `/sessions/${id}/forks`, fork);
   rewind = (id: SessionId, wish: RewindRequest): Promise<SessionState> => this.#ask("POST", `/sessions/${id}/rewind`, wish);
+  continueTurn = (id: SessionId): Promise<void> => this.#ask("POST", `/sessions/${id}/continue`);
   allowNetwork = (id: SessionId, place: Place): Promise<void> => this.#ask("POST", `/sessions/${id}/network/allow`, place);
   diff = (id: SessionId): Promise<SessionDiff> => this.#ask("GET", `/sessions/${id}/diff`);
   pullRequest = (id: SessionId): Promise<PullRequestView> => this.#ask("GET", `/sessions/${id}/pull-request`);

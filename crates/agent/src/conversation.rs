@@ -203,6 +203,9 @@ impl Conversation {
             EventBody::Rewound { to_turn, .. } => self.take_back(*to_turn),
             EventBody::TitleChanged { .. }
             | EventBody::TurnResumed { .. }
+            | EventBody::TurnPaused { .. }
+            | EventBody::TurnContinued { .. }
+            | EventBody::BudgetChanged { .. }
             | EventBody::StopRequested { .. }
             | EventBody::SandboxChanged { .. }
             | EventBody::ModelRetried { .. }

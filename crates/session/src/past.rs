@@ -156,6 +156,9 @@ impl Copy {
             | EventBody::PromptAdded { .. }
             | EventBody::PromptCancelled { .. }
             | EventBody::TurnStarted { .. }
+            | EventBody::TurnPaused { .. }
+            | EventBody::TurnContinued { .. }
+            | EventBody::BudgetChanged { .. }
             | EventBody::TurnResumed { .. }
             | EventBody::StopRequested { .. }
             | EventBody::TurnEnded { .. }

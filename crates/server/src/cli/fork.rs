@@ -16,9 +16,9 @@ use super::{
     which_session::which_session,
 };
 
-/// Begin a session with everything that another one had: its files, its conversation, its commits.
+/// Begin a session with everything that another one had.
 ///
-/// The other session stays as it is. The new one is yours and has a branch of its own; pull requests and places opened in the network are not taken along.
+/// That is its files, its conversation and its commits. The other session stays as it is. The new one is yours and has a branch of its own; pull requests and places opened in the network are not taken along.
 /// With a prompt it is watched until the agent is done, as with `run`.
 #[derive(Debug, Args)]
 #[command(after_help = "\

@@ -10,6 +10,7 @@ mod attempts;
 mod backup;
 mod bench;
 mod browser;
+mod budget;
 mod completions;
 mod diff;
 mod doctor;
@@ -18,6 +19,7 @@ mod exchange;
 mod export;
 mod follow;
 mod fork;
+mod go_on;
 mod image;
 mod keyboard;
 mod link;
@@ -82,6 +84,8 @@ enum Command {
     Fork(fork::Fork),
     Rewind(rewind::Rewind),
     Attempts(attempts::Attempts),
+    Continue(go_on::Continue),
+    Budget(budget::Budget),
     Allow(allow::Allow),
     Diff(diff::Diff),
     Export(export::Export),
@@ -137,6 +141,8 @@ impl Command {
             Self::Fork(fork) => fork.carry_out(terminal).await,
             Self::Rewind(rewind) => rewind.carry_out(terminal).await,
             Self::Attempts(attempts) => attempts.carry_out(terminal).await,
+            Self::Continue(go_on) => go_on.carry_out(terminal).await,
+            Self::Budget(budget) => budget.carry_out(terminal).await,
             Self::Allow(allow) => allow.carry_out(terminal).await,
             Self::Diff(diff) => diff.carry_out(terminal).await,
             Self::Export(export) => export.carry_out(terminal).await,

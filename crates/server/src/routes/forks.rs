@@ -148,7 +148,9 @@ async fn attempt(app: &App, round: u32, fork: &ForkState) -> Option<Attempt> {
     let state = app.sessions.state(&fork.session).await.ok()?;
     let diff = match state.status {
         SessionStatus::Running => None,
-        SessionStatus::Idle | SessionStatus::Failed | SessionStatus::Merged => diff_stat(app, &fork.session).await,
+        SessionStatus::Idle | SessionStatus::Paused | SessionStatus::Failed | SessionStatus::Merged => {
+            diff_stat(app, &fork.session).await
+        }
     };
     let usage = state.usage;
     Some(Attempt {

@@ -11,6 +11,7 @@
 //! `decide` is pure: no clock, no I/O, no randomness. What it says depends on nothing but the folded log and the input, so a
 //! restart that folds the same log decides the same.
 
+mod budget;
 mod command;
 mod forks;
 mod report;
@@ -21,7 +22,7 @@ use self::{command::decide_command, forks::rewind, report::decide_report};
 use std::collections::BTreeMap;
 
 use hangar_protocol::{
-    Cause, EventBody, Person, Refusal, SessionId, SessionState, TodoItem, TurnId, UserId,
+    Cause, EventBody, Exhausted, Person, Refusal, SessionId, SessionState, TodoItem, TurnId, UserId,
     api::{OpenPullRequest, PromptAccepted, RepoTarget, Rewind, StopAccepted},
     command::Commanded,
     event::{FileChange, FileChangeKind, ForkPurpose, PullRequestChange, SandboxPhase, SnapshotGuarantee, TurnOutcome},
@@ -74,6 +75,13 @@ pub enum Report {
         turn: TurnId,
         /// How.
         outcome: TurnOutcome,
+    },
+    /// The agent stopped in mid-turn: a budget is used up.
+    TurnPaused {
+        /// Which turn.
+        turn: TurnId,
+        /// What is used up.
+        exhausted: Exhausted,
     },
     /// The sandbox changed its phase.
     Sandbox {

@@ -195,6 +195,7 @@ fn check_copy(source: &[Event], turn: TurnId, by: &str) -> Vec<Event> {
         pull_requests: Vec::new(),
         usage: state.usage,
         cost_micro_usd: 0,
+        day_spent: hangar_protocol::budget::DaySpent::default(),
         forked_from: state.forked_from.clone(),
         forks: Vec::new(),
         rewound,
