@@ -120,6 +120,17 @@ struct Live {
     _layers: Vec<InUse>,
 }
 
+/// How files were kept as they are now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kept {
+    /// A snapshot was asked for; its event, or a warning, follows.
+    Taken,
+    /// No sandbox runs and nothing was changed since the last snapshot.
+    AsTheyWere,
+    /// There never was a sandbox.
+    NeverBegun,
+}
+
 /// How a command of hangar's own ended.
 pub(crate) struct Ran {
     /// It returned 0.
@@ -211,22 +222,24 @@ impl SandboxHost {
     }
 
     /// Keeps the files as they are now. Where they were changed and no sandbox runs (hangar was killed), one is made for it.
-    pub(crate) async fn keep_now(&self) -> Result<(), Refusal> {
+    pub(crate) async fn keep_now(&self) -> Result<Kept, Refusal> {
         let shared = &self.shared;
         let folder = shared.folder.clone();
         let changed = blocking(move || match Floor::read(&folder)? {
-            Some(floor) => Ok(is_changed(&floor.files(&folder))?),
-            None => Ok(false),
+            Some(floor) => Ok(Some(is_changed(&floor.files(&folder))?)),
+            None => Ok(None),
         });
-        if changed.await? {
+        let changed = changed.await?;
+        if changed == Some(true) {
             self.get().await?;
         }
         let promise = shared.snapshots.promise();
         let live = shared.live.lock().await;
         if let Some(live) = live.as_ref().filter(|live| live.runs()) {
             shared.snapshots.take(&live.place.sandbox, None, promise).await;
+            return Ok(Kept::Taken);
         }
-        Ok(())
+        Ok(if changed.is_some() { Kept::AsTheyWere } else { Kept::NeverBegun })
     }
 
     /// Waits until every snapshot that was asked for is told.

@@ -100,6 +100,7 @@ impl Sessions {
             closing: CancellationToken::new(),
         };
         let sessions = Self { inner: Arc::new(inner) };
+        let untold = sessions.begun_forks().await?;
         sessions.list_unlisted().await?;
         // Before any turn goes on.
         sessions.read_day().await?;
@@ -107,6 +108,9 @@ impl Sessions {
             if let Err(refusal) = sessions.wake(&id).await {
                 tracing::error!(session = %id, %refusal, "a session could not be put right");
             }
+        }
+        for id in untold {
+            sessions.tell_source(&id).await;
         }
         tokio::spawn(forge_follower::run(sessions.clone()));
         Ok(sessions)
@@ -418,7 +422,6 @@ impl Sessions {
 
     /// Lists sessions whose folder exists but whose entry was never written: the server died in between, or the list was lost.
     async fn list_unlisted(&self) -> Result<(), StartError> {
-        self.remove_unbegun().await?;
         let listed = self.inner.index.known().await?;
         let path = self.inner.ports.sessions_dir.clone();
         let failed = |error| StartError::Folder { path: path.clone(), error };
@@ -429,10 +432,7 @@ impl Sessions {
                 continue;
             }
             match LogReader::new(&folder.path()).fold(|_event| {}).await {
-                Ok(state) => {
-                    self.tell_source(&state).await;
-                    self.inner.index.record(index::summary(&state), Wakefulness::Awake).await?;
-                }
+                Ok(state) => self.inner.index.record(index::summary(&state), Wakefulness::Awake).await?,
                 Err(error) => tracing::error!(session = %id, %error, "a session's log cannot be read"),
             }
         }

@@ -1,11 +1,10 @@
 //! A session becomes two: the other one has all that this one had after a turn, and its own life from there.
 //!
 //! ```text
-//!   the other folder:  blobs ─▶ files, floor.json ─▶ log (the session exists) ─▶ session_forked in this log ─▶ listed
+//!   the other folder:  mark ─▶ blobs ─▶ files, floor.json ─▶ log (the session exists) ─▶ session_forked in this log ─▶ mark removed
 //! ```
 //!
-//! Killed before the log, a folder without one is left, which the next start removes; killed after it, the next start finds a session that is not
-//! listed, and tells its source.
+//! Killed before the log, a marked folder without one is left, which the next start removes; killed after it, the next start tells the source.
 
 use std::{
     collections::BTreeSet,
@@ -13,11 +12,13 @@ use std::{
 };
 
 use hangar_protocol::{
-    Command, Event, EventBody, Person, Refusal, RefusalCode, Seq, SessionId, SessionState, TurnId,
+    Command, Event, EventBody, Person, Refusal, RefusalCode, Seq, SessionId, SessionState, TurnId, UserId,
     api::{NewPrompt, RepoTarget},
     command::Commanded,
     event::ForkPurpose,
+    limits::STATE_SNAPSHOTS_MAX,
 };
+use serde::{Deserialize, Serialize};
 
 use super::{Sessions, StartError, folder_refusal, random_request_id};
 use crate::{
@@ -31,11 +32,24 @@ use crate::{
     log,
     past::{self, Forking, UpTo},
     registry::Task,
-    sandbox_host::ground_refusal,
+    sandbox_host::{Kept, ground_refusal},
 };
 
 /// How long a fork waits for the snapshot it begins over to be on disk.
 const SNAPSHOT_PATIENCE: std::time::Duration = std::time::Duration::from_secs(60);
+
+/// The file in the folder of a fork whose source does not know of it yet.
+const MARK: &str = "forking.json";
+
+/// What the source has to be told.
+#[derive(Serialize, Deserialize)]
+struct Mark {
+    source: SessionId,
+    into: SessionId,
+    turn: TurnId,
+    purpose: ForkPurpose,
+    by: UserId,
+}
 
 /// What a fork is to be.
 #[derive(Clone, Debug)]
@@ -116,9 +130,22 @@ impl Sessions {
 
     /// The state once its files as they are now are a snapshot.
     async fn kept_now(&self, id: &SessionId, task: &Task, before: &SessionState) -> Result<SessionState, Refusal> {
-        task.home.sandbox.keep_now().await?;
+        let kept = task.home.sandbox.keep_now().await?;
         self.told(task).await?;
         let state = self.state(id).await?;
+        let told = state.snapshots.len() > before.snapshots.len() || state.snapshots.len() == STATE_SNAPSHOTS_MAX;
+        let missing = match kept {
+            Kept::Taken => !told,
+            Kept::AsTheyWere => state.snapshots.is_empty(),
+            Kept::NeverBegun => false,
+        };
+        if missing {
+            return Err(Refusal::new(
+                RefusalCode::Unavailable,
+                "The session's files cannot be kept as a snapshot.",
+                "Its last warning says why. Without one there is nothing to fork.",
+            ));
+        }
         if state.turns.len() == before.turns.len() {
             return Ok(state);
         }
@@ -156,17 +183,11 @@ impl Sessions {
                 "Use another id.",
             ));
         }
-        tokio::fs::create_dir_all(&folder).await.map_err(|error| folder_refusal(&error))?;
-        let made = match self.fill(source, &id, &beginning).await {
-            Ok(()) => self.write_beginning(&id, &folder, &beginning).await,
-            Err(refusal) => Err(refusal),
-        };
-        match made {
+        let (from, into) = (source.state.id.clone(), id.clone());
+        let mark = Mark { source: from, into, turn: source.turn, purpose, by: by.user };
+        match self.make_fork(source, &id, &mark, &beginning).await {
             Ok((task, state)) => {
-                let into = id.clone();
-                let told = Report::Forked { into, turn: source.turn, purpose, by: by.user };
-                self.tell_of_fork(&source.state.id, told).await;
-                // After the source knows: what is not listed is told and listed at the next start.
+                self.tell_source(&id).await;
                 task.home.list(index::summary(&state), Wakefulness::Awake).await;
                 Ok(state)
             }
@@ -175,6 +196,21 @@ impl Sessions {
                 Err(refusal)
             }
         }
+    }
+
+    async fn make_fork(
+        &self,
+        source: &Source,
+        id: &SessionId,
+        mark: &Mark,
+        beginning: &[Event],
+    ) -> Result<(Task, SessionState), Refusal> {
+        let folder = self.folder(id);
+        tokio::fs::create_dir_all(&folder).await.map_err(|error| folder_refusal(&error))?;
+        let text = serde_json::to_vec(mark).map_err(|error| log_refusal(&error.into()))?;
+        tokio::fs::write(folder.join(MARK), text).await.map_err(|error| folder_refusal(&error))?;
+        self.fill(source, id, beginning).await?;
+        self.write_beginning(id, &folder, beginning).await
     }
 
     /// Gives the fork the blobs that its log names, and its files.
@@ -189,33 +225,46 @@ impl Sessions {
         floor::blocking(move || ground::begin_files(&to, &ground, rewound.map(|rewound| rewound.seq))).await
     }
 
-    async fn tell_of_fork(&self, source: &SessionId, report: Report) {
-        if let Err(refusal) = self.record(source, report).await {
-            tracing::warn!(session = %source, %refusal, "a session does not know of its fork");
+    /// Tells the session that this one was forked from, and that all is done then.
+    pub(super) async fn tell_source(&self, fork: &SessionId) {
+        let mark = self.folder(fork).join(MARK);
+        let told = match tokio::fs::read(&mark).await {
+            Ok(text) => self.tell(&text).await,
+            Err(error) => Err(folder_refusal(&error)),
+        };
+        match told {
+            Ok(()) => drop(tokio::fs::remove_file(&mark).await),
+            // The next start tries again.
+            Err(refusal) => tracing::warn!(session = %fork, %refusal, "a session does not know of its fork"),
         }
     }
 
-    /// Tells the session that this one was forked from, in case it was not told before hangar was killed.
-    pub(super) async fn tell_source(&self, state: &SessionState) {
-        let Some(origin) = &state.forked_from else { return };
-        // What it was for is not in its own log; that it was an attempt is lost with the crash.
-        let (into, by) = (state.id.clone(), state.owner.clone());
-        let report = Report::Forked { into, turn: origin.turn, purpose: ForkPurpose::Fork, by };
-        self.tell_of_fork(&origin.session, report).await;
+    async fn tell(&self, mark: &[u8]) -> Result<(), Refusal> {
+        let unreadable = |error: serde_json::Error| log_refusal(&error.into());
+        let Mark { source, into, turn, purpose, by } = serde_json::from_slice(mark).map_err(unreadable)?;
+        self.record(&source, Report::Forked { into, turn, purpose, by }).await.map(drop)
     }
 
-    /// Removes folders of sessions whose log was never begun: nobody was told of them.
-    pub(super) async fn remove_unbegun(&self) -> Result<(), StartError> {
+    /// The forks whose source may not know of them, because hangar was killed. Those whose log was never begun are removed: nobody was told of them.
+    pub(super) async fn begun_forks(&self) -> Result<Vec<SessionId>, StartError> {
         let path = self.inner.ports.sessions_dir.clone();
         let failed = |error| StartError::Folder { path: path.clone(), error };
         let mut folders = tokio::fs::read_dir(&path).await.map_err(failed)?;
+        let mut begun = Vec::new();
         while let Some(folder) = folders.next_entry().await.map_err(failed)? {
-            let is_session = folder.file_name().to_string_lossy().parse::<SessionId>().is_ok();
-            if is_session && folder.path().is_dir() && !folder.path().join(log::FILE).exists() {
+            let Ok(id) = folder.file_name().to_string_lossy().parse::<SessionId>() else { continue };
+            if !folder.path().join(MARK).exists() {
+                continue;
+            }
+            let log = folder.path().join(log::FILE);
+            // A log that cannot be read is left for somebody to look at.
+            if log.exists() && log::has_events(&log).unwrap_or(true) {
+                begun.push(id);
+            } else {
                 tokio::fs::remove_dir_all(folder.path()).await.map_err(failed)?;
             }
         }
-        Ok(())
+        Ok(begun)
     }
 }
 
