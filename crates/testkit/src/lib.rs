@@ -14,6 +14,7 @@
     reason = "a test that cannot go on fails here, with its words"
 )]
 
+mod asked;
 mod person;
 mod program;
 mod promises;
@@ -25,6 +26,7 @@ mod traces;
 mod transcript;
 mod watch;
 
+pub use asked::AskedModel;
 pub use person::{Person, refusal};
 pub use program::{Ran, program};
 pub use promises::Promises;

@@ -3,6 +3,7 @@
 
 mod any_order;
 mod decide;
+mod past;
 mod properties;
 mod queue;
 mod steer;

@@ -178,6 +178,7 @@ fn effects_stand_in_the_log(
             // Its outcome is an event, its beginning is not: the forge is where it happens.
             Effect::WriteTitle => prop_assert!(!after.prompts.is_empty()),
             Effect::OpenPullRequest { .. } => prop_assert!(after.open_turn().is_none()),
+            Effect::TakeBackFiles => prop_assert!(after.rewound.is_some()),
         }
     }
     Ok(())

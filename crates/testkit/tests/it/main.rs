@@ -10,6 +10,7 @@ mod backup;
 mod budgets;
 mod chaos;
 mod disk;
+mod forks;
 mod guest;
 mod images;
 mod kernel;

@@ -6,8 +6,10 @@ use std::{env, time::Duration};
 const SEED: u64 = 20;
 /// Connections spoiled in the short form.
 const CUTS: u64 = 60;
-/// Kills at other times of each named step in a long run.
-const KILLS_BEYOND: usize = 4;
+/// Kills at each named step in a long run, at other times of it.
+const KILLS: u32 = 5;
+/// A short run kills at one step of so many; the next seeds' runs at the others.
+const STEPS_A_KILL: u64 = 3;
 
 fn number(name: &str) -> Option<u64> {
     env::var(name).ok().map(|text| text.parse().unwrap_or_else(|_| panic!("{name} is a number")))
@@ -33,7 +35,7 @@ pub(crate) fn at_least() -> Duration {
     Duration::from_secs(number("HANGAR_SOAK_SECONDS").unwrap_or(0))
 }
 
-/// How many times more each named step is killed at.
-pub(crate) fn kills_beyond_the_short_form() -> usize {
-    if long() { KILLS_BEYOND } else { 0 }
+/// How often the server is killed at a named step: in short at one step of [`STEPS_A_KILL`] beginning with the seed's, in long at each.
+pub(crate) fn kills_at(step: u64, seed: u64) -> u32 {
+    if long() { KILLS } else { u32::from(step % STEPS_A_KILL == seed % STEPS_A_KILL) }
 }
