@@ -177,6 +177,17 @@ impl Conversation {
             | EventBody::NetworkAllowed { .. }
             | EventBody::PullRequestOpened { .. }
             | EventBody::PullRequestChanged { .. }
+            | EventBody::MemberAdded { .. }
+            | EventBody::RoleChanged { .. }
+            | EventBody::MemberRemoved { .. }
+            | EventBody::OwnershipTaken { .. }
+            | EventBody::VisibilityChanged { .. }
+            | EventBody::InvitationMade { .. }
+            | EventBody::InvitationRevoked { .. }
+            | EventBody::SessionArchived
+            | EventBody::SessionUnarchived
+            | EventBody::SessionDeleted { .. }
+            | EventBody::SessionRestored
             | EventBody::Warning { .. } => {}
         }
     }

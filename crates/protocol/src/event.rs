@@ -7,6 +7,7 @@ use utoipa::ToSchema;
 use crate::{
     conversation::{Block, ModelUsage, StopReason, TodoItem},
     ids::{CallId, Person, PromptId, RepoPath, RequestId, Seq, SessionId, TurnId, UserId},
+    people::{InvitationId, SessionRole, Visibility},
 };
 
 /// One entry of a session's log.
@@ -292,6 +293,72 @@ pub enum EventBody {
         /// Who.
         by: UserId,
     },
+    /// Somebody has a role of their own in the session.
+    MemberAdded {
+        /// Who.
+        person: Person,
+        /// What they may do.
+        role: SessionRole,
+        /// The invitation they accepted, whose author is the cause; `None` where somebody gave them the role.
+        invitation: Option<InvitationId>,
+    },
+    /// A member has another role.
+    RoleChanged {
+        /// Who.
+        user: UserId,
+        /// What they may do now.
+        role: SessionRole,
+        /// The invitation they accepted, likewise.
+        invitation: Option<InvitationId>,
+    },
+    /// Somebody has no role of their own any more.
+    MemberRemoved {
+        /// Who.
+        user: UserId,
+    },
+    /// An owner of the server made themselves an owner of the session.
+    OwnershipTaken {
+        /// Who.
+        person: Person,
+    },
+    /// Others may see the session, or may not any more.
+    VisibilityChanged {
+        /// Who may see it now.
+        visibility: Visibility,
+    },
+    /// A link was made by which people become members.
+    InvitationMade {
+        /// Its number.
+        invitation: InvitationId,
+        /// What whoever accepts it may do.
+        role: SessionRole,
+        /// Who invites.
+        by: UserId,
+        /// SHA-256 of the link's secret, 64 hex digits.
+        hash: String,
+        /// When it stops working: milliseconds since 1970-01-01 UTC.
+        #[ts(type = "number")]
+        expires_ms: u64,
+    },
+    /// A link was taken back.
+    InvitationRevoked {
+        /// Which.
+        invitation: InvitationId,
+    },
+    /// The session was put away: lists leave it out.
+    SessionArchived,
+    /// The session was taken out again.
+    SessionUnarchived,
+    /// The session was deleted. It can be taken back until it is removed.
+    SessionDeleted {
+        /// Who did it.
+        by: UserId,
+        /// From when on it is removed for good: milliseconds since 1970-01-01 UTC.
+        #[ts(type = "number")]
+        purge_ms: u64,
+    },
+    /// The session was taken back.
+    SessionRestored,
     /// Something did not work that nobody waits for; the session goes on.
     Warning {
         /// What, and what to do.

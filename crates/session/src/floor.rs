@@ -27,6 +27,8 @@ use hangar_sandbox::{
 };
 use serde::{Deserialize, Serialize};
 
+use crate::removal;
+
 /// The file in the session's folder.
 const FILE: &str = "floor.json";
 /// Where a session's sandbox keeps its changes, in its folder or its place of the pool.
@@ -101,6 +103,12 @@ impl Floor {
             (Some(place), Some(data)) => data.join(POOL).join(place).join(FILES),
             (Some(_), None) | (None, _) => folder.join(FILES),
         }
+    }
+
+    /// The directory of the pool that is this session's alone; `None` where its files are in its own folder.
+    pub(crate) fn place(&self, folder: &Path) -> Option<PathBuf> {
+        self.pool.as_ref()?;
+        self.files(folder).parent().map(Path::to_owned)
     }
 
     /// The floor of a repository that has no image yet: the machine's own programs and a clone of the commit.
@@ -198,6 +206,7 @@ fn all(sessions_dir: &Path) -> Result<Vec<(PathBuf, Floor)>, FloorError> {
         let folder = entry?.path();
         // The list of sessions lies beside them.
         if folder.is_dir()
+            && !removal::is_left_over(&folder)
             && let Some(floor) = Floor::read(&folder)?
         {
             all.push((folder, floor));

@@ -9,6 +9,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    access::AccessList,
     blobs::Blobs,
     driver::Message,
     index::{Index, Wakefulness},
@@ -33,6 +34,7 @@ pub(crate) struct Home {
     /// The agent's background commands; they end with the sandbox or the task.
     pub(crate) jobs: Jobs,
     pub(crate) index: Index,
+    pub(crate) access: Arc<AccessList>,
     pub(crate) registry: Weak<Registry>,
     /// Cancelled when the task has ended and everything is put away.
     pub(crate) over: CancellationToken,

@@ -17,9 +17,11 @@ mod exchange;
 mod export;
 mod follow;
 mod image;
+mod invite;
 mod keyboard;
 mod link;
 mod login;
+mod members;
 mod pool;
 mod pr;
 mod progress;
@@ -27,6 +29,7 @@ mod repo;
 mod restore;
 mod run;
 mod sessions;
+mod shelf;
 mod stop;
 mod table;
 mod terminal;
@@ -76,6 +79,14 @@ enum Command {
     Attach(attach::Attach),
     Sessions(sessions::Sessions),
     Stop(stop::Stop),
+    Invite(invite::Invite),
+    Join(invite::Join),
+    Members(members::Members),
+    Visibility(members::VisibilityOf),
+    Archive(shelf::Archive),
+    Unarchive(shelf::Unarchive),
+    Delete(shelf::Delete),
+    Undelete(shelf::Undelete),
     Allow(allow::Allow),
     Diff(diff::Diff),
     Export(export::Export),
@@ -128,6 +139,14 @@ impl Command {
             Self::Attach(attach) => attach.carry_out(terminal).await,
             Self::Sessions(sessions) => sessions.carry_out(terminal).await,
             Self::Stop(stop) => stop.carry_out(terminal).await,
+            Self::Invite(invite) => invite.carry_out(terminal).await,
+            Self::Join(join) => join.carry_out(terminal).await,
+            Self::Members(members) => members.carry_out(terminal).await,
+            Self::Visibility(visibility) => visibility.carry_out(terminal).await,
+            Self::Archive(archive) => archive.carry_out(terminal).await,
+            Self::Unarchive(unarchive) => unarchive.carry_out(terminal).await,
+            Self::Delete(delete) => delete.carry_out(terminal).await,
+            Self::Undelete(undelete) => undelete.carry_out(terminal).await,
             Self::Allow(allow) => allow.carry_out(terminal).await,
             Self::Diff(diff) => diff.carry_out(terminal).await,
             Self::Export(export) => export.carry_out(terminal).await,

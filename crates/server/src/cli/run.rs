@@ -8,7 +8,7 @@ use std::{
 use clap::Args;
 use hangar_client::{Client, Error};
 use hangar_protocol::{
-    PromptId, Refusal, RefusalCode, Seq,
+    PromptId, Refusal, RefusalCode, Seq, Visibility,
     api::{NewPrompt, NewSession},
     limits::PROMPT_BYTES_MAX,
 };
@@ -53,6 +53,10 @@ pub(super) struct Run {
     #[arg(long, value_name = "M")]
     model: Option<String>,
 
+    /// A private session: its members alone see it [default: as the server says].
+    #[arg(long)]
+    private: bool,
+
     /// Print the session's id and return; the agent works on.
     #[arg(long)]
     detach: bool,
@@ -68,6 +72,7 @@ impl Run {
             base_branch: self.base,
             model: self.model,
             prompt: Some(NewPrompt { request_id: None, text: wish }),
+            visibility: self.private.then_some(Visibility::Private),
         };
         let session = match client.create_session(&session).await {
             Ok(session) => session,

@@ -15,6 +15,7 @@ mod people;
 mod pool;
 mod sandbox;
 mod secret;
+mod sessions;
 
 use std::path::PathBuf;
 
@@ -32,6 +33,7 @@ pub use people::PeopleConfig;
 pub use pool::PoolConfig;
 pub use sandbox::{SandboxConfig, Wall};
 pub use secret::Secret;
+pub use sessions::SessionsConfig;
 
 /// Everything that can be set, with its defaults. Printing it (`Debug` or serialized) shows no secret.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -47,6 +49,8 @@ pub struct Config {
     pub http: HttpConfig,
     /// The first person, and how long they stay signed in.
     pub people: PeopleConfig,
+    /// Who sees new sessions, and how long deleted ones are kept.
+    pub sessions: SessionsConfig,
     /// How images are built and kept.
     pub images: ImagesConfig,
     /// How bases of images are made.
@@ -79,6 +83,7 @@ impl Config {
             scripted_transcript: None,
             http: HttpConfig::default(),
             people: PeopleConfig::default(),
+            sessions: SessionsConfig::default(),
             images: ImagesConfig::default(),
             bases: BasesConfig::default(),
             pool: PoolConfig::default(),

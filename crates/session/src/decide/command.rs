@@ -1,15 +1,17 @@
 //! What a person's command leads to.
 
 use hangar_protocol::{
-    Cause, Command, EventBody, Person, PromptId, Refusal, RefusalCode, RequestId, Seq, SessionState, TurnId,
+    Cause, Command, EventBody, Person, PromptId, Refusal, RefusalCode, RequestId, Seq, SessionRole, SessionState,
+    TurnId,
     api::{OpenPullRequest, PromptAccepted, StopAccepted},
     limits::{self, QUEUED_PROMPTS_MAX},
     state::{Place, PromptState, PromptStatus, PullRequestStatus, fingerprint},
 };
 
-use super::{Answer, Decision, Effect};
+use super::{Answer, Decision, Effect, life, people, who_may};
 
 pub(super) fn decide_command(state: &SessionState, by: Person, command: Command) -> Result<Decision, Refusal> {
+    who_may::check(state, &by, &command)?;
     match command {
         Command::Create(_) => Err(Refusal::new(
             RefusalCode::Conflict,
@@ -28,6 +30,17 @@ pub(super) fn decide_command(state: &SessionState, by: Person, command: Command)
         }
         Command::AllowNetwork(place) => allow_network(state, by, place),
         Command::OpenPullRequest(request) => open_pull_request(state, by, request),
+        Command::SetRole { person, role } => people::set_role(state, &by, person, role),
+        Command::RemoveMember { user } => people::remove_member(state, &by, user),
+        Command::TakeOwnership => people::take_ownership(state, by),
+        Command::SetVisibility { visibility } => Ok(people::set_visibility(state, &by, visibility)),
+        Command::Invite { role, hash, expires_ms, now_ms } => people::invite(state, by, role, hash, expires_ms, now_ms),
+        Command::RevokeInvitation { invitation } => people::revoke(state, &by, invitation),
+        Command::Join { hash, now_ms } => people::join(state, by, &hash, now_ms),
+        Command::Archive => life::archive(state, by),
+        Command::Unarchive => Ok(life::unarchive(state, by)),
+        Command::Delete { purge_ms } => Ok(life::delete(state, by, purge_ms)),
+        Command::Restore => life::restore(state, by),
     }
 }
 
@@ -52,7 +65,7 @@ fn add_prompt(state: &SessionState, by: Person, request_id: RequestId, text: Str
         ));
     }
     let cause = Cause::User { user: by.user.clone() };
-    let mut events = Vec::with_capacity(3);
+    let mut events = life::unarchive(state, by.clone()).events;
     if !state.participants.iter().any(|known| known.user == by.user) {
         check_room_for_one_more(state)?;
         events.push((cause.clone(), EventBody::ParticipantJoined { person: by.clone() }));
@@ -100,11 +113,11 @@ fn cancel_prompt(state: &SessionState, by: &Person, prompt: PromptId) -> Result<
             "Look at its queue for the prompts that wait.",
         ));
     };
-    if known.author != by.user && state.owner != by.user {
+    if known.author != by.user && state.role_of(&by.user) != Some(SessionRole::Owner) {
         return Err(Refusal::new(
             RefusalCode::Forbidden,
             format!("Prompt {prompt} is {}'s.", known.author),
-            "Its author or the session's owner can cancel it.",
+            "Its author or an owner of the session can cancel it.",
         ));
     }
     match known.status {

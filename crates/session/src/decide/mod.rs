@@ -12,14 +12,20 @@
 //! restart that folds the same log decides the same.
 
 mod command;
+mod life;
+mod people;
 mod report;
+mod who_may;
+
+pub(crate) use self::who_may::no_session;
+pub use self::{people::no_invitation, who_may::needed};
 
 use self::{
     command::{check_title, decide_command},
     report::decide_report,
 };
 use hangar_protocol::{
-    Cause, EventBody, Person, Refusal, SessionState, TurnId, UserId,
+    Cause, EventBody, Person, Refusal, SessionState, TurnId, UserId, Visibility,
     api::{OpenPullRequest, PromptAccepted, RepoTarget, StopAccepted},
     command::Commanded,
     event::{FileChange, PullRequestChange, SandboxPhase, SnapshotGuarantee, TurnOutcome},
@@ -202,10 +208,15 @@ pub enum Answer {
 pub fn begin(target: RepoTarget, by: Person) -> Result<Vec<(Cause, EventBody)>, Refusal> {
     check_title(&target.title)?;
     let cause = Cause::User { user: by.user.clone() };
-    let RepoTarget { session, repo, base_branch, base_commit, branch, model, title } = target;
+    let RepoTarget { session, repo, base_branch, base_commit, branch, model, title, visibility } = target;
     let created =
         EventBody::SessionCreated { session, owner: by, repo, base_branch, base_commit, branch, model, title };
-    Ok(vec![(cause, created)])
+    let mut events = vec![(cause.clone(), created)];
+    match visibility {
+        Visibility::Team => {}
+        Visibility::Private => events.push((cause, EventBody::VisibilityChanged { visibility })),
+    }
+    Ok(events)
 }
 
 /// What follows from `input` in a session that is in `state`.

@@ -67,7 +67,8 @@ fn end_turn(state: &SessionState, turn: TurnId, outcome: TurnOutcome) -> Decisio
     events.push((cause, EventBody::TurnEnded { turn, outcome }));
     // Before the next turn: what the sandbox is asked first, it does first.
     let mut effects = vec![Effect::Snapshot(turn)];
-    if let Some(waiting) = state.queue().next() {
+    // In a deleted session nothing begins; what waits goes on if somebody takes the session back.
+    if let Some(waiting) = state.queue().next().filter(|_| state.deleted.is_none()) {
         let next = TurnId(turn.0 + 1);
         events.push((
             Cause::User { user: waiting.author.clone() },

@@ -1,7 +1,8 @@
 //! The rules of a session, a row each.
 
 use hangar_protocol::{
-    Cause, Command, Event, EventBody, Person, PromptId, RefusalCode, Seq, SessionState, TurnId,
+    Cause, Command, Event, EventBody, Person, PromptId, RefusalCode, Seq, SessionRole, SessionState, TurnId,
+    Visibility,
     api::{OpenPullRequest, RepoTarget},
     command::Commanded,
     event::{PullRequestChange, SandboxPhase, ToolStatus, TurnOutcome},
@@ -10,11 +11,11 @@ use hangar_protocol::{
 use hangar_session::decide::{Decision, Effect, Input, Report, TURN_RESUMES_MAX, begin, decide};
 use proptest::prelude::*;
 
-fn person(user: &str) -> Person {
+pub(crate) fn person(user: &str) -> Person {
     Person { user: user.parse().unwrap(), name: user.to_uppercase(), email: format!("{user}@example.com") }
 }
 
-fn target() -> RepoTarget {
+pub(crate) fn target() -> RepoTarget {
     RepoTarget {
         session: "abc123".parse().unwrap(),
         repo: "acme/web".parse().unwrap(),
@@ -23,23 +24,24 @@ fn target() -> RepoTarget {
         branch: "hangar/abc123".to_owned(),
         model: "scripted/demo".to_owned(),
         title: "Make it blue".to_owned(),
+        visibility: Visibility::Team,
     }
 }
 
 /// A session that can be fed and looked at.
-struct Story {
-    state: SessionState,
-    written: Vec<String>,
+pub(crate) struct Story {
+    pub(crate) state: SessionState,
+    pub(crate) written: Vec<String>,
 }
 
 impl Story {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let (cause, body) = begin(target(), person("ann")).unwrap().remove(0);
         let event = Event { seq: Seq(1), time_ms: 0, cause, body };
         Self { state: SessionState::begin(&event).unwrap(), written: Vec::new() }
     }
 
-    fn feed(&mut self, input: Input) -> Result<Decision, RefusalCode> {
+    pub(crate) fn feed(&mut self, input: Input) -> Result<Decision, RefusalCode> {
         let decision = decide(&self.state, input).map_err(|refusal| refusal.code)?;
         for (cause, body) in decision.events.clone() {
             self.write(cause, body);
@@ -47,25 +49,25 @@ impl Story {
         Ok(decision)
     }
 
-    fn write(&mut self, cause: Cause, body: EventBody) {
+    pub(crate) fn write(&mut self, cause: Cause, body: EventBody) {
         self.written.push(name_of(&body));
         let event = Event { seq: self.state.seq.next(), time_ms: 0, cause, body };
         self.state.apply_next(&event).unwrap();
     }
 
-    fn command(&mut self, by: &str, command: Command) -> Result<Decision, RefusalCode> {
+    pub(crate) fn command(&mut self, by: &str, command: Command) -> Result<Decision, RefusalCode> {
         self.feed(Input::Command(Commanded { by: person(by), command }))
     }
 
-    fn prompt(&mut self, by: &str, request: &str, text: &str) -> Result<Decision, RefusalCode> {
+    pub(crate) fn prompt(&mut self, by: &str, request: &str, text: &str) -> Result<Decision, RefusalCode> {
         self.command(by, Command::Prompt { request_id: request.parse().unwrap(), text: text.to_owned() })
     }
 
-    fn report(&mut self, report: Report) -> Decision {
+    pub(crate) fn report(&mut self, report: Report) -> Decision {
         self.feed(Input::Report(report)).unwrap()
     }
 
-    fn end(&mut self, turn: u32, outcome: TurnOutcome) -> Decision {
+    pub(crate) fn end(&mut self, turn: u32, outcome: TurnOutcome) -> Decision {
         self.report(Report::TurnOver { turn: TurnId(turn), outcome })
     }
 
@@ -79,7 +81,7 @@ impl Story {
         self.report(Report::Agent { turn: TurnId(turn), body });
     }
 
-    fn check(&mut self, expect: &[&str]) {
+    pub(crate) fn check(&mut self, expect: &[&str]) {
         assert_eq!(std::mem::take(&mut self.written), expect);
     }
 }
@@ -268,6 +270,15 @@ fn any_input() -> impl Strategy<Value = Input> {
         (0..6u32).prop_map(|prompt| Command::CancelPrompt { prompt: PromptId(prompt) }),
         Just(Command::Stop),
         Just(Command::OpenPullRequest(OpenPullRequest::default())),
+        prop::sample::select(vec![Visibility::Team, Visibility::Private])
+            .prop_map(|visibility| Command::SetVisibility { visibility }),
+        prop::sample::select(vec![SessionRole::Viewer, SessionRole::Prompter, SessionRole::Owner])
+            .prop_map(|role| Command::SetRole { person: person("bob"), role }),
+        prop::sample::select(vec!["ann", "bob"]).prop_map(|user| Command::RemoveMember { user: user.parse().unwrap() }),
+        Just(Command::Archive),
+        Just(Command::Unarchive),
+        Just(Command::Delete { purge_ms: 9 }),
+        Just(Command::Restore),
     ];
     let turn = || (1..5u32).prop_map(TurnId);
     let report = prop_oneof![
@@ -303,7 +314,12 @@ proptest! {
             }
             let open = state.turns.iter().filter(|turn| turn.outcome.is_none()).count();
             prop_assert!(open <= 1, "one turn at a time");
-            prop_assert!(open == 1 || state.queue().count() == 0, "nothing waits while nothing runs");
+            let rests = state.deleted.is_some() || state.queue().count() == 0;
+            prop_assert!(open == 1 || rests, "nothing waits while nothing runs");
+            prop_assert!(state.owners().count() > 0, "somebody owns it");
+            let waits_in_vain = state.queue().find(|prompt| state.role_of(&prompt.author) < Some(SessionRole::Prompter));
+            prop_assert_eq!(waits_in_vain, None, "whoever may not prompt has nothing waiting");
+            prop_assert!(state.archived_ms.is_none() || open == 0 || state.deleted.is_some(), "what is put away rests");
             prop_assert!(open == 1 || state.open_calls.is_empty(), "no call outlives its turn");
             for effect in outcome.map(|decision| decision.effects).unwrap_or_default() {
                 if let Effect::RunTurn(turn) = effect {

@@ -2,3 +2,6 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on says so by panicking")]
 
 mod decide;
+mod life;
+mod people;
+mod who_may;

@@ -146,6 +146,17 @@ impl Live {
             | EventBody::NetworkAllowed { .. }
             | EventBody::PullRequestOpened { .. }
             | EventBody::PullRequestChanged { .. }
+            | EventBody::MemberAdded { .. }
+            | EventBody::RoleChanged { .. }
+            | EventBody::MemberRemoved { .. }
+            | EventBody::OwnershipTaken { .. }
+            | EventBody::VisibilityChanged { .. }
+            | EventBody::InvitationMade { .. }
+            | EventBody::InvitationRevoked { .. }
+            | EventBody::SessionArchived
+            | EventBody::SessionUnarchived
+            | EventBody::SessionDeleted { .. }
+            | EventBody::SessionRestored
             | EventBody::Warning { .. } => {}
         }
         match line {

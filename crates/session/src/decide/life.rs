@@ -1,0 +1,69 @@
+//! Archive, delete, and back.
+//!
+//! ```text
+//!              archive                        delete                        the time has come
+//!   current ◀───────────▶ archived    either ─────────▶ deleted ──────────────────────────────▶ removed
+//!          unarchive, prompt                  ◀─────────
+//!                                              restore
+//! ```
+
+use hangar_protocol::{Cause, EventBody, Person, Refusal, RefusalCode, SessionState, TurnId};
+
+use super::{Decision, Effect};
+
+pub(super) fn archive(state: &SessionState, by: Person) -> Result<Decision, Refusal> {
+    if state.archived_ms.is_some() {
+        return Ok(Decision::default());
+    }
+    if state.open_turn().is_some() || state.queue().next().is_some() {
+        return Err(Refusal::new(
+            RefusalCode::Conflict,
+            "This session is at work.",
+            "Wait until nothing runs and nothing waits, or stop it first.",
+        ));
+    }
+    Ok(Decision { events: vec![(cause(by), EventBody::SessionArchived)], ..Decision::default() })
+}
+
+pub(super) fn unarchive(state: &SessionState, by: Person) -> Decision {
+    let events = state.archived_ms.map(|_| (cause(by), EventBody::SessionUnarchived)).into_iter().collect();
+    Decision { events, ..Decision::default() }
+}
+
+/// Stops what runs; what waits stays where it is until somebody takes the session back.
+pub(super) fn delete(state: &SessionState, by: Person, purge_ms: u64) -> Decision {
+    let mut decision = Decision::default();
+    let user = by.user.clone();
+    if let Some(turn) = state.open_turn().filter(|turn| turn.stop_requested_by.is_none()) {
+        let stop = EventBody::StopRequested { turn: turn.id, by: user.clone() };
+        decision.events.push((Cause::User { user: user.clone() }, stop));
+        decision.effects.push(Effect::StopTurn(turn.id));
+    }
+    decision.events.push((cause(by), EventBody::SessionDeleted { by: user, purge_ms }));
+    decision
+}
+
+/// Takes a deleted session back. The next prompt that waits begins, unless the turn that was stopped has not ended yet: its end begins it.
+pub(super) fn restore(state: &SessionState, by: Person) -> Result<Decision, Refusal> {
+    if state.deleted.is_none() {
+        return Err(Refusal::new(
+            RefusalCode::Conflict,
+            "This session is not deleted.",
+            "There is nothing to take back.",
+        ));
+    }
+    let mut decision = Decision { events: vec![(cause(by), EventBody::SessionRestored)], ..Decision::default() };
+    if state.open_turn().is_none()
+        && let Some(waiting) = state.queue().next()
+    {
+        let turn = TurnId(state.turns.last().map_or(1, |last| last.id.0 + 1));
+        let started = EventBody::TurnStarted { turn, prompt: waiting.id };
+        decision.events.push((Cause::User { user: waiting.author.clone() }, started));
+        decision.effects.push(Effect::RunTurn(turn));
+    }
+    Ok(decision)
+}
+
+fn cause(by: Person) -> Cause {
+    Cause::User { user: by.user }
+}
