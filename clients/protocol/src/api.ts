@@ -6,6 +6,8 @@ import type {
   CreatedToken,
   EventPage,
   ImageInfo,
+  InvitationView,
+  Joined,
   Me,
   MergeMethod,
   ModelInfo,
@@ -93,7 +95,7 @@ export class Api {
   pool = (): Promise<PoolInfo> => this.#ask("GET", "/pool");
   warm = (warm: Warm): Promise<Warming> => this.#ask("POST", "/warm", warm);
   models = (): Promise<ModelInfo[]> => this.#ask("GET", "/models");
-  sessions = (): Promise<SessionSummary[]> => this.#ask("GET", "/sessions");
+  sessions = (): Promise<SessionSummary[]> => this.#ask("GET", "/sessions?limit=500");
   createSession = (session: NewSession): Promise<SessionSummary> => this.#ask("POST", "/sessions", session);
   session = (id: SessionId): Promise<SessionState> => this.#ask("GET", `/sessions/${id}`);
   rename = (id: SessionId, title: string): Promise<void> => this.#ask("PATCH", `/sessions/${id}`, { title });
@@ -101,6 +103,9 @@ export class Api {
     this.#ask("GET", `/sessions/${id}/events?after=${after}&limit=${limit}`);
   prompt = (id: SessionId, prompt: NewPrompt): Promise<PromptAccepted> => this.#ask("POST", `/sessions/${id}/prompts`, prompt);
   cancelPrompt = (id: SessionId, prompt: PromptId): Promise<void> => this.#ask("DELETE", `/sessions/${id}/prompts/${prompt}`);
+  lookAtInvitation = (id: SessionId, secret: string): Promise<InvitationView> =>
+    this.#ask("POST", `/sessions/${encodeURIComponent(id)}/invitations/look`, { secret });
+  join = (id: SessionId, secret: string): Promise<Joined> => this.#ask("POST", `/sessions/${encodeURIComponent(id)}/join`, { secret });
   stop = (id: SessionId): Promise<StopAccepted> => this.#ask("POST", `/sessions/${id}/stop`);
   allowNetwork = (id: SessionId, place: Place): Promise<void> => this.#ask("POST", `/sessions/${id}/network/allow`, place);
   diff = (id: SessionId): Promise<SessionDiff> => this.#ask("GET", `/sessions/${id}/diff`);

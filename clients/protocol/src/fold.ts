@@ -4,17 +4,20 @@
 import type {
   Event,
   EventBody,
+  InvitationId,
   Place,
   PromptId,
   PromptState,
   PromptStatus,
   PullRequestChange,
   PullRequestState,
+  SessionRole,
   SessionState,
   SessionStatus,
   TurnId,
   TurnOutcome,
   TurnState,
+  UserId,
 } from "./generated.ts";
 import { clip, fingerprint } from "./text.ts";
 
@@ -45,6 +48,12 @@ export function begin(event: Event): SessionState | undefined {
     seq: event.seq,
     status: "idle",
     participants: [body.owner],
+    members: { [body.owner.user]: "owner" },
+    visibility: "team",
+    invitations: [],
+    invitations_made: 0,
+    archived_ms: null,
+    deleted: null,
     prompts: [],
     turns: [],
     open_calls: [],
@@ -212,9 +221,52 @@ function applyBody(state: SessionState, body: EventBody): void {
       if (known) changePullRequest(state, known, body.change);
       return;
     }
+    case "member_added":
+      admit(state, body.person.user, body.role, body.invitation);
+      return;
+    case "role_changed":
+      admit(state, body.user, body.role, body.invitation);
+      return;
+    case "member_removed":
+      delete state.members[body.user];
+      return;
+    case "ownership_taken":
+      admit(state, body.person.user, "owner", null);
+      return;
+    case "visibility_changed":
+      state.visibility = body.visibility;
+      return;
+    case "invitation_made": {
+      const { invitation: id, role, by, hash, expires_ms } = body;
+      state.invitations_made = Math.max(state.invitations_made, id);
+      const open = state.invitations.filter((known) => known.expires_ms > state.updated_ms);
+      state.invitations = [...open, { id, role, by, hash, expires_ms }];
+      return;
+    }
+    case "invitation_revoked":
+      state.invitations = state.invitations.filter((known) => known.id !== body.invitation);
+      return;
+    case "session_archived":
+      state.archived_ms = state.updated_ms;
+      return;
+    case "session_unarchived":
+      state.archived_ms = null;
+      return;
+    case "session_deleted":
+      state.deleted = { by: body.by, deleted_ms: state.updated_ms, purge_ms: body.purge_ms };
+      return;
+    case "session_restored":
+      state.deleted = null;
+      return;
     default:
       body satisfies never;
   }
+}
+
+/** Somebody has this role from now on. A link that made an owner does not make another. */
+function admit(state: SessionState, user: UserId, role: SessionRole, invitation: InvitationId | null): void {
+  state.members[user] = role;
+  state.invitations = state.invitations.filter((known) => known.id !== invitation || known.role !== "owner");
 }
 
 function without(places: Place[], place: Place): Place[] {

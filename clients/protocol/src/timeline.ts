@@ -96,7 +96,27 @@ export type TimelineItem =
   | { kind: "pull_change"; key: string; number: number; change: PullRequestChange; time: number }
   | { kind: "joined"; key: string; person: Person; time: number }
   | { kind: "title"; key: string; title: string; by: UserId | null; time: number }
+  | { kind: "people"; key: string; change: PeopleChange; by: UserId | null; time: number }
   | { kind: "warning"; key: string; text: string; time: number };
+
+/** Who may do what, and where the session is kept. */
+export type PeopleChange = Extract<
+  EventBody,
+  {
+    type:
+      | "member_added"
+      | "role_changed"
+      | "member_removed"
+      | "ownership_taken"
+      | "visibility_changed"
+      | "invitation_made"
+      | "invitation_revoked"
+      | "session_archived"
+      | "session_unarchived"
+      | "session_deleted"
+      | "session_restored";
+  }
+>;
 
 /** The rows, and what is needed to find the one that the next frame belongs to. */
 export interface Timeline {
@@ -301,6 +321,18 @@ function takeEvent(timeline: Timeline, event: Event): void {
       return add({ kind: "pull", key, number: body.number, title: body.title, author: body.author, time });
     case "pull_request_changed":
       return add({ kind: "pull_change", key, number: body.number, change: body.change, time });
+    case "member_added":
+    case "role_changed":
+    case "member_removed":
+    case "ownership_taken":
+    case "visibility_changed":
+    case "invitation_made":
+    case "invitation_revoked":
+    case "session_archived":
+    case "session_unarchived":
+    case "session_deleted":
+    case "session_restored":
+      return add({ kind: "people", key, change: body, by: event.cause.by === "user" ? event.cause.user : null, time });
     case "warning":
       return add({ kind: "warning", key, text: body.text, time });
     default:

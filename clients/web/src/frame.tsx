@@ -19,7 +19,7 @@ export function Frame(props: RouteSectionProps): JSX.Element {
   ]);
   createEffect(() => {
     if (whoever.state === "ready" && whoever() === "stranger" && location.pathname !== "/sign-in") {
-      const from = location.pathname === "/" ? "" : `?from=${encodeURIComponent(location.pathname)}`;
+      const from = location.pathname === "/" ? "" : `?from=${encodeURIComponent(location.pathname + location.hash)}`;
       navigate(`/sign-in${from}`, { replace: true });
     }
   });

@@ -24,6 +24,9 @@ pub(super) struct Archive {
 
 /// Take a session out of the archive.
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Example:
+  hangar unarchive k3x9")]
 pub(super) struct Unarchive {
     /// The session: its id, or the beginning of it.
     #[arg(value_name = "S")]
@@ -45,6 +48,9 @@ pub(super) struct Delete {
 
 /// Take a deleted session back. Prompts that waited go on.
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Example:
+  hangar undelete k3x9      exit status 5 when it is not deleted")]
 pub(super) struct Undelete {
     /// The session: its id, or the beginning of it.
     #[arg(value_name = "S")]

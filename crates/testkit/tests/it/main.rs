@@ -14,6 +14,7 @@ mod kill;
 mod leaks;
 mod people;
 mod refusals;
+mod removal;
 mod secrets;
 mod session;
 mod starts;
