@@ -8,6 +8,7 @@ export {
   type ReplyBlock,
   type ReplyItem,
   type DeniedItem,
+  type PeopleChange,
   type Timeline,
   type TimelineItem,
   type ToolItem,

@@ -4,6 +4,7 @@
 import type {
   BlobRef,
   Event,
+  EventBody,
   FileChange,
   Frame,
   Person,

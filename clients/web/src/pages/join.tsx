@@ -7,6 +7,7 @@ import { type JSX, onMount, Show } from "solid-js";
 import { api } from "../account.tsx";
 import { createAction } from "../action.ts";
 import { createFetched } from "../fetched.ts";
+import { secretOf } from "../invitation.ts";
 
 const MAY: Record<SessionRole, string> = {
   viewer: "read everything in it",
@@ -17,7 +18,7 @@ const MAY: Record<SessionRole, string> = {
 export default function Join(): JSX.Element {
   const params = useParams<{ id: string }>();
   const navigate = useNavigate();
-  const secret = location.hash.slice(1);
+  const secret = secretOf(location.pathname, location.hash);
   const invitation = createFetched(() => api.lookAtInvitation(params.id, secret));
   const join = createAction(async () => {
     const joined = await api.join(params.id, secret);

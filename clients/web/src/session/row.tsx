@@ -6,6 +6,7 @@ import { Avatar, clock, duration, Icon, type IconName, Inline, Markdown, Note, t
 import { createMemo, createSignal, Index, type JSX, Match, Show, Switch } from "solid-js";
 import { api } from "../account.tsx";
 import { PullBadge } from "../status.tsx";
+import { peopleChange } from "./people-change.ts";
 import { useSession } from "./following.ts";
 import { Tool } from "./tool.tsx";
 

@@ -73,7 +73,7 @@ async fn a_deleted_session_stops_comes_back_and_is_gone_when_its_time_has_come()
     let session = jane.begin("acme/tiny", "Please wait.").await.id;
     let mut watch = Watch::new(&jane, &session);
     watch.tool_started("bash").await;
-    server.run(&["delete", session.as_str()]).await.well();
+    let _ = server.run(&["delete", session.as_str()]).await.well();
     assert_eq!(watch.turn_ended(1).await, TurnOutcome::Stopped { by: "jane".parse().unwrap() });
     assert_eq!(server.run(&["stop", session.as_str()]).await.refusal().code, RefusalCode::Conflict);
     let _ = server.run(&["undelete", session.as_str()]).await.well();
