@@ -107,6 +107,7 @@ export class Api {
     this.#ask("POST", `/sessions/${encodeURIComponent(id)}/invitations/look`, { secret });
   join = (id: SessionId, secret: string): Promise<Joined> => this.#ask("POST", `/sessions/${encodeURIComponent(id)}/join`, { secret });
   stop = (id: SessionId): Promise<StopAccepted> => this.#ask("POST", `/sessions/${id}/stop`);
+  continueTurn = (id: SessionId): Promise<void> => this.#ask("POST", `/sessions/${id}/continue`);
   allowNetwork = (id: SessionId, place: Place): Promise<void> => this.#ask("POST", `/sessions/${id}/network/allow`, place);
   diff = (id: SessionId): Promise<SessionDiff> => this.#ask("GET", `/sessions/${id}/diff`);
   pullRequest = (id: SessionId): Promise<PullRequestView> => this.#ask("GET", `/sessions/${id}/pull-request`);

@@ -98,6 +98,7 @@ export type TimelineItem =
   | { kind: "joined"; key: string; person: Person; time: number }
   | { kind: "title"; key: string; title: string; by: UserId | null; time: number }
   | { kind: "people"; key: string; change: PeopleChange; by: UserId | null; time: number }
+  | { kind: "note"; key: string; text: string; time: number }
   | { kind: "warning"; key: string; text: string; time: number };
 
 /** Who may do what, and where the session is kept. */
@@ -236,6 +237,12 @@ function takeEvent(timeline: Timeline, event: Event): void {
       if (lost && !lost.done) Object.assign(lost, { blocks: [], done: true, retry: null });
       return add({ kind: "resumed", key, reason: body.reason, time });
     }
+    case "turn_paused":
+      return add({ kind: "warning", key, text: body.exhausted.reason, time });
+    case "turn_continued":
+      return add({ kind: "note", key, text: "The turn goes on", time });
+    case "budget_changed":
+      return add({ kind: "note", key, text: "The session has another budget", time });
     case "stop_requested":
       return add({ kind: "stop", key, by: body.by, time });
     case "turn_ended":

@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     access::AccessList,
     blobs::Blobs,
+    budgets::Meter,
     driver::Message,
     index::{Index, Wakefulness},
     log::LogError,
@@ -33,6 +34,7 @@ pub(crate) struct Home {
     pub(crate) sandbox: SandboxHost,
     /// The agent's background commands; they end with the sandbox or the task.
     pub(crate) jobs: Jobs,
+    pub(crate) meter: Meter,
     pub(crate) index: Index,
     pub(crate) access: Arc<AccessList>,
     pub(crate) registry: Weak<Registry>,

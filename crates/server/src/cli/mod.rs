@@ -9,6 +9,7 @@ mod attach;
 mod backup;
 mod bench;
 mod browser;
+mod budget;
 mod completions;
 mod diff;
 mod doctor;
@@ -16,6 +17,7 @@ mod ended;
 mod exchange;
 mod export;
 mod follow;
+mod go_on;
 mod image;
 mod invite;
 mod keyboard;
@@ -87,6 +89,8 @@ enum Command {
     Unarchive(shelf::Unarchive),
     Delete(shelf::Delete),
     Undelete(shelf::Undelete),
+    Continue(go_on::Continue),
+    Budget(budget::Budget),
     Allow(allow::Allow),
     Diff(diff::Diff),
     Export(export::Export),
@@ -147,6 +151,8 @@ impl Command {
             Self::Unarchive(unarchive) => unarchive.carry_out(terminal).await,
             Self::Delete(delete) => delete.carry_out(terminal).await,
             Self::Undelete(undelete) => undelete.carry_out(terminal).await,
+            Self::Continue(go_on) => go_on.carry_out(terminal).await,
+            Self::Budget(budget) => budget.carry_out(terminal).await,
             Self::Allow(allow) => allow.carry_out(terminal).await,
             Self::Diff(diff) => diff.carry_out(terminal).await,
             Self::Export(export) => export.carry_out(terminal).await,

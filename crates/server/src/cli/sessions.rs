@@ -68,6 +68,8 @@ enum GivenStatus {
     Idle,
     /// A turn is running.
     Running,
+    /// A turn waits because a budget was used up.
+    Paused,
     /// The last turn failed.
     Failed,
     /// Its pull request is merged.
@@ -79,6 +81,7 @@ impl From<GivenStatus> for SessionStatus {
         match given {
             GivenStatus::Idle => Self::Idle,
             GivenStatus::Running => Self::Running,
+            GivenStatus::Paused => Self::Paused,
             GivenStatus::Failed => Self::Failed,
             GivenStatus::Merged => Self::Merged,
         }

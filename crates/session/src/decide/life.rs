@@ -7,9 +7,11 @@
 //!                                              restore
 //! ```
 
-use hangar_protocol::{Cause, EventBody, Person, Refusal, RefusalCode, SessionState, TurnId};
+use hangar_protocol::{
+    Cause, EventBody, Person, Refusal, RefusalCode, SessionState, TurnId, event::TurnOutcome, people::Deletion,
+};
 
-use super::{Decision, Effect};
+use super::{Decision, Effect, report::end_turn};
 
 pub(super) fn archive(state: &SessionState, by: Person) -> Result<Decision, Refusal> {
     if state.archived_ms.is_some() {
@@ -39,8 +41,17 @@ pub(super) fn delete(state: &SessionState, by: Person, purge_ms: u64) -> Decisio
         decision.events.push((Cause::User { user: user.clone() }, stop));
         decision.effects.push(Effect::StopTurn(turn.id));
     }
-    decision.events.push((cause(by), EventBody::SessionDeleted { by: user, purge_ms }));
-    decision
+    decision.events.push((cause(by), EventBody::SessionDeleted { by: user.clone(), purge_ms }));
+    match state.open_turn().filter(|turn| turn.paused.is_some()) {
+        None => decision,
+        // Nobody works on it who could end it.
+        Some(turn) => {
+            decision.effects.clear();
+            let deletion = Deletion { by: user.clone(), deleted_ms: state.updated_ms, purge_ms };
+            let deleted = SessionState { deleted: Some(deletion), ..state.clone() };
+            decision.then(end_turn(&deleted, turn.id, TurnOutcome::Stopped { by: user }))
+        }
+    }
 }
 
 /// Takes a deleted session back. The next prompt that waits begins, unless the turn that was stopped has not ended yet: its end begins it.

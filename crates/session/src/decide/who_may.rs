@@ -16,9 +16,12 @@ pub fn needed(by: &Person, command: &Command) -> Option<SessionRole> {
         Command::CancelPrompt { .. } => Some(SessionRole::Prompter),
         Command::Prompt { .. }
         | Command::Stop
+        | Command::ContinueTurn
         | Command::Rename { .. }
         | Command::AllowNetwork(_)
         | Command::OpenPullRequest(_) => Some(SessionRole::Prompter),
+        // The server has asked whether this is one of its owners; a session that they do not see they can take over.
+        Command::SetBudget(_) => Some(SessionRole::Viewer),
         Command::RemoveMember { user } if *user == by.user => Some(SessionRole::Viewer),
         Command::RemoveMember { .. }
         | Command::SetRole { .. }

@@ -1,6 +1,10 @@
 //! Archive, delete, and back: a story each.
 
-use hangar_protocol::{Command, RefusalCode, TurnId, event::TurnOutcome};
+use hangar_protocol::{
+    Command, Exhausted, RefusalCode, TurnId,
+    budget::{BudgetScope, Measure},
+    event::TurnOutcome,
+};
 use hangar_session::decide::{Effect, Report};
 
 use crate::decide::Story;
@@ -36,6 +40,20 @@ fn deleting_stops_what_runs_and_keeps_what_waits() {
     assert_eq!(restored.effects, [Effect::RunTurn(TurnId(2))]);
     story.check(&["stop_requested", "session_deleted", "turn_ended", "session_restored", "turn_started"]);
     assert_eq!(story.command("ann", Command::Restore), Err(RefusalCode::Conflict));
+}
+
+#[test]
+fn deleting_ends_a_turn_that_waits_for_its_budget() {
+    let mut story = Story::new();
+    story.prompt("ann", "r1", "go").unwrap();
+    story.prompt("ann", "r2", "then this").unwrap();
+    let reason = "used up".to_owned();
+    let exhausted = Exhausted { scope: BudgetScope::Session, measure: Measure::ToolCalls, spent: 1, limit: 1, reason };
+    story.report(Report::TurnPaused { turn: TurnId(1), exhausted });
+    story.written.clear();
+    let deleted = story.command("ann", Command::Delete { purge_ms: 9 }).unwrap();
+    assert_eq!(deleted.effects, [Effect::Snapshot(TurnId(1))], "the next one does not begin");
+    story.check(&["stop_requested", "session_deleted", "turn_ended"]);
 }
 
 #[test]

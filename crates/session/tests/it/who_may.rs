@@ -14,6 +14,7 @@ fn wishes(by: &str) -> Vec<(&'static str, Command)> {
         ("prompt", Command::Prompt { request_id: "new".parse().unwrap(), text: "more".to_owned() }),
         ("cancel one's own prompt", Command::CancelPrompt { prompt: PromptId(if by == "owner" { 3 } else { 2 }) }),
         ("cancel another's prompt", Command::CancelPrompt { prompt: PromptId(4) }),
+        ("continue a turn that waits for its budget", Command::ContinueTurn),
         ("stop the turn", Command::Stop),
         ("rename", Command::Rename { title: "New".to_owned() }),
         ("open the network towards a host", Command::AllowNetwork(Place { host: "example.org".to_owned(), port: 443 })),
@@ -41,7 +42,7 @@ fn state() -> SessionState {
     for (by, request) in [("ann", "r1"), ("prompter", "r2"), ("owner", "r3"), ("other", "r4")] {
         story.prompt(by, request, "go").unwrap();
     }
-    story.command("ann", wishes("ann").remove(11).1).unwrap();
+    story.command("ann", wishes("ann").remove(12).1).unwrap();
     story.command("ann", Command::SetVisibility { visibility: Visibility::Private }).unwrap();
     story.state
 }
