@@ -8,7 +8,7 @@ use std::{
 use clap::Args;
 use hangar_client::{Client, Error};
 use hangar_protocol::{
-    PromptId, Refusal, RefusalCode, Seq,
+    PromptId, Refusal, RefusalCode, Seq, Visibility,
     api::{NewPrompt, NewSession},
     limits::PROMPT_BYTES_MAX,
 };
@@ -56,6 +56,10 @@ pub(super) struct Run {
     #[arg(long, value_name = "M")]
     model: Option<String>,
 
+    /// A private session: its members alone see it [default: as the server says].
+    #[arg(long)]
+    private: bool,
+
     /// Print the session's id and return; the agent works on.
     #[arg(long)]
     detach: bool,
@@ -70,8 +74,9 @@ impl Run {
         let wish = wish(self.wish)?;
         let client = connect()?;
         let repo = which_repo(&client, self.repo.as_deref()).await?;
+        let visibility = self.private.then_some(Visibility::Private);
         if let Some(count) = self.best_of {
-            let session = NewSession { repo, base_branch: self.base, model: self.model, prompt: None };
+            let session = NewSession { repo, base_branch: self.base, model: self.model, prompt: None, visibility };
             let watch = if self.detach { Watch::Leave } else { Watch::UntilAllEnded };
             return best_of(&client, &session, wish, count, watch, terminal).await;
         }
@@ -80,6 +85,7 @@ impl Run {
             base_branch: self.base,
             model: self.model,
             prompt: Some(NewPrompt { request_id: None, text: wish }),
+            visibility,
         };
         let session = match client.create_session(&session).await {
             Ok(session) => session,

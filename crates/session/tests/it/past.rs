@@ -186,6 +186,8 @@ fn check_copy(source: &[Event], turn: TurnId, by: &str) -> Vec<Event> {
         status,
         participants,
         prompts,
+        // It is the forker's alone.
+        members: [(by.parse().unwrap(), hangar_protocol::SessionRole::Owner)].into(),
         waiting: Vec::new(),
         queue_paused_by: None,
         sandbox: SandboxPhase::Absent,
