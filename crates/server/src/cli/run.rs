@@ -38,7 +38,7 @@ Examples:
   hangar run --repo acme/website --model anthropic/claude-sonnet-4-5 \"add a dark mode\"
   hangar run --detach \"update the dependencies\"    print the session's id and return
   git diff | hangar run -                          the wish comes from standard input
-  hangar run --best-of 3 \"speed up the parser\"     three attempts side by side, of which you keep one
+  hangar run --best-of 3 \"speed up the parser\"     three attempts; you keep one
   hangar run --json \"fix the typo\" | jq .body.type  one event a line")]
 pub(super) struct Run {
     /// What you wish for; `-` reads it from standard input.
