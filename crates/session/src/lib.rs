@@ -7,6 +7,7 @@
 //! Architecture invariant: only this crate writes a session's database, and only its driver knows both agent and sandbox. It
 //! knows no HTTP.
 
+mod access;
 mod backup;
 mod blobs;
 mod budgets;
@@ -23,12 +24,14 @@ mod forge_words;
 mod ground;
 mod home;
 mod index;
+mod list;
 mod log;
 mod outbound;
 pub mod past;
 mod ports;
 mod pull_request;
 mod registry;
+mod removal;
 mod sandbox_host;
 mod sessions;
 mod snapshots;
@@ -48,6 +51,7 @@ pub use driver::Reply;
 pub use follower::Follower;
 pub use forge_follower::BRANCH_PREFIX;
 pub use forge_words::forge_refusal;
+pub use list::{Before, SessionQuery, Shelf};
 pub use outbound::{Credential, Offer, Outbound};
 pub use ports::{People, Ports};
 pub use sandbox_host::origin_url;

@@ -151,11 +151,10 @@ fn prompts_ran(log: &[Event], state: &SessionState) -> Result<(), String> {
             EventBody::PromptAdded { request_id, .. } if !requests.insert(request_id.to_string()) => {
                 return Err(format!("{request_id} was added twice"));
             }
-            EventBody::TurnStarted { turn, prompt } => {
-                if turns.insert(*turn, (*prompt, Vec::new())).is_some() {
-                    return Err(format!("turn {turn} began twice"));
-                }
+            EventBody::TurnStarted { turn, .. } if turns.contains_key(turn) => {
+                return Err(format!("turn {turn} began twice"));
             }
+            EventBody::TurnStarted { turn, prompt } => drop(turns.insert(*turn, (*prompt, Vec::new()))),
             EventBody::TurnEnded { turn, outcome } => {
                 turns.get_mut(turn).ok_or_else(|| format!("turn {turn} ended and never began"))?.1.push(outcome);
             }

@@ -226,8 +226,7 @@ fn limits(fate: Fate) -> (u64, u64) {
 async fn pass(mut from: impl AsyncRead + Unpin, mut to: impl AsyncWrite + Unpin, limit: u64, fate: Fate) -> bool {
     let mut left = limit;
     let mut piece = [0; PIECE_BYTES_MAX];
-    loop {
-        let Ok(read @ 1..) = from.read(&mut piece).await else { break };
+    while let Ok(read @ 1..) = from.read(&mut piece).await {
         if let Fate::Slow { pause_ms } = fate {
             tokio::time::sleep(Duration::from_millis(pause_ms)).await;
         }

@@ -3,7 +3,10 @@
 
 mod any_order;
 mod decide;
+mod life;
 mod past;
+mod people;
 mod properties;
 mod queue;
 mod steer;
+mod who_may;

@@ -1,7 +1,7 @@
 //! Whatever is commanded and reported, in whatever order: the rules of a session hold after each input.
 
 use hangar_protocol::{
-    Block, Command, Event, EventBody, ModelUsage, Person, PromptId, Seq, SessionState, StopReason, TurnId,
+    Block, Command, Event, EventBody, ModelUsage, Person, PromptId, Seq, SessionState, StopReason, TurnId, Visibility,
     api::{OpenPullRequest, RepoTarget},
     command::{AfterStop, Commanded},
     event::{FileChange, FileChangeKind, PullRequestChange, SandboxPhase, SnapshotGuarantee, ToolStatus, TurnOutcome},
@@ -28,6 +28,7 @@ fn first() -> Event {
         branch: "hangar/abc123".to_owned(),
         model: "scripted/demo".to_owned(),
         title: "Make it blue".to_owned(),
+        visibility: Visibility::Team,
     };
     let (cause, body) = begin(target, person("ann")).unwrap().remove(0);
     Event { seq: Seq(1), time_ms: 0, cause, body }

@@ -20,6 +20,7 @@ mod model_faults;
 mod people;
 mod prompts;
 mod refusals;
+mod removal;
 mod secrets;
 mod session;
 mod soak;

@@ -218,7 +218,7 @@ async fn act(jane: &Person, promises: &mut Promises, part: Part, session: &Optio
             }
         }
         Part::Sleep => {
-            let new = NewSession { repo: "acme/tiny".parse().unwrap(), base_branch: None, model: None, prompt: None };
+            let new = new_session(None);
             let Ok(begun) = jane.client().create_session(&new).await else { return pending().await };
             promises.began(&begun.id);
             pending().await
@@ -227,10 +227,15 @@ async fn act(jane: &Person, promises: &mut Promises, part: Part, session: &Optio
     }
 }
 
+fn new_session(prompt: Option<NewPrompt>) -> NewSession {
+    let repo = "acme/tiny".parse().unwrap();
+    NewSession { repo, base_branch: None, model: None, prompt, visibility: None }
+}
+
 async fn work(jane: &Person, promises: &mut Promises, name: &str) {
     let first = format!("{name}-first");
     let prompt = Some(NewPrompt { request_id: Some(first.parse().unwrap()), text: "Please work.".to_owned() });
-    let new = NewSession { repo: "acme/tiny".parse().unwrap(), base_branch: None, model: None, prompt };
+    let new = new_session(prompt);
     let Ok(begun) = jane.client().create_session(&new).await else { return pending().await };
     promises.began(&begun.id);
     let mut watch = Watch::new(jane, &begun.id);
