@@ -870,6 +870,45 @@ deletions: number,
 patch: string | null, };
 
 /**
+ * The place in a session that fits best what was looked for.
+ */
+export type Found = {
+/**
+ * Which place.
+ */
+place: FoundPlace,
+/**
+ * Some words of it, in order; put together they are one text.
+ */
+pieces: Array<FoundPiece>, };
+
+/**
+ * Some words of a place where something was found.
+ */
+export type FoundPiece = {
+/**
+ * The words.
+ */
+text: string,
+/**
+ * Whether they are what was looked for.
+ */
+matched: boolean, };
+
+/**
+ * Where something was found.
+ */
+export type FoundPlace = { "type": "title" } | { "type": "prompt",
+/**
+ * Which.
+ */
+prompt: PromptId, } | { "type": "participant",
+/**
+ * Who.
+ */
+user: UserId, } | { "type": "path" };
+
+/**
  * One message of a stream.
  *
  * Only `event` frames are numbered and durable. The others are hints about something that an event will later say in
@@ -1915,7 +1954,15 @@ updated_ms: number,
 /**
  * The newest pull request, where there is one.
  */
-pull_request: PullRequestState | null, };
+pull_request: PullRequestState | null,
+/**
+ * What is wrong with its log on disk; not there where it is whole.
+ */
+damaged?: string,
+/**
+ * Where what was looked for stands in it; only in the answer to a search.
+ */
+found?: Found, };
 
 /**
  * `POST /sign-in`: trade a one-time link for a session cookie.

@@ -34,8 +34,8 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     clock::now_ms,
     decide::{Answer, Decision, Effect, Input, Report, decide},
-    home::{Home, Inbox},
-    index::{self, Lister, Wakefulness},
+    home::{Home, Inbox, log_refusal},
+    index::{self, Listed, Lister},
     log::{SessionLog, StoredEvent},
     pull_request, title, turn,
 };
@@ -130,7 +130,7 @@ impl Driver {
         inbox: mpsc::Receiver<Message>,
         sender: Inbox,
     ) -> Self {
-        let lister = Lister::start(home.index.clone(), index::summary(&state));
+        let lister = list(&home, &state);
         Self { home, state, conversation, log, inbox, sender, running: None, lister }
     }
 
@@ -149,7 +149,8 @@ impl Driver {
                 if let Some(turn) = self.state.open_turn().map(|turn| turn.id) {
                     self.start(Effect::RunTurn(turn), None);
                 }
-                Ok(())
+                // Whoever began the session did not wait for this.
+                self.log.open().await.map_err(|error| log_refusal(&error))
             }
             First::PutRight(reason) => self.handle(vec![Message::Report(Report::Woken { reason })]).await,
         }
@@ -189,14 +190,31 @@ impl Driver {
                     return None;
                 }
                 Err(_elapsed) => {
-                    // Listed as asleep first: once it is off the register, a new task may list it as awake.
-                    self.home.list(index::summary(&self.state), Wakefulness::Asleep).await;
+                    // Told to be asleep first: once it is off the register, a new task may mark it.
+                    self.settle().await;
                     if self.home.try_sleep(&self.inbox) {
                         return Some(End::Idle);
                     }
-                    self.home.list(index::summary(&self.state), Wakefulness::Awake).await;
+                    if let Err(error) = self.home.working.mark(&self.home.id).await {
+                        return Some(End::LogFailed(log_refusal(&error.into())));
+                    }
                 }
             }
+        }
+    }
+
+    /// Brings the list to the end of the log and takes the session's mark away. Where that fails the mark stays, and the next start does it.
+    async fn settle(&mut self) {
+        let next = list(&self.home, &self.state);
+        if std::mem::replace(&mut self.lister, next).end().await == Listed::Behind {
+            return;
+        }
+        let settled = match self.home.index.harden().await {
+            Ok(()) => self.home.working.unmark(&self.home.id).await,
+            Err(error) => Err(error),
+        };
+        if let Err(error) = settled {
+            tracing::warn!(%error, session = %self.home.id, "a session that sleeps is marked as at work");
         }
     }
 
@@ -305,7 +323,7 @@ impl Driver {
             let rows = events.iter().map(|(_, stored)| stored.clone()).collect();
             if let Err(error) = self.log.append(rows).await {
                 tracing::error!(%error, session = %self.state.id, "the log cannot be written; the session's task ends");
-                let refusal = crate::home::log_refusal(&error);
+                let refusal = log_refusal(&error);
                 for (answer, _) in replies {
                     drop(answer.send(Err(refusal.clone())));
                 }
@@ -341,7 +359,7 @@ impl Driver {
         for answer in asked {
             drop(answer.send(self.state.clone()));
         }
-        self.lister.show(index::summary(&self.state));
+        self.lister.show(events.into_iter().map(|(event, _)| event), index::summary(&self.state));
         Ok(())
     }
 
@@ -390,18 +408,22 @@ impl Driver {
         }
         let goodbye = match end {
             End::Idle => None,
-            End::ShutDown => Some("hangar is shutting down. Connect again when it is back."),
-            End::LogFailed(_) => Some("The session's log cannot be written. Connect again later."),
+            End::ShutDown => Some("hangar is shutting down. Connect again when it is back.".to_owned()),
+            End::LogFailed(refusal) => Some(format!("{} Connect again later.", refusal.message)),
         };
         if let Some(reason) = goodbye {
             self.home.sandbox.put_away().await;
             self.home.ended(&self.sender);
-            self.home.tail.bye(reason);
+            self.home.tail.bye(&reason);
         }
-        self.lister.end().await;
+        let _behind_is_caught_up_at_the_next_start = self.lister.end().await;
         self.log.close().await;
         self.home.over.cancel();
     }
+}
+
+fn list(home: &Home, state: &SessionState) -> Lister {
+    Lister::start(home.index.clone(), home.log.clone(), index::summary(state))
 }
 
 fn refuse(message: Message, refusal: &Refusal) {

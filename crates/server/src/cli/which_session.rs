@@ -57,6 +57,8 @@ mod tests {
             created_ms: 0,
             updated_ms: 0,
             pull_request: None,
+            damaged: None,
+            found: None,
         }
     }
 

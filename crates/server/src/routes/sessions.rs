@@ -8,12 +8,14 @@ use hangar_protocol::{
     limits,
 };
 use rand::seq::IndexedRandom as _;
+use serde::Deserialize;
+use utoipa::IntoParams;
 
 use super::repos::forge_path;
 use crate::{
     answer::Answer,
     app::App,
-    extract::{Named, Sent},
+    extract::{Asked, Named, Sent},
     gate::Asking,
 };
 
@@ -24,10 +26,30 @@ const ID_CHARS: usize = 12;
 /// How much of the first prompt becomes the title, in characters.
 const TITLE_FROM_PROMPT_CHARS: usize = 80;
 
+/// Which sessions.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct SessionsWish {
+    /// Only those in which each of these words begins a word of the title, a prompt, a participant's name or the path of a changed
+    /// file: at most 8 words, and the newest 50 sessions.
+    #[param(min_length = 1, max_length = 500)]
+    q: Option<String>,
+}
+
 /// The sessions of this server, newest first.
-#[utoipa::path(get, path = "/api/v1/sessions", tag = "sessions", responses((status = 200, body = Vec<SessionSummary>)))]
-pub(crate) async fn list_sessions(State(app): State<App>) -> Answer<Json<Vec<SessionSummary>>> {
-    Ok(Json(app.sessions.list().await?))
+#[utoipa::path(
+    get, path = "/api/v1/sessions", tag = "sessions", params(SessionsWish),
+    responses((status = 200, body = Vec<SessionSummary>))
+)]
+pub(crate) async fn list_sessions(
+    State(app): State<App>,
+    Asked(wish): Asked<SessionsWish>,
+) -> Answer<Json<Vec<SessionSummary>>> {
+    let found = match &wish.q {
+        Some(wanted) => app.sessions.search(wanted).await?,
+        None => app.sessions.list().await?,
+    };
+    Ok(Json(found))
 }
 
 /// Begins a session, most often with its first prompt. When it is answered, the prompt is on disk.
@@ -127,5 +149,7 @@ fn summary(state: &SessionState) -> SessionSummary {
         created_ms: state.created_ms,
         updated_ms: state.updated_ms,
         pull_request: state.pull_requests.last().cloned(),
+        damaged: None,
+        found: None,
     }
 }

@@ -19,5 +19,6 @@ mod refusals;
 mod secrets;
 mod session;
 mod starts;
+mod state;
 mod stop;
 mod stream;
