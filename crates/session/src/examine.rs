@@ -98,6 +98,10 @@ pub(crate) fn blob_of(body: &EventBody) -> Option<&BlobRef> {
         | EventBody::TitleChanged { .. }
         | EventBody::PromptAdded { .. }
         | EventBody::PromptEdited { .. }
+        | EventBody::ForkedFrom { .. }
+        | EventBody::SessionForked { .. }
+        | EventBody::Rewound { .. }
+        | EventBody::AttemptKept { .. }
         | EventBody::PromptMoved { .. }
         | EventBody::SteerRequested { .. }
         | EventBody::PromptSteered { .. }

@@ -1,11 +1,16 @@
 //! All sessions of a server: the one door to them.
 
+mod attempts;
+mod fork;
+mod rewind;
+
 use std::{
     collections::HashSet,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError, atomic::AtomicBool},
 };
 
+pub use fork::ForkWish;
 use hangar_agent::{Conversation, Jobs};
 use hangar_protocol::{
     Command, Event, Person, Refusal, RefusalCode, RequestId, Seq, SessionId, SessionState,
@@ -103,7 +108,11 @@ impl Sessions {
             closing: CancellationToken::new(),
         };
         let sessions = Self { inner: Arc::new(inner) };
+        let untold = sessions.begun_forks().await?;
         put_right::put_right(&sessions, &folder).await?;
+        for id in untold {
+            sessions.tell_source(&id).await;
+        }
         tokio::spawn(forge_follower::run(sessions.clone()));
         Ok(sessions)
     }
@@ -138,10 +147,20 @@ impl Sessions {
     }
 
     async fn begin(&self, id: &SessionId, folder: &Path, beginning: &[Event]) -> Result<SessionState, Refusal> {
+        tokio::fs::create_dir_all(folder).await.map_err(|error| folder_refusal(&error))?;
+        self.write_beginning(id, folder, beginning).await
+    }
+
+    /// Writes the first events of a session into its folder, lists it and starts its task.
+    async fn write_beginning(
+        &self,
+        id: &SessionId,
+        folder: &Path,
+        beginning: &[Event],
+    ) -> Result<SessionState, Refusal> {
         let state = SessionState::fold(beginning).map_err(|error| log_refusal(&error.into()))?;
         let rows = beginning.iter().map(StoredEvent::new).collect::<Result<Vec<_>, _>>();
         let rows = rows.map_err(|error| log_refusal(&error))?;
-        tokio::fs::create_dir_all(folder).await.map_err(|error| folder_refusal(&error))?;
         // Side by side: neither is of any use without the other, and a mark without a session goes at the next start.
         let (begun, marked) =
             tokio::join!(SessionLog::begin(&self.inner.writers, folder, rows), self.inner.working.mark(id));

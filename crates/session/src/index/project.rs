@@ -22,7 +22,7 @@ const PATH: &str = "path";
 
 /// Removes a session's rows.
 pub(super) fn forget(connection: &Connection, session: &str) -> Result<()> {
-    for table in ["prompt", "turn", "pull_request", "word"] {
+    for table in ["prompt", "turn", "pull_request", "fork", "word"] {
         connection.prepare_cached(&format!("DELETE FROM {table} WHERE session = ?1"))?.execute([session])?;
     }
     connection.prepare_cached("DELETE FROM session WHERE id = ?1")?.execute([session])?;
@@ -60,32 +60,45 @@ fn status(status: SessionStatus) -> &'static str {
     }
 }
 
-/// Takes in a session's next event.
+/// Takes in a session's next event. Of those that a fork copied only the words: what was done and paid for is counted where it was.
 pub(super) fn take_in(connection: &Connection, session: &str, event: &Event) -> Result<()> {
     let rows = Rows { connection, session, now: time(event.time_ms) };
-    match &event.body {
+    take_words(&rows, &event.body)?;
+    if rows.is_copied(event)? { Ok(()) } else { count(&rows, event) }
+}
+
+/// What can be searched.
+fn take_words(rows: &Rows<'_>, body: &EventBody) -> Result<()> {
+    match body {
         EventBody::SessionCreated { owner, title, .. } => {
             rows.word(TITLE, "", title)?;
             rows.participant(owner)
         }
         EventBody::ParticipantJoined { person } => rows.participant(person),
         EventBody::TitleChanged { title, .. } => rows.word(TITLE, "", title),
-        EventBody::PromptAdded { prompt, author, text, .. } => {
-            rows.word(PROMPT, &prompt.to_string(), clip_bytes(text, SEARCHED_PROMPT_BYTES_MAX))?;
-            rows.run(
-                "INSERT INTO prompt (session, prompt, author, added_ms) VALUES (?1, ?2, ?3, ?4)",
-                params![session, prompt.0, author.as_str(), rows.now],
-            )
-        }
-        EventBody::PromptEdited { prompt, text, .. } => {
+        EventBody::PromptAdded { prompt, text, .. } | EventBody::PromptEdited { prompt, text, .. } => {
             rows.word(PROMPT, &prompt.to_string(), clip_bytes(text, SEARCHED_PROMPT_BYTES_MAX))
         }
+        EventBody::FilesChanged { files, .. } => files.iter().try_for_each(|file| rows.path(&file.path)),
+        // `count` below names them all, so that a new kind is looked at once.
+        _ => Ok(()),
+    }
+}
+
+/// What is counted.
+fn count(rows: &Rows<'_>, event: &Event) -> Result<()> {
+    let session = rows.session;
+    match &event.body {
+        EventBody::PromptAdded { prompt, author, .. } => rows.run(
+            "INSERT OR IGNORE INTO prompt (session, prompt, author, added_ms) VALUES (?1, ?2, ?3, ?4)",
+            params![session, prompt.0, author.as_str(), rows.now],
+        ),
         EventBody::PromptCancelled { prompt, .. } => rows.run(
             "UPDATE prompt SET cancelled_ms = ?3 WHERE session = ?1 AND prompt = ?2",
             params![session, prompt.0, rows.now],
         ),
         EventBody::TurnStarted { turn, prompt } => rows.run(
-            "INSERT INTO turn (session, turn, prompt, author, started_ms)
+            "INSERT OR IGNORE INTO turn (session, turn, prompt, author, started_ms)
              SELECT ?1, ?2, ?3, coalesce((SELECT author FROM prompt WHERE session = ?1 AND prompt = ?3), ''), ?4",
             params![session, turn.0, prompt.0, rows.now],
         ),
@@ -103,14 +116,25 @@ pub(super) fn take_in(connection: &Connection, session: &str, event: &Event) -> 
             rows.reply(*turn, first_token_at, usage, cost_micro_usd.unwrap_or(0))
         }
         EventBody::ToolStarted { turn, .. } => rows.count(*turn, "tool_calls"),
-        EventBody::FilesChanged { files, .. } => files.iter().try_for_each(|file| rows.path(&file.path)),
         EventBody::PullRequestOpened { number, author, .. } => rows.run(
             "INSERT OR REPLACE INTO pull_request (session, number, author, opened_ms, status)
              VALUES (?1, ?2, ?3, ?4, 'open')",
             params![session, number, author.as_str(), rows.now],
         ),
         EventBody::PullRequestChanged { number, change } => rows.pull_request(*number, change),
-        EventBody::StopRequested { .. }
+        // The first is this session's own; a later one was copied from a source that is a fork itself.
+        EventBody::ForkedFrom { until, .. } => {
+            rows.run("INSERT OR IGNORE INTO fork (session, until) VALUES (?1, ?2)", params![session, time(until.0)])
+        }
+        EventBody::SessionCreated { .. }
+        | EventBody::ParticipantJoined { .. }
+        | EventBody::TitleChanged { .. }
+        | EventBody::PromptEdited { .. }
+        | EventBody::FilesChanged { .. }
+        | EventBody::SessionForked { .. }
+        | EventBody::Rewound { .. }
+        | EventBody::AttemptKept { .. }
+        | EventBody::StopRequested { .. }
         | EventBody::TurnPaused { .. }
         | EventBody::TurnContinued { .. }
         | EventBody::BudgetChanged { .. }
@@ -151,6 +175,11 @@ struct Rows<'a> {
 impl Rows<'_> {
     fn run(&self, sql: &str, values: impl hangar_store::rusqlite::Params) -> Result<()> {
         self.connection.prepare_cached(sql)?.execute(values).map(drop)
+    }
+
+    fn is_copied(&self, event: &Event) -> Result<bool> {
+        let sql = "SELECT EXISTS (SELECT 1 FROM fork WHERE session = ?1 AND until >= ?2)";
+        self.connection.prepare_cached(sql)?.query_row(params![self.session, time(event.seq.0)], |row| row.get(0))
     }
 
     fn word(&self, place: &str, key: &str, text: &str) -> Result<()> {

@@ -87,6 +87,8 @@ CREATE TABLE pull_request (
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX pull_request_settled ON pull_request (status, settled_ms);
 
+CREATE TABLE fork (session TEXT PRIMARY KEY, until INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+
 CREATE TABLE word (
   id INTEGER PRIMARY KEY,
   session TEXT NOT NULL,
@@ -112,7 +114,7 @@ END;
 
 /// The tables, each with the column that names the session and with what is in it, for whoever compares two lists. `word.id` and `words` only
 /// serve the search.
-pub(super) const TABLES: [(&str, &str, &[&str]); 5] = [
+pub(super) const TABLES: [(&str, &str, &[&str]); 6] = [
     ("session", "id", &["id", "seq", "summary", "repo", "owner", "status", "created_ms", "updated_ms"]),
     ("prompt", "session", &["session", "prompt", "author", "added_ms", "cancelled_ms"]),
     (
@@ -154,6 +156,7 @@ pub(super) const TABLES: [(&str, &str, &[&str]); 5] = [
             "revisions",
         ],
     ),
+    ("fork", "session", &["session", "until"]),
     ("word", "session", &["session", "place", "key", "text"]),
 ];
 

@@ -235,6 +235,32 @@ async fn a_list_that_says_anything_else_is_found_out() {
 }
 
 #[tokio::test]
+async fn what_a_fork_copied_is_found_in_it_and_counted_where_it_was_done() {
+    let world = World::new().await;
+    let id = session(2);
+    let prompt = |number: u32| EventBody::PromptAdded {
+        prompt: PromptId(number),
+        request_id: format!("request-{number}").parse().unwrap(),
+        author: "ada".parse().unwrap(),
+        text: format!("wish{number}"),
+    };
+    let forked = EventBody::ForkedFrom { session: session(1), turn: TurnId(1), until: Seq(3) };
+    let events: Vec<Event> = (1..)
+        .zip([first(2), forked, prompt(1), prompt(2)])
+        .map(|(seq, body)| Event { seq: Seq(seq), time_ms: seq, cause: Cause::System, body })
+        .collect();
+    world.write_log(&id, &events).await;
+    catch_up(&world.index, &world.log(&id), &id).await.unwrap();
+    let counted = |connection: &Connection| {
+        connection.query_row("SELECT group_concat(prompt) FROM prompt", [], |row| row.get::<_, String>(0))
+    };
+    assert_eq!(world.index.database.read(counted).await.unwrap(), "2");
+    for wanted in ["wish1", "wish2"] {
+        assert_eq!(world.index.search(Wanted::parse(wanted).unwrap()).await.unwrap().len(), 1, "{wanted}");
+    }
+}
+
+#[tokio::test]
 async fn words_are_found_where_they_stand() {
     let world = World::new().await;
     let id = session(1);

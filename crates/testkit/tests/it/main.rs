@@ -9,6 +9,7 @@
 mod backup;
 mod budgets;
 mod disk;
+mod forks;
 mod images;
 mod kernel;
 mod kill;
