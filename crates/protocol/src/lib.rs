@@ -28,6 +28,8 @@ pub mod ids;
 #[cfg(feature = "words")]
 pub mod limits;
 #[cfg(feature = "words")]
+pub mod people;
+#[cfg(feature = "words")]
 pub mod refusal;
 #[cfg(feature = "words")]
 pub mod state;
@@ -44,6 +46,8 @@ pub use event::{Cause, Event, EventBody};
 pub use frame::Frame;
 #[cfg(feature = "words")]
 pub use ids::{CallId, Person, PromptId, RepoPath, RequestId, Seq, SessionId, TurnId, UserId};
+#[cfg(feature = "words")]
+pub use people::{InvitationId, SessionRole, Visibility};
 #[cfg(feature = "words")]
 pub use refusal::{Refusal, RefusalCode};
 #[cfg(feature = "words")]

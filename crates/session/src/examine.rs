@@ -102,6 +102,17 @@ pub(crate) fn blob_of(body: &EventBody) -> Option<&BlobRef> {
         | EventBody::SessionForked { .. }
         | EventBody::Rewound { .. }
         | EventBody::AttemptKept { .. }
+        | EventBody::MemberAdded { .. }
+        | EventBody::RoleChanged { .. }
+        | EventBody::MemberRemoved { .. }
+        | EventBody::OwnershipTaken { .. }
+        | EventBody::VisibilityChanged { .. }
+        | EventBody::InvitationMade { .. }
+        | EventBody::InvitationRevoked { .. }
+        | EventBody::SessionArchived
+        | EventBody::SessionUnarchived
+        | EventBody::SessionDeleted { .. }
+        | EventBody::SessionRestored
         | EventBody::PromptMoved { .. }
         | EventBody::SteerRequested { .. }
         | EventBody::PromptSteered { .. }

@@ -2,10 +2,11 @@
 
 use std::{collections::VecDeque, sync::Arc};
 
-use hangar_protocol::{Frame, Seq};
+use hangar_protocol::{Frame, Seq, UserId};
 use tokio::sync::watch;
 
 use crate::{
+    access::Access,
     log::{LogError, LogReader},
     tail::{Fetched, Tail, event_frame, frame_json},
 };
@@ -18,6 +19,8 @@ const PAGE_EVENTS: u32 = 256;
 pub struct Follower {
     tail: Arc<Tail>,
     moved: watch::Receiver<u64>,
+    who: UserId,
+    access: watch::Receiver<Option<Arc<Access>>>,
     log: LogReader,
     cursor: Seq,
     /// Where in the tail it reads; `None` while it catches up from the log.
@@ -28,15 +31,16 @@ pub struct Follower {
 }
 
 impl Follower {
-    pub(crate) fn new(tail: Arc<Tail>, log: LogReader, after: Seq) -> Self {
-        let moved = tail.watch();
-        Self { tail, moved, log, cursor: after, position: None, fetched: VecDeque::new(), ended: false }
+    pub(crate) fn new(tail: Arc<Tail>, log: LogReader, who: UserId, after: Seq) -> Self {
+        let (moved, access) = (tail.watch(), tail.watch_access());
+        Self { tail, moved, who, access, log, cursor: after, position: None, fetched: VecDeque::new(), ended: false }
     }
 
     /// The next frame, serialized once for all followers. Waits until there is one; `None` once the stream has ended
     /// (a `bye` frame came before). Cancel-safe: a frame is handed out or kept.
     pub async fn next(&mut self) -> Option<Arc<str>> {
         loop {
+            self.leave_if_shut_out();
             if let Some(frame) = self.fetched.pop_front() {
                 return Some(frame);
             }
@@ -66,6 +70,18 @@ impl Follower {
         match self.position {
             Some(position) => self.tail.fetch(position, self.cursor),
             None => self.tail.attach(self.cursor),
+        }
+    }
+
+    /// Ends the stream of somebody whose right to see the session has ended, before they see what came after that.
+    fn leave_if_shut_out(&mut self) {
+        if self.ended || !self.access.has_changed().unwrap_or(false) {
+            return;
+        }
+        let access = self.access.borrow_and_update().clone();
+        if access.is_some_and(|access| access.role_of(&self.who).is_none()) {
+            self.fetched.clear();
+            self.end("You may not see this session any more: you were removed from it, or it is private now.");
         }
     }
 

@@ -21,14 +21,14 @@ pub use rebuild::{Damaged, Rebuilt, rebuild};
 
 use std::path::Path;
 
-use hangar_protocol::{Event, Seq, SessionId, SessionState, api::SessionSummary};
+use hangar_protocol::{Event, Seq, SessionId, api::SessionSummary};
 use hangar_store::{
     Database, StoreError, Writers,
     rusqlite::{self, Connection, OptionalExtension as _},
 };
 
 pub(crate) use catch_up::{CatchUpError, catch_up};
-pub(crate) use lister::{Listed, Lister};
+pub(crate) use lister::{Listed, Lister, Lists};
 #[cfg(test)]
 pub(crate) use schema::SCHEMA;
 pub(crate) use schema::inherited;
@@ -38,8 +38,6 @@ use crate::working::Inherited;
 
 /// The file's name in the folder of sessions.
 pub(crate) const FILE: &str = "index.db";
-/// Sessions one list returns: the newest.
-const LIST_MAX: u32 = 500;
 /// Events taken in by one write.
 const STEP_EVENTS_MAX: u32 = 1_000;
 
@@ -135,15 +133,9 @@ impl Index {
         self.database.close().await
     }
 
-    /// The newest sessions, newest first.
-    pub(crate) async fn list(&self) -> Result<Vec<SessionSummary>, StoreError> {
-        let read = |connection: &Connection| {
-            let mut statement =
-                connection.prepare_cached("SELECT summary FROM session ORDER BY updated_ms DESC LIMIT ?1")?;
-            statement.query_map([LIST_MAX], |row| row.get::<_, String>(0))?.collect::<Result<Vec<_>, _>>()
-        };
-        let rows = self.database.read(read).await?;
-        Ok(rows.iter().filter_map(|json| serde_json::from_str(json).ok()).collect())
+    /// The database, for questions that have a file of their own.
+    pub(crate) fn database(&self) -> &Database {
+        &self.database
     }
 
     /// The ids of the sessions that have an open turn as far as the list knows.
@@ -223,20 +215,4 @@ pub fn put_aside(sessions_dir: &Path) -> Result<(), StoreError> {
         }
     }
     Ok(())
-}
-
-/// What lists show of a session.
-pub(crate) fn summary(state: &SessionState) -> SessionSummary {
-    SessionSummary {
-        id: state.id.clone(),
-        repo: state.repo.clone(),
-        title: state.title.clone(),
-        owner: state.owner.clone(),
-        status: state.status,
-        created_ms: state.created_ms,
-        updated_ms: state.updated_ms,
-        pull_request: state.pull_requests.last().cloned(),
-        damaged: None,
-        found: None,
-    }
 }

@@ -7,6 +7,7 @@
 //! Architecture invariant: only this crate writes a session's database, and only its driver knows both agent and sandbox. It
 //! knows no HTTP.
 
+mod access;
 mod backup;
 mod blobs;
 mod budgets;
@@ -25,6 +26,7 @@ mod forge_words;
 mod ground;
 mod home;
 mod index;
+mod list;
 mod log;
 mod outbound;
 pub mod past;
@@ -35,6 +37,7 @@ mod registry;
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "a test that cannot go on says so by panicking")]
 mod released;
+mod removal;
 mod sandbox_host;
 mod sessions;
 mod snapshots;
@@ -57,6 +60,7 @@ pub use forge_words::forge_refusal;
 pub use index::{
     AtRest, Compared, Damaged, Rebuilt, check as check_index, put_aside as put_index_aside, rebuild as rebuild_index,
 };
+pub use list::{Before, SessionQuery, Shelf};
 pub use log::sessions_in;
 pub use outbound::{Credential, Offer, Outbound};
 pub use ports::{People, Ports};

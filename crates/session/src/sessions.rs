@@ -13,7 +13,7 @@ use std::{
 pub use fork::ForkWish;
 use hangar_agent::{Conversation, Jobs};
 use hangar_protocol::{
-    Command, Event, Person, Refusal, RefusalCode, RequestId, Seq, SessionId, SessionState,
+    Command, Event, Person, Refusal, RefusalCode, RequestId, Seq, SessionId, SessionRole, SessionState, UserId,
     api::{DayBudgets, EventPage, NewPrompt, RepoTarget, SessionDiff, SessionSummary},
     budget::day_of,
     command::Commanded,
@@ -25,20 +25,22 @@ use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    Budgets, Follower, KeepClones, Reply,
+    Budgets, Follower, KeepClones, Reply, SessionQuery,
+    access::{Access, AccessList},
     blobs::Blobs,
     budgets::{Ledger, Meter},
     clock::now_ms,
-    decide::{self, Input, Report, decide},
+    decide::{self, Input, Report, decide, needed, no_session},
     diff,
     driver::{Driver, First, INBOX_MAX, Message, closing},
     floor, forge_follower,
     home::{Home, log_refusal},
-    index::{self, Index, Step, Wanted},
+    index::{self, CatchUpError, Index, Step, Wanted},
     log::{self, LogError, LogReader, SessionLog, StoredEvent},
     ports::Ports,
     put_right,
     registry::{Registry, Task},
+    removal::{self, Removals, refuse_removed},
     sandbox_host::SandboxHost,
     tail::Tail,
     working::Working,
@@ -61,6 +63,8 @@ struct Inner {
     index: Index,
     working: Working,
     registry: Arc<Registry>,
+    access: Arc<AccessList>,
+    removals: Removals,
     ledger: Arc<Ledger>,
     /// Cancelled when the server shuts down: no session is woken any more.
     closing: CancellationToken,
@@ -104,16 +108,20 @@ impl Sessions {
             index,
             working,
             registry: Arc::default(),
+            access: Arc::default(),
+            removals: Removals::default(),
             ledger: Arc::default(),
             closing: CancellationToken::new(),
         };
         let sessions = Self { inner: Arc::new(inner) };
+        removal::forget_left_over(&folder, &sessions).await.map_err(failed)?;
         let untold = sessions.begun_forks().await?;
         put_right::put_right(&sessions, &folder).await?;
         for id in untold {
             sessions.tell_source(&id).await;
         }
         tokio::spawn(forge_follower::run(sessions.clone()));
+        tokio::spawn(removal::run(sessions.clone()));
         Ok(sessions)
     }
 
@@ -170,8 +178,11 @@ impl Sessions {
         beginning.iter().for_each(|event| conversation.apply(event));
         // Listed before it is answered, so that whoever began it finds it. It need not be on disk: a session that is missing in the list is
         // found by its folder at the next start.
-        let step =
-            Step { from: index::From::After(Seq::START), events: beginning.to_vec(), summary: index::summary(&state) };
+        let step = Step {
+            from: index::From::After(Seq::START),
+            events: beginning.to_vec(),
+            summary: SessionSummary::of(&state),
+        };
         if let Err(error) = self.inner.index.step(step).await {
             tracing::warn!(%error, session = %id, "the list of sessions is behind");
         }
@@ -186,9 +197,33 @@ impl Sessions {
     /// # Errors
     /// The refusal.
     pub async fn command(&self, id: &SessionId, commanded: Commanded) -> Result<Reply, Refusal> {
+        // Asked before it is woken, so that a session which may not be seen answers as one that there is not.
+        if needed(&commanded.by, &commanded.command).is_some() {
+            self.role(id, &commanded.by.user).await?;
+        }
+        let deletes = matches!(commanded.command, Command::Delete { .. });
         let (answer, answered) = oneshot::channel();
         self.send(id, Message::Command(commanded, answer)).await?;
-        answered.await.map_err(|_| closing())?
+        let reply = answered.await.map_err(|_| closing())?;
+        if deletes && reply.is_ok() {
+            self.inner.removals.deleted.notify_one();
+        }
+        reply
+    }
+
+    /// What somebody may do in a session. The one question before anything of it is read. Does not wake it.
+    ///
+    /// # Errors
+    /// When there is no such session, or they may not see it: the two look the same.
+    pub async fn role(&self, id: &SessionId, user: &UserId) -> Result<SessionRole, Refusal> {
+        let access = match self.inner.access.get(id) {
+            Some(known) => known,
+            None => {
+                let state = self.state_on_disk(id).await?;
+                self.inner.access.note(id, Arc::new(Access::of(&state)))
+            }
+        };
+        access.role_of(user).ok_or_else(|| no_session(id))
     }
 
     /// Tells a session what happened to it elsewhere. Durable when this answers; `None` when it made no difference.
@@ -216,6 +251,11 @@ impl Sessions {
                 return Ok(state);
             }
         }
+        self.state_on_disk(id).await
+    }
+
+    /// What the log says.
+    pub(crate) async fn state_on_disk(&self, id: &SessionId) -> Result<SessionState, Refusal> {
         let reader = self.reader(id).await?;
         match reader.fold(|_event| {}).await {
             Ok(state) => Ok(state),
@@ -234,11 +274,11 @@ impl Sessions {
         Ok(EventPage { events: events.map_err(|error| log_refusal(&error.into()))?, head })
     }
 
-    /// Follows a session from a cursor. Does not wake it.
+    /// Follows a session from a cursor, for as long as `who` may see it. Does not wake it.
     ///
     /// # Errors
-    /// When there is no such session, or the cursor lies beyond its end.
-    pub async fn follow(&self, id: &SessionId, after: Seq) -> Result<Follower, Refusal> {
+    /// When there is no such session, `who` may not see it, or the cursor lies beyond its end.
+    pub async fn follow(&self, id: &SessionId, who: &UserId, after: Seq) -> Result<Follower, Refusal> {
         let reader = self.reader(id).await?;
         let (tail, _waking) = self.inner.registry.enter(id);
         let (_none, head) = reader.page(after, 0).await.map_err(|error| log_refusal(&error))?;
@@ -250,7 +290,10 @@ impl Sessions {
             ));
         }
         tail.raise_head(head);
-        Ok(Follower::new(tail, reader, after))
+        let follower = Follower::new(tail, reader, who.clone(), after);
+        // Only now: the follower hears of what changes from here on.
+        self.role(id, who).await?;
+        Ok(follower)
     }
 
     /// What the session changed against the commit it started from, files not yet committed included.
@@ -259,6 +302,13 @@ impl Sessions {
     /// When there is no such session or its sandbox cannot be had.
     pub async fn diff(&self, id: &SessionId) -> Result<SessionDiff, Refusal> {
         let state = self.state(id).await?;
+        if let Some(deletion) = &state.deleted {
+            return Err(Refusal::new(
+                RefusalCode::Conflict,
+                format!("{} deleted this session.", deletion.by),
+                format!("`hangar undelete {id}` takes it back until it is removed for good."),
+            ));
+        }
         let task = self.wake(id).await?;
         diff::of_workspace(&task.home, &state).await
     }
@@ -272,21 +322,26 @@ impl Sessions {
         Blobs::new(&self.folder(id)).get(sha256).await
     }
 
-    /// The newest 500 sessions, newest first.
+    /// A page of the sessions that fit, newest first.
     ///
     /// # Errors
     /// When the list cannot be read.
-    pub async fn list(&self) -> Result<Vec<SessionSummary>, Refusal> {
-        let listed = self.inner.index.list().await.map_err(|error| log_refusal(&error.into()))?;
-        self.with_damage(listed).await
+    pub async fn list(&self, query: SessionQuery) -> Result<Vec<SessionSummary>, Refusal> {
+        let seen_by = query.seen_by.clone();
+        let page = self.inner.index.list(query).await.map_err(|error| log_refusal(&error.into()))?;
+        let page = match seen_by {
+            Some(user) => self.seen_by(&user, page),
+            None => page,
+        };
+        self.with_damage(page).await
     }
 
-    /// The newest sessions in which all words of `wanted` are found, in titles, prompts, names of participants and paths of changed files; newest
-    /// first, each with the place that fits best.
+    /// The newest sessions that `user` may see and in which all words of `wanted` are found, in titles, prompts, names of participants and paths of
+    /// changed files; newest first, each with the place that fits best. Not those that were deleted.
     ///
     /// # Errors
     /// When there is no word in it, or the list cannot be read.
-    pub async fn search(&self, wanted: &str) -> Result<Vec<SessionSummary>, Refusal> {
+    pub async fn search(&self, wanted: &str, user: &UserId) -> Result<Vec<SessionSummary>, Refusal> {
         let wanted = Wanted::parse(wanted).ok_or_else(|| {
             Refusal::new(
                 RefusalCode::BadRequest,
@@ -294,8 +349,15 @@ impl Sessions {
                 "Write letters or digits, for example `login page`.",
             )
         })?;
-        let found = self.inner.index.search(wanted).await.map_err(|error| log_refusal(&error.into()))?;
-        self.with_damage(found).await
+        let found = self.inner.index.search(wanted, user).await.map_err(|error| log_refusal(&error.into()))?;
+        self.with_damage(self.seen_by(user, found)).await
+    }
+
+    /// The list may be a moment behind; who may see what is never.
+    fn seen_by(&self, user: &UserId, mut sessions: Vec<SessionSummary>) -> Vec<SessionSummary> {
+        let hidden = |access: Arc<Access>| access.role_of(user).is_none();
+        sessions.retain(|summary| !self.inner.access.get(&summary.id).is_some_and(hidden));
+        sessions
     }
 
     /// Adds what is known of damaged logs.
@@ -316,6 +378,26 @@ impl Sessions {
             tracing::warn!(%error, session = %id, "a damaged session is not listed as such");
         }
         log_refusal(error)
+    }
+
+    /// Brings the list to what the log of a session says.
+    pub(crate) async fn relist(&self, id: &SessionId) -> Result<(), Refusal> {
+        let listed = index::catch_up(&self.inner.index, &LogReader::new(&self.folder(id)), id).await;
+        match listed {
+            Ok(_state) => Ok(()),
+            Err(CatchUpError::Log(error)) => Err(self.unreadable(id, &error).await),
+            Err(CatchUpError::List(error)) => Err(log_refusal(&error.into())),
+            Err(CatchUpError::Busy) => Err(closing()),
+        }
+    }
+
+    /// Takes a session that is gone out of everything that is known of it elsewhere.
+    pub(crate) async fn unlist(&self, id: &SessionId) -> Result<(), StoreError> {
+        self.inner.index.forget(id).await?;
+        // On disk before its folder goes: the next start must not look for it.
+        self.inner.index.harden().await?;
+        self.inner.working.note_whole(id).await?;
+        self.inner.working.unmark(id).await
     }
 
     /// The usual budgets of this server.
@@ -370,15 +452,24 @@ impl Sessions {
     }
 
     async fn reader(&self, id: &SessionId) -> Result<LogReader, Refusal> {
-        let folder = self.folder(id);
-        if tokio::fs::try_exists(folder.join(log::FILE)).await.unwrap_or(false) {
-            return Ok(LogReader::new(&folder));
-        }
-        Err(Refusal::new(
-            RefusalCode::NotFound,
-            format!("There is no session {id}."),
-            "`hangar sessions` lists those that you can see.",
-        ))
+        if self.folder_exists(id).await { Ok(LogReader::new(&self.folder(id))) } else { Err(no_session(id)) }
+    }
+
+    /// Whether the session has a log.
+    pub(crate) async fn folder_exists(&self, id: &SessionId) -> bool {
+        tokio::fs::try_exists(self.folder(id).join(log::FILE)).await.unwrap_or(false)
+    }
+
+    pub(crate) fn registry(&self) -> &Registry {
+        &self.inner.registry
+    }
+
+    pub(crate) fn access(&self) -> &AccessList {
+        &self.inner.access
+    }
+
+    pub(crate) fn removals(&self) -> &Removals {
+        &self.inner.removals
     }
 
     pub(crate) fn ports(&self) -> &Arc<Ports> {
@@ -403,9 +494,10 @@ impl Sessions {
         if let Some(task) = self.inner.registry.task(id) {
             return Ok(task);
         }
-        let reader = self.reader(id).await?;
         let (tail, waking) = self.inner.registry.enter(id);
         let _only_one = waking.lock().await;
+        refuse_removed(&self.inner.removals, id)?;
+        let reader = self.reader(id).await?;
         if let Some(task) = self.inner.registry.task(id) {
             return Ok(task);
         }
@@ -457,6 +549,7 @@ impl Sessions {
             meter,
             index: self.inner.index.clone(),
             working: self.inner.working.clone(),
+            access: Arc::clone(&self.inner.access),
             registry: Arc::downgrade(&self.inner.registry),
             ports,
             steered: AtomicBool::new(state.steers().next().is_some()),
@@ -540,7 +633,7 @@ pub fn random_request_id() -> RequestId {
     format!("server-{:016x}", rand::random::<u64>()).parse().unwrap_or_else(|_| unreachable!("hex digits are allowed"))
 }
 
-fn folder_refusal(error: &std::io::Error) -> Refusal {
+pub(crate) fn folder_refusal(error: &std::io::Error) -> Refusal {
     if error.kind() == std::io::ErrorKind::StorageFull {
         return log_refusal(&StoreError::DiskFull.into());
     }

@@ -13,7 +13,7 @@ use std::{
 use hangar_protocol::{CallId, Event, EventBody, Frame, Seq, TurnId, frame::TextChannel};
 use tokio::sync::watch;
 
-use crate::log::StoredEvent;
+use crate::{access::Access, log::StoredEvent};
 
 /// Frames kept for followers that are a little behind.
 const RING_FRAMES_MAX: usize = 512;
@@ -32,6 +32,8 @@ pub(crate) struct Tail {
     ring: Mutex<Ring>,
     /// Counts frames ever put in; tells followers to look.
     moved: watch::Sender<u64>,
+    /// Who may follow, since that last changed; `None` while it has not.
+    access: watch::Sender<Option<Arc<Access>>>,
 }
 
 #[derive(Debug)]
@@ -97,6 +99,7 @@ impl Tail {
                 bye: None,
             }),
             moved: watch::Sender::new(0),
+            access: watch::Sender::new(None),
         }
     }
 
@@ -114,6 +117,16 @@ impl Tail {
     /// Tells when to look again.
     pub(crate) fn watch(&self) -> watch::Receiver<u64> {
         self.moved.subscribe()
+    }
+
+    /// Tells who may follow. What is shown afterwards is shown to those alone.
+    pub(crate) fn let_follow(&self, access: Arc<Access>) {
+        self.access.send_replace(Some(access));
+    }
+
+    /// Tells when who may follow has changed.
+    pub(crate) fn watch_access(&self) -> watch::Receiver<Option<Arc<Access>>> {
+        self.access.subscribe()
     }
 
     /// Shows events that have become durable.

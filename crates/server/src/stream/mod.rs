@@ -62,7 +62,7 @@ pub(crate) async fn follow_session(
         same_page(&app, &asking, &headers)?;
     }
     let place = app.streams.take(&asking.account.person.user)?;
-    let follower = app.sessions.follow(&id, after).await?;
+    let follower = app.sessions.follow(&id, &asking.account.person.user, after).await?;
     match upgrade {
         Some(upgrade) => Ok(socket::answer(upgrade, app, asking.credential, follower, place)),
         None => Ok(server_sent::answer(app, asking.credential, follower, place).into_response()),

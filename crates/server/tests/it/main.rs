@@ -8,6 +8,7 @@ mod configuration;
 mod hangar;
 mod pages;
 mod people;
+mod private;
 mod repositories;
 mod secrecy;
 mod sessions;

@@ -1,9 +1,9 @@
 //! Brings one session's entry in the list to the end of its log.
 
-use hangar_protocol::{Event, Seq, SessionId, SessionState, state::LogFault};
+use hangar_protocol::{Event, Seq, SessionId, SessionState, api::SessionSummary, state::LogFault};
 use hangar_store::StoreError;
 
-use super::{From, Index, STEP_EVENTS_MAX, Step, Stepped, summary};
+use super::{From, Index, STEP_EVENTS_MAX, Step, Stepped};
 use crate::log::{LogError, LogReader, fold_in};
 
 /// How often it begins anew because somebody else wrote the entry meanwhile.
@@ -73,7 +73,7 @@ async fn walk(index: &Index, log: &LogReader, from: From) -> Result<Option<Sessi
         if missing.is_empty() {
             continue;
         }
-        match index.step(Step { from, events: missing, summary: summary(state) }).await? {
+        match index.step(Step { from, events: missing, summary: SessionSummary::of(state) }).await? {
             Stepped::Taken => from = From::After(last),
             Stepped::Elsewhere(_) => return Ok(None),
         }

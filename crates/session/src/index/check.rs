@@ -2,13 +2,13 @@
 
 use std::{collections::BTreeSet, path::Path};
 
-use hangar_protocol::{Event, Seq, SessionId, SessionState};
+use hangar_protocol::{Event, Seq, SessionId, SessionState, api::SessionSummary};
 use hangar_store::{
     StoreError,
     rusqlite::{self, Connection, OpenFlags},
 };
 
-use super::{From, STEP_EVENTS_MAX, Step, Stepped, position, project, rebuild::Damaged, schema, summary, take_step};
+use super::{From, STEP_EVENTS_MAX, Step, Stepped, position, project, rebuild::Damaged, schema, take_step};
 use crate::log::{self, LogError};
 
 /// Differences that are named; there may be more.
@@ -114,7 +114,7 @@ fn project_upto(made: &Connection, log: &Path, upto: Seq) -> Result<Seq, LogErro
             log::fold_in(&mut state, event)?;
         }
         let Some(state) = &state else { return Ok(head) };
-        let step = Step { from, events, summary: summary(state) };
+        let step = Step { from, events, summary: SessionSummary::of(state) };
         let json = serde_json::to_string(&step.summary)?;
         match take_step(made, &step, &json).map_err(StoreError::from)? {
             Stepped::Taken => from = From::After(last),

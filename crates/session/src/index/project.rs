@@ -134,6 +134,17 @@ fn count(rows: &Rows<'_>, event: &Event) -> Result<()> {
         | EventBody::SessionForked { .. }
         | EventBody::Rewound { .. }
         | EventBody::AttemptKept { .. }
+        | EventBody::MemberAdded { .. }
+        | EventBody::RoleChanged { .. }
+        | EventBody::MemberRemoved { .. }
+        | EventBody::OwnershipTaken { .. }
+        | EventBody::VisibilityChanged { .. }
+        | EventBody::InvitationMade { .. }
+        | EventBody::InvitationRevoked { .. }
+        | EventBody::SessionArchived
+        | EventBody::SessionUnarchived
+        | EventBody::SessionDeleted { .. }
+        | EventBody::SessionRestored
         | EventBody::StopRequested { .. }
         | EventBody::TurnPaused { .. }
         | EventBody::TurnContinued { .. }

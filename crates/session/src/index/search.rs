@@ -1,6 +1,7 @@
 //! Finds sessions by what was said in them, who took part and which files changed.
 
 use hangar_protocol::{
+    UserId,
     api::{Found, FoundPiece, FoundPlace, SessionSummary},
     limits::{SEARCH_BYTES_MAX, SEARCH_RESULTS_MAX, SEARCH_TERMS_MAX, clip_bytes},
 };
@@ -37,12 +38,13 @@ impl Wanted {
 
 impl Index {
     /// The newest sessions in which all of it is found, newest first, each with the place that fits best.
-    pub(crate) async fn search(&self, wanted: Wanted) -> Result<Vec<SessionSummary>, StoreError> {
-        self.database.read(move |connection| search(connection, &wanted)).await
+    pub(crate) async fn search(&self, wanted: Wanted, seen_by: &UserId) -> Result<Vec<SessionSummary>, StoreError> {
+        let seen_by = seen_by.clone();
+        self.database.read(move |connection| search(connection, &wanted, &seen_by)).await
     }
 }
 
-fn search(connection: &Connection, wanted: &Wanted) -> rusqlite::Result<Vec<SessionSummary>> {
+fn search(connection: &Connection, wanted: &Wanted, seen_by: &UserId) -> rusqlite::Result<Vec<SessionSummary>> {
     let each = (1..=wanted.terms.len())
         .map(|n| {
             format!(
@@ -50,9 +52,15 @@ fn search(connection: &Connection, wanted: &Wanted) -> rusqlite::Result<Vec<Sess
             )
         })
         .collect::<String>();
-    let sql = format!("SELECT summary FROM session WHERE 1 {each} ORDER BY updated_ms DESC LIMIT {SEARCH_RESULTS_MAX}");
+    let user = wanted.terms.len() + 1;
+    let sql = format!(
+        "SELECT summary FROM session WHERE summary ->> '$.deleted' IS NULL
+         AND (summary ->> '$.visibility' = 'team' OR summary -> ('$.members.\"' || ?{user} || '\"') IS NOT NULL)
+         {each} ORDER BY updated_ms DESC LIMIT {SEARCH_RESULTS_MAX}"
+    );
     let mut statement = connection.prepare_cached(&sql)?;
-    let rows = statement.query_map(params_from_iter(&wanted.terms), |row| row.get::<_, String>(0))?;
+    let given = wanted.terms.iter().map(String::as_str).chain([seen_by.as_str()]);
+    let rows = statement.query_map(params_from_iter(given), |row| row.get::<_, String>(0))?;
     let mut sessions = Vec::new();
     for json in rows {
         let Ok(mut summary) = serde_json::from_str::<SessionSummary>(&json?) else { continue };

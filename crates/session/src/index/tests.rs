@@ -11,6 +11,8 @@ use hangar_protocol::{
 use hangar_store::Writers;
 use rand::{RngExt as _, SeedableRng as _, rngs::StdRng, seq::IndexedRandom as _};
 
+use hangar_protocol::SessionState;
+
 use super::*;
 use crate::log::{LogReader, SessionLog, StoredEvent};
 
@@ -145,7 +147,7 @@ impl World {
 
 fn step(events: &[Event], from: usize, to: usize) -> Step {
     let state = SessionState::fold(&events[..to]).unwrap();
-    Step { from: From::After(Seq(from as u64)), events: events[from..to].to_vec(), summary: summary(&state) }
+    Step { from: From::After(Seq(from as u64)), events: events[from..to].to_vec(), summary: SessionSummary::of(&state) }
 }
 
 /// Brings a history to the list in pieces, some of them twice, some of them lost, some of them while the entry is made anew.
@@ -256,7 +258,11 @@ async fn what_a_fork_copied_is_found_in_it_and_counted_where_it_was_done() {
     };
     assert_eq!(world.index.database.read(counted).await.unwrap(), "2");
     for wanted in ["wish1", "wish2"] {
-        assert_eq!(world.index.search(Wanted::parse(wanted).unwrap()).await.unwrap().len(), 1, "{wanted}");
+        assert_eq!(
+            world.index.search(Wanted::parse(wanted).unwrap(), &person("zoe").user).await.unwrap().len(),
+            1,
+            "{wanted}"
+        );
     }
 }
 
@@ -297,7 +303,7 @@ async fn words_are_found_where_they_stand() {
         ("-blue*", Some(&["blue"])),
     ];
     for (typed, expected) in table {
-        let found = world.index.search(Wanted::parse(typed).unwrap()).await.unwrap();
+        let found = world.index.search(Wanted::parse(typed).unwrap(), &person("zoe").user).await.unwrap();
         let matched: Option<Vec<String>> = found.first().map(|session| {
             let pieces = &session.found.as_ref().unwrap().pieces;
             pieces.iter().filter(|piece| piece.matched).map(|piece| piece.text.clone()).collect()

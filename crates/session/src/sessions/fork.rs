@@ -279,6 +279,8 @@ fn first_events(source: &Source, wish: ForkWish, by: Person) -> Result<Vec<Event
         branch,
         model: model.unwrap_or_else(|| state.model.clone()),
         title,
+        // What was private stays so: the fork has its maker alone.
+        visibility: state.visibility,
     };
     let time_ms = now_ms();
     let forking = Forking { target, by: by.clone(), source: state.id.clone(), turn: source.turn, time_ms };

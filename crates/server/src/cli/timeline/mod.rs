@@ -4,6 +4,7 @@ mod flow;
 mod json;
 mod live;
 mod markdown;
+mod people;
 mod plain;
 mod story;
 
