@@ -54,8 +54,9 @@ pub(crate) async fn session_events(
             format!("Ask for 1 to {EVENT_PAGE_MAX} events."),
         ));
     }
+    let after = cursor(page.after)?;
     app.seen(&asking, &id).await?;
-    Ok(Json(app.sessions.events(&id, cursor(page.after)?, limit).await?))
+    Ok(Json(app.sessions.events(&id, after, limit).await?))
 }
 
 /// What an event was too small to hold, by the SHA-256 of its content.
