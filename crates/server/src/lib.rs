@@ -28,6 +28,7 @@ mod people;
 mod routes;
 mod serve;
 mod stream;
+pub mod upkeep;
 mod web;
 
 // The command line says `hangar::` as any other user of this crate does.

@@ -7,7 +7,7 @@ use tokio::sync::watch;
 
 use crate::{
     access::Access,
-    log::LogReader,
+    log::{LogError, LogReader},
     tail::{Fetched, Tail, event_frame, frame_json},
 };
 
@@ -98,7 +98,7 @@ impl Follower {
             }
             Err(error) => {
                 tracing::error!(%error, "a follower cannot read the log");
-                self.end("The session's log cannot be read. The server's log has the cause.");
+                self.end(&goodbye(&error));
             }
         }
     }
@@ -107,4 +107,12 @@ impl Follower {
         self.fetched.push_back(frame_json(&Frame::Bye { reason: reason.to_owned() }));
         self.ended = true;
     }
+}
+
+/// What a follower is told whose log cannot be read.
+fn goodbye(error: &LogError) -> String {
+    if error.is_damage() {
+        return format!("The session's log is damaged here: {error}. `hangar check` says how far it can be read.");
+    }
+    format!("The session's log cannot be read: {error}.")
 }

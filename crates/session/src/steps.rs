@@ -7,7 +7,6 @@ hangar_sandbox::steps! {
     pub enum SessionStep {
         // A session begins.
         SessionFolderMade,
-        SessionLogMade,
         SessionLogBegun,
         SessionTaskStarted,
         SessionListed,
@@ -43,7 +42,6 @@ hangar_sandbox::steps! {
         // Its next beginning.
         WakeFolded,
         WakeLogOpened,
-        WakeListed,
         // Nothing to do.
         SleepListed,
         SleepTaken,

@@ -26,5 +26,6 @@ mod session;
 mod soak;
 mod starts;
 mod steps;
+mod state;
 mod stop;
 mod stream;
