@@ -30,7 +30,7 @@ use crate::{
     blobs::Blobs,
     budgets::{Ledger, Meter},
     clock::now_ms,
-    decide::{self, Input, Report, decide, needed, no_session},
+    decide::{self, Input, Report, check_kept, decide, needed, no_session},
     diff,
     driver::{Driver, First, INBOX_MAX, Message, closing},
     floor, forge_follower,
@@ -284,6 +284,8 @@ impl Sessions {
     /// # Errors
     /// When there is no such session, `who` may not see it, or the cursor lies beyond its end.
     pub async fn follow(&self, id: &SessionId, who: &UserId, after: Seq) -> Result<Follower, Refusal> {
+        // Before anything else is said of it, be it how far it goes.
+        self.role(id, who).await?;
         let reader = self.reader(id).await?;
         let (tail, _waking) = self.inner.registry.enter(id);
         let (_none, head) = reader.page(after, 0).await.map_err(|error| log_refusal(&error))?;
@@ -296,7 +298,7 @@ impl Sessions {
         }
         tail.raise_head(head);
         let follower = Follower::new(tail, reader, who.clone(), after);
-        // Only now: the follower hears of what changes from here on.
+        // Once more, now that the follower hears of what changes from here on.
         self.role(id, who).await?;
         Ok(follower)
     }
@@ -307,13 +309,7 @@ impl Sessions {
     /// When there is no such session or its sandbox cannot be had.
     pub async fn diff(&self, id: &SessionId) -> Result<SessionDiff, Refusal> {
         let state = self.state(id).await?;
-        if let Some(deletion) = &state.deleted {
-            return Err(Refusal::new(
-                RefusalCode::Conflict,
-                format!("{} deleted this session.", deletion.by),
-                format!("`hangar undelete {id}` takes it back until it is removed for good."),
-            ));
-        }
+        check_kept(&state)?;
         let task = self.wake(id).await?;
         diff::of_workspace(&task.home, &state).await
     }
