@@ -413,7 +413,7 @@ impl Driver {
             SessionStep::BatchAppended.done();
         }
         // Before anything goes on: it asks for what is left.
-        self.home.meter.read(&self.state);
+        self.home.meter.read(&self.state, now_ms());
         // The running turn asks for them only when it is told that there are any.
         self.home.steered.store(self.state.steers().next().is_some(), Ordering::Release);
         // First what takes longest: the model's first request leaves while the rest is being told.

@@ -540,7 +540,7 @@ impl Sessions {
         let ports = Arc::clone(&self.inner.ports);
         tail.raise_head(state.seq);
         let meter = Meter::new(ports.budgets, Arc::clone(&self.inner.ledger));
-        meter.read(&state);
+        meter.read(&state, now_ms());
         let home = Arc::new(Home {
             id: id.clone(),
             owner: state.owner.clone(),
@@ -570,10 +570,11 @@ impl Sessions {
 
     /// Reads what sessions used up today. After the list was brought up to date, and before any turn goes on.
     pub(crate) async fn read_day(&self) -> Result<(), StartError> {
-        let midnight_ms = u64::from(day_of(now_ms())) * DAY_MS;
+        let today = day_of(now_ms());
+        let midnight_ms = u64::from(today) * DAY_MS;
         for id in self.inner.index.updated_since(midnight_ms).await? {
             match LogReader::new(&self.folder(&id)).fold(|_event| {}).await {
-                Ok(state) => self.inner.ledger.tell(&id, &state.day_spent),
+                Ok(state) => self.inner.ledger.tell(&id, &state.day_spent, today),
                 // Its turns cannot go on either.
                 Err(error) => tracing::error!(session = %id, %error, "what a session used up today cannot be read"),
             }

@@ -1,17 +1,23 @@
 //! What all sessions together used up today, by person. A cache of what the logs say: at the start it is read from the sessions of the day, afterwards every
 //! session tells its own part whenever that changes.
+//!
+//! More than one day is kept, because the machine's clock may be put right by days: what was used up on the day that it comes back to still counts.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, VecDeque},
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
 use hangar_protocol::{SessionId, Spent, UserId, budget::DaySpent};
 
+/// Days that are kept: today, and the last ones that were today or were to come.
+const DAYS_MAX: usize = 4;
+
 /// See the module's documentation.
 #[derive(Debug, Default)]
 pub(crate) struct Ledger {
-    day: Mutex<Day>,
+    /// In the order in which they were told of first.
+    days: Mutex<VecDeque<Day>>,
 }
 
 #[derive(Debug, Default)]
@@ -23,42 +29,56 @@ struct Day {
     all: Spent,
 }
 
+impl Day {
+    fn take_in(&mut self, session: &SessionId, spent: &BTreeMap<UserId, Spent>) {
+        let before = self.told.insert(session.clone(), spent.clone()).unwrap_or_default();
+        for (user, now) in spent {
+            let more = now.without(before.get(user).copied().unwrap_or_default());
+            self.all.add(more);
+            self.by.entry(user.clone()).or_default().add(more);
+        }
+    }
+}
+
 impl Ledger {
-    fn day(&self) -> MutexGuard<'_, Day> {
+    fn days(&self) -> MutexGuard<'_, VecDeque<Day>> {
         // Sums that are added to in one go; a thread that died has not left half of one.
-        self.day.lock().unwrap_or_else(PoisonError::into_inner)
+        self.days.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes in all that a session used up on its last day. Telling the same again changes nothing.
-    pub(crate) fn tell(&self, session: &SessionId, spent: &DaySpent) {
-        let mut day = self.day();
-        if spent.day < day.number {
+    /// Takes in all that a session used up on its last day. Telling the same again changes nothing. A day that is over counts only where it was
+    /// once today.
+    pub(crate) fn tell(&self, session: &SessionId, spent: &DaySpent, today: u32) {
+        let mut days = self.days();
+        if let Some(day) = days.iter_mut().find(|day| day.number == spent.day) {
+            day.take_in(session, &spent.by);
             return;
         }
-        if spent.day > day.number {
-            *day = Day { number: spent.day, ..Day::default() };
+        if spent.day < today {
+            return;
         }
-        let before = day.told.insert(session.clone(), spent.by.clone()).unwrap_or_default();
-        for (user, now) in &spent.by {
-            let more = now.without(before.get(user).copied().unwrap_or_default());
-            day.all.add(more);
-            day.by.entry(user.clone()).or_default().add(more);
+        let mut day = Day { number: spent.day, ..Day::default() };
+        day.take_in(session, &spent.by);
+        days.push_back(day);
+        if days.len() > DAYS_MAX
+            && let Some(first) = days.iter().position(|day| day.number != today)
+        {
+            drop(days.remove(first));
         }
     }
 
     /// What a person used up on the day of this number, and what everybody did.
     pub(crate) fn spent(&self, number: u32, user: &UserId) -> (Spent, Spent) {
-        let day = self.day();
-        if day.number != number {
-            return Default::default();
-        }
-        (day.by.get(user).copied().unwrap_or_default(), day.all)
+        let days = self.days();
+        let day = days.iter().find(|day| day.number == number);
+        day.map_or_else(Default::default, |day| (day.by.get(user).copied().unwrap_or_default(), day.all))
     }
 
     /// What all people together used up on the day of this number, and each of them.
     pub(crate) fn all(&self, number: u32) -> (Spent, BTreeMap<UserId, Spent>) {
-        let day = self.day();
-        if day.number == number { (day.all, day.by.clone()) } else { Default::default() }
+        let days = self.days();
+        let day = days.iter().find(|day| day.number == number);
+        day.map_or_else(Default::default, |day| (day.all, day.by.clone()))
     }
 }
 
@@ -82,15 +102,35 @@ mod tests {
             let (own, all) = ledger.spent(day, user);
             (own.tokens, all.tokens)
         };
-        ledger.tell(&one, &spent(7, &[("jane", 10)]));
-        ledger.tell(&one, &spent(7, &[("jane", 30), ("joe", 1)]));
-        ledger.tell(&one, &spent(7, &[("jane", 30), ("joe", 1)]));
-        ledger.tell(&two, &spent(7, &[("jane", 5)]));
+        ledger.tell(&one, &spent(7, &[("jane", 10)]), 7);
+        ledger.tell(&one, &spent(7, &[("jane", 30), ("joe", 1)]), 7);
+        ledger.tell(&one, &spent(7, &[("jane", 30), ("joe", 1)]), 7);
+        ledger.tell(&two, &spent(7, &[("jane", 5)]), 7);
         assert_eq!((tokens(7, &jane), tokens(7, &joe)), ((35, 36), (1, 36)));
-        ledger.tell(&two, &spent(6, &[("jane", 900)]));
-        assert_eq!(tokens(7, &jane), (35, 36), "yesterday's is not today's");
-        ledger.tell(&two, &spent(8, &[("joe", 2)]));
-        assert_eq!((tokens(8, &jane), tokens(8, &joe), tokens(7, &jane)), ((0, 2), (2, 2), (0, 0)));
+        ledger.tell(&two, &spent(6, &[("jane", 900)]), 7);
+        assert_eq!((tokens(6, &jane), tokens(7, &jane)), ((0, 0), (35, 36)), "yesterday's is not today's");
+        ledger.tell(&two, &spent(8, &[("joe", 2)]), 8);
+        assert_eq!((tokens(8, &jane), tokens(8, &joe)), ((0, 2), (2, 2)));
         assert_eq!((ledger.all(8).0.tokens, ledger.all(8).1.len()), (2, 1));
+        assert_eq!(tokens(9, &joe), (0, 0), "of which nobody told");
+    }
+
+    #[test]
+    fn a_clock_that_was_put_right_finds_its_day_as_it_was() {
+        let ledger = Ledger::default();
+        let (one, two) = ("aaaaaaaaaaaa".parse().unwrap(), "bbbbbbbbbbbb".parse().unwrap());
+        let jane = "jane".parse().unwrap();
+        ledger.tell(&one, &spent(7, &[("jane", 10)]), 7);
+        // It stands a year ahead, and sessions from before it are looked at.
+        ledger.tell(&two, &spent(400, &[("jane", 3)]), 400);
+        (100..110).for_each(|day| ledger.tell(&two, &spent(day, &[("jane", 9)]), 400));
+        assert_eq!((ledger.spent(400, &jane).0.tokens, ledger.spent(7, &jane).0.tokens), (3, 10));
+        ledger.tell(&two, &spent(7, &[("jane", 5)]), 7);
+        assert_eq!(ledger.spent(7, &jane).0.tokens, 15);
+        for today in 8..200 {
+            ledger.tell(&one, &spent(today, &[("jane", 1)]), today);
+        }
+        assert_eq!(ledger.days().len(), DAYS_MAX, "days that are over go");
+        assert_eq!(ledger.spent(199, &jane).0.tokens, 1);
     }
 }

@@ -37,14 +37,14 @@ impl Meter {
     }
 
     /// Reads the folded log, which is durable.
-    pub(crate) fn read(&self, state: &SessionState) {
+    pub(crate) fn read(&self, state: &SessionState, now_ms: u64) {
         let mut own = self.own();
         let new_calls = state.spent.tool_calls.saturating_sub(own.spent.tool_calls);
         own.calls_begun = own.calls_begun.saturating_sub(new_calls);
         own.spent = state.spent;
         own.budget = state.budget;
         drop(own);
-        self.ledger.tell(&state.id, &state.day_spent);
+        self.ledger.tell(&state.id, &state.day_spent, day_of(now_ms));
     }
 
     /// A turn begins or goes on: no call of an earlier one is on its way any more.
