@@ -9,6 +9,7 @@
 mod backup;
 mod budgets;
 mod chaos;
+mod clock;
 mod disk;
 mod forks;
 mod guest;
@@ -25,7 +26,7 @@ mod secrets;
 mod session;
 mod soak;
 mod starts;
-mod steps;
 mod state;
+mod steps;
 mod stop;
 mod stream;
