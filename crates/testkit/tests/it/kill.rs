@@ -26,8 +26,10 @@ const KILLS: u32 = 12;
 const LIFE_MS: std::ops::Range<u64> = 50..1_500;
 /// Every fourth life ends during the start, so long after the process was made.
 const START_MS: std::ops::Range<u64> = 5..400;
-/// Pauses between two prompts of a person, on average so long that the queue stays short.
+/// Pauses between two prompts of a person.
 const PAUSE_MS: std::ops::Range<u64> = 0..3_500;
+/// Prompts that may wait before a person sends no more for a while: a busy machine works them off slowly.
+const QUEUE_MAX: usize = 4;
 /// After a broken connection the same prompt is sent again.
 const AGAIN: Duration = Duration::from_millis(50);
 
@@ -168,9 +170,18 @@ fn prompts(
             };
             acknowledged.insert(id, (text, accepted.prompt));
             tokio::time::sleep(Duration::from_millis(random.random_range(PAUSE_MS))).await;
+            while !over.load(Ordering::Acquire) && !queue_is_short(&person, &session).await {
+                tokio::time::sleep(AGAIN).await;
+            }
         }
         acknowledged
     })
+}
+
+/// Whether another prompt may be sent. Not while there is no server to say so.
+async fn queue_is_short(person: &Person, session: &SessionId) -> bool {
+    let state = person.client().session(session).await;
+    state.is_ok_and(|state| state.queue().count() < QUEUE_MAX)
 }
 
 /// Follows through all restarts until told to end; gives every event seen.
