@@ -493,6 +493,7 @@ impl Driver {
             End::Idle | End::ShutDown => closing(),
             End::Removed => no_session(&self.home.id),
         };
+        let cut_off = matches!(end, End::LogFailed(_));
         let mut rest = Vec::new();
         while self.inbox.recv_many(&mut rest, BATCH_MAX).await > 0 {
             for message in rest.drain(..) {
@@ -518,6 +519,9 @@ impl Driver {
         let _behind_is_caught_up_at_the_next_start = self.lister.end().await;
         self.log.close().await;
         SessionStep::TaskLogClosed.done();
+        if cut_off {
+            self.home.cut_off();
+        }
         self.home.over.cancel();
     }
 }

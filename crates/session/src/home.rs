@@ -54,6 +54,13 @@ impl Home {
         self.registry.upgrade().is_none_or(|registry| registry.try_sleep(&self.id, inbox))
     }
 
+    /// The session is to be woken again: its log could not be written.
+    pub(crate) fn cut_off(&self) {
+        if let Some(registry) = self.registry.upgrade() {
+            registry.cut_off.note(&self.id);
+        }
+    }
+
     /// Takes the session's task off the register.
     pub(crate) fn ended(&self, inbox: &Inbox) {
         if let Some(registry) = self.registry.upgrade() {

@@ -46,6 +46,7 @@ pub mod steps;
 mod tail;
 mod title;
 mod turn;
+mod woken_again;
 mod working;
 mod workspace;
 

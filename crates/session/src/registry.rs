@@ -14,12 +14,15 @@ use crate::{
     driver::Message,
     home::{Home, Inbox},
     tail::Tail,
+    woken_again::CutOff,
 };
 
 /// See the module's documentation.
 #[derive(Default)]
 pub(crate) struct Registry {
     entries: Mutex<HashMap<SessionId, Entry>>,
+    /// Those whose task ended because of their log.
+    pub(crate) cut_off: CutOff,
 }
 
 /// A session that somebody follows or that has a task.

@@ -44,6 +44,7 @@ use crate::{
     sandbox_host::SandboxHost,
     steps::SessionStep,
     tail::Tail,
+    woken_again,
     working::Working,
 };
 
@@ -123,6 +124,7 @@ impl Sessions {
         }
         tokio::spawn(forge_follower::run(sessions.clone()));
         tokio::spawn(removal::run(sessions.clone()));
+        tokio::spawn(woken_again::run(sessions.clone()));
         Ok(sessions)
     }
 

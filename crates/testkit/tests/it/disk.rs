@@ -12,8 +12,11 @@ use std::{
     time::Duration,
 };
 
-use hangar_protocol::{EventBody, RefusalCode, SessionState, event::TurnOutcome};
-use hangar_testkit::{Reply, Setting, TestServer, Transcript, Watch, until};
+use hangar_protocol::{EventBody, RefusalCode, SessionId, SessionState, event::TurnOutcome};
+use hangar_testkit::{Person, Promises, Reply, Setting, TestServer, Transcript, Watch, until};
+use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
+
+use crate::soak;
 
 /// A little more than a server wants to see free before it starts.
 const DISK: &str = "96m";
@@ -24,7 +27,9 @@ const PROMPTS_MAX: u32 = 40;
 
 /// Starts the server on a disk of its own that nobody else on the machine sees, and that ends with it.
 fn small_disk() -> Setting {
-    let transcript = Transcript::new().on("say", [Reply::say("Words.")]);
+    let work = [Reply::say("I write.").and_bash("echo line >> journal.txt; seq 1 3000"), Reply::say("Written.")];
+    let nap = [Reply::bash("sleep 1"), Reply::say("Awake.")];
+    let transcript = Transcript::new().on("say", [Reply::say("Words.")]).on("work", work).on("nap", nap);
     let script =
         format!("mkdir -p \"$HOME/../data\" && mount -t tmpfs -o size={DISK} tmpfs \"$HOME/../data\" && exec \"$@\"");
     Setting::new(transcript).wrapped(&["unshare", "--mount", "sh", "-c", &script, "sh"])
@@ -95,6 +100,102 @@ async fn a_full_disk_refuses_and_loses_nothing() {
     assert_eq!(watch.events(), &log[..watch.events().len()]);
     server.stop().await;
     assert!(server.traces().is_empty(), "left behind:\n{}", server.traces());
+}
+
+#[tokio::test]
+async fn a_turn_that_met_a_full_disk_goes_on_by_itself() {
+    let mut server = TestServer::start_with(small_disk()).await;
+    server.tiny().await;
+    let jane = server.owner().clone();
+    let session = jane.begin("acme/tiny", "Please nap.").await.id;
+    Watch::new(&jane, &session).tool_started("bash").await;
+    let ballast = data_of(&server).join("ballast");
+    let full = Full::keep(&ballast);
+    let cut_off = async || server.log().contains("the log cannot be written; the session's task ends").then_some(());
+    until("the end of the session's task", cut_off).await;
+    drop(full);
+    fs::remove_file(&ballast).unwrap();
+    let done = async || {
+        let state = jane.client().session(&session).await.ok()?;
+        (state.turns.last()?.outcome == Some(TurnOutcome::Done)).then_some(())
+    };
+    until("the turn's end", done).await;
+    server.stop().await;
+    assert!(server.traces().is_empty(), "left behind:\n{}", server.traces());
+}
+
+/// How often the disk is full, each time from another moment of what the session does.
+const TIMES: u32 = 8;
+/// How long there is room, and how long there is none.
+const ROOM_MS: std::ops::Range<u64> = 20..1_500;
+const NO_ROOM_MS: std::ops::Range<u64> = 20..700;
+/// Prompts that may wait before no more are sent for a while.
+const QUEUE_MAX: usize = 2;
+const AGAIN: Duration = Duration::from_millis(20);
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_disk_that_is_full_at_any_moment_loses_nothing() {
+    let seed = soak::seed();
+    let mut random = StdRng::seed_from_u64(seed);
+    let mut server = TestServer::start_with(small_disk()).await;
+    server.tiny().await;
+    let jane = server.owner().clone();
+    let session = jane.begin("acme/tiny", "Please work.").await.id;
+    let over = AtomicBool::new(false);
+    let ballast = data_of(&server).join("ballast");
+    let filling = async {
+        for _ in 0..TIMES {
+            tokio::time::sleep(Duration::from_millis(random.random_range(ROOM_MS))).await;
+            let full = Full::keep(&ballast);
+            tokio::time::sleep(Duration::from_millis(random.random_range(NO_ROOM_MS))).await;
+            drop(full);
+            fs::remove_file(&ballast).unwrap();
+        }
+        over.store(true, Ordering::Release);
+    };
+    let ((promises, refused), ()) = tokio::join!(prompt_until(&jane, &session, &over), filling);
+    let logs = promises.kept(&jane).await;
+    let failed = logs[&session].iter().filter(|event| is_failure(&event.body)).count();
+    println!(
+        "HANGAR_SEED={seed}: {} prompts, {refused} refusals, {failed} turns failed, {} events",
+        promises.prompts(),
+        logs[&session].len()
+    );
+    assert!(promises.prompts() > 0);
+    server.stop().await;
+    assert!(server.traces().is_empty(), "left behind:\n{}", server.traces());
+}
+
+/// Sends prompts, each until it is acknowledged; none any more once there is room for good.
+async fn prompt_until(jane: &Person, session: &SessionId, over: &AtomicBool) -> (Promises, u32) {
+    let (mut promises, mut refused) = (Promises::default(), 0);
+    for number in 0.. {
+        if over.load(Ordering::Acquire) {
+            break;
+        }
+        let id = format!("work-{number}");
+        let accepted = loop {
+            match jane.prompt(session, &id, "Please work on.").await.expect("the server answers") {
+                Ok(accepted) => break accepted,
+                Err(refusal) => {
+                    assert_eq!(refusal.code, RefusalCode::Unavailable, "{refusal}");
+                    refused += 1;
+                }
+            }
+            tokio::time::sleep(AGAIN).await;
+        };
+        promises.acknowledged(session, &id, "Please work on.", accepted.prompt);
+        let short = async || {
+            let state = jane.client().session(session).await.ok()?;
+            (over.load(Ordering::Acquire) || state.queue().count() < QUEUE_MAX).then_some(())
+        };
+        until("a short queue", short).await;
+    }
+    (promises, refused)
+}
+
+fn is_failure(body: &EventBody) -> bool {
+    matches!(body, EventBody::TurnEnded { outcome: TurnOutcome::Failed { .. }, .. })
 }
 
 /// A disk that stays full: what others give back is taken at once.
