@@ -118,9 +118,9 @@ export class Api {
     return answer.text();
   }
 
-  /** Where the stream of a session after event `after` is, as a WebSocket address. */
+  /** Where the stream of a session after event `after` is, as a WebSocket address. Who opens it is shown to others as being there. */
   streamUrl(id: SessionId, after: number): string {
-    const url = new URL(`${this.#base}/sessions/${id}/stream?after=${after}`, location.href);
+    const url = new URL(`${this.#base}/sessions/${id}/stream?after=${after}&presence=true`, location.href);
     url.protocol = url.protocol === "https:" ? "wss:" : "ws:";
     return url.href;
   }

@@ -2,6 +2,23 @@
 /* oxlint-disable */
 
 /**
+ * What a client may say on a WebSocket. Anything else is ignored on the stream of one session, and refused on that of many.
+ */
+export type Ask = { "ask": "follow",
+/**
+ * Each with its cursor.
+ */
+sessions: Array<FollowFrom>, } | { "ask": "unfollow",
+/**
+ * Which.
+ */
+sessions: Array<SessionId>, } | { "ask": "typing",
+/**
+ * In which session; may be left out on the stream of one.
+ */
+session: SessionId | null, };
+
+/**
  * A piece of data too large for an event, kept beside the log under the hash of its content.
  */
 export type BlobRef = {
@@ -568,6 +585,11 @@ by: UserId, } | { "type": "warning",
 text: string, };
 
 /**
+ *A kind of event, as `kinds=` names it: the `type` of the event's body.
+ */
+export type EventKind = "session_created" | "participant_joined" | "title_changed" | "prompt_added" | "prompt_cancelled" | "turn_started" | "turn_resumed" | "stop_requested" | "turn_ended" | "sandbox_changed" | "model_requested" | "model_retried" | "model_replied" | "tool_started" | "tool_finished" | "todo_changed" | "files_changed" | "branch_pushed" | "push_refused" | "pull_request_opened" | "pull_request_changed" | "image_chosen" | "snapshot_taken" | "network_denied" | "network_allowed" | "warning";
+
+/**
  * A page of history.
  */
 export type EventPage = {
@@ -628,6 +650,23 @@ deletions: number,
 patch: string | null, };
 
 /**
+ * A session to follow and where to begin.
+ */
+export type FollowFrom = {
+/**
+ * The session.
+ */
+session: SessionId,
+/**
+ * The last event already known; 0 for none.
+ */
+after: Seq,
+/**
+ * Whether the person is shown to others as having it open, and is told who has.
+ */
+presence: boolean, };
+
+/**
  * One message of a stream.
  *
  * Only `event` frames are numbered and durable. The others are hints about something that an event will later say in
@@ -685,11 +724,51 @@ offset: number,
 /**
  * The new output alone.
  */
-text: string, } | { "frame": "bye",
+text: string, } | { "frame": "cursor",
+/**
+ * The last event looked at.
+ */
+seq: Seq, } | { "frame": "presence",
+/**
+ * Whether `people` is everybody or those with whom something changed.
+ */
+scope: PresenceScope,
+/**
+ * At most 100. Who has no connection any more has left.
+ */
+people: Array<Present>,
+/**
+ * How many people have the session open, those included who did not fit into `people`.
+ */
+total: number, } | { "frame": "typing",
+/**
+ * Who.
+ */
+user: UserId,
+/**
+ * Their name.
+ */
+name: string,
+/**
+ * For how many milliseconds this holds.
+ */
+for_ms: number, } | { "frame": "session_changed",
+/**
+ * The session as lists show it now.
+ */
+summary: SessionSummary, } | { "frame": "list_complete", } | { "frame": "refused",
 /**
  * Why.
  */
-reason: string, };
+refusal: Refusal, } | { "frame": "bye",
+/**
+ * Why.
+ */
+reason: string,
+/**
+ * The last event that was put on its way, where one session is followed.
+ */
+after?: Seq, };
 
 /**
  * `GET /healthz`.
@@ -1022,6 +1101,28 @@ memory_bytes: number,
  * Memory the sandboxes kept for repositories may use together (`pool.memory_mib`).
  */
 memory_bytes_max: number, };
+
+/**
+ * Whom a `presence` frame names.
+ */
+export type PresenceScope = "everybody" | "changed";
+
+/**
+ * Somebody who has a session open.
+ */
+export type Present = {
+/**
+ * Who.
+ */
+user: UserId,
+/**
+ * Their name.
+ */
+name: string,
+/**
+ * With how many connections; 0 for somebody who left.
+ */
+connections: number, };
 
 /**
  * The answer to an accepted prompt. When it is sent, the prompt is on disk.
@@ -1386,6 +1487,111 @@ files: Array<FileDiff>,
  * Files left out because the limit (3,000 files, 8 MiB) was reached.
  */
 omitted: number, };
+
+/**
+ * A frame of a stream of many sessions.
+ */
+export type SessionFrame = {
+/**
+ * The session it belongs to; left out in frames about the list or the whole stream.
+ */
+session?: SessionId, } & ({ "frame": "event",
+/**
+ * The event.
+ */
+event: Event, } | { "frame": "caught_up",
+/**
+ * The last event sent.
+ */
+seq: Seq, } | { "frame": "text",
+/**
+ * In which turn.
+ */
+turn: TurnId,
+/**
+ * In which reply.
+ */
+step: number,
+/**
+ * Which of the reply's blocks, from 0.
+ */
+block: number,
+/**
+ * Whether these are thoughts or words.
+ */
+channel: TextChannel,
+/**
+ * Where `text` begins in the block, in UTF-8 bytes. A frame that a client has already seen is recognised by it.
+ */
+offset: number,
+/**
+ * The new text alone, never what came before.
+ */
+text: string, } | { "frame": "text_reset",
+/**
+ * In which turn.
+ */
+turn: TurnId,
+/**
+ * Which reply.
+ */
+step: number, } | { "frame": "tool_output",
+/**
+ * The call.
+ */
+call: CallId,
+/**
+ * Where `text` begins in the output, in UTF-8 bytes.
+ */
+offset: number,
+/**
+ * The new output alone.
+ */
+text: string, } | { "frame": "cursor",
+/**
+ * The last event looked at.
+ */
+seq: Seq, } | { "frame": "presence",
+/**
+ * Whether `people` is everybody or those with whom something changed.
+ */
+scope: PresenceScope,
+/**
+ * At most 100. Who has no connection any more has left.
+ */
+people: Array<Present>,
+/**
+ * How many people have the session open, those included who did not fit into `people`.
+ */
+total: number, } | { "frame": "typing",
+/**
+ * Who.
+ */
+user: UserId,
+/**
+ * Their name.
+ */
+name: string,
+/**
+ * For how many milliseconds this holds.
+ */
+for_ms: number, } | { "frame": "session_changed",
+/**
+ * The session as lists show it now.
+ */
+summary: SessionSummary, } | { "frame": "list_complete", } | { "frame": "refused",
+/**
+ * Why.
+ */
+refusal: Refusal, } | { "frame": "bye",
+/**
+ * Why.
+ */
+reason: string,
+/**
+ * The last event that was put on its way, where one session is followed.
+ */
+after?: Seq, });
 
 /**
  * A session: random lower-case letters and digits, made by the server.

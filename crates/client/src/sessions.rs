@@ -46,6 +46,17 @@ impl Client {
         self.get(&format!("/api/v1/sessions/{id}/events?after={after}&limit={limit}")).await
     }
 
+    /// `GET /sessions/{id}/events`: the last events before `before`, in order, at most `limit`.
+    pub async fn events_before(&self, id: &SessionId, before: Seq, limit: u32) -> Result<EventPage, Error> {
+        self.get(&format!("/api/v1/sessions/{id}/events?before={before}&limit={limit}")).await
+    }
+
+    /// `POST /sessions/{id}/typing`: lets others know that a prompt is being typed. It holds for 5 seconds.
+    pub async fn typing(&self, id: &SessionId) -> Result<(), Error> {
+        let request = self.request(Method::POST, &format!("/api/v1/sessions/{id}/typing"));
+        self.send(request, Pace::Ordinary).await.map(drop)
+    }
+
     /// `POST /sessions/{id}/prompts`: says something to the agent. When this answers, the prompt is on disk. The prompt gets
     /// a request id, so a connection that breaks in between is tried again without adding the prompt twice.
     pub async fn prompt(&self, id: &SessionId, text: &str) -> Result<PromptAccepted, Error> {

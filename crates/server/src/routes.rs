@@ -17,6 +17,7 @@ mod repos;
 mod sessions;
 mod sign_in;
 mod tokens;
+mod typing;
 mod users;
 
 use std::sync::Arc;
@@ -63,6 +64,7 @@ fn quick() -> OpenApiRouter<App> {
         .routes(routes!(prompts::add_prompt)) //                 POST   /api/v1/sessions/{id}/prompts
         .routes(routes!(prompts::cancel_prompt)) //              DELETE /api/v1/sessions/{id}/prompts/{prompt}
         .routes(routes!(prompts::stop_turn)) //                  POST   /api/v1/sessions/{id}/stop
+        .routes(routes!(typing::note_typing)) //                 POST   /api/v1/sessions/{id}/typing
         .routes(routes!(network::allow_network)) //              POST   /api/v1/sessions/{id}/network/allow
         .routes(routes!(diff::session_diff)) //                  GET    /api/v1/sessions/{id}/diff
         .routes(routes!(images::list_images)) //                 GET    /api/v1/images
@@ -84,9 +86,11 @@ fn slow() -> OpenApiRouter<App> {
         .routes(routes!(pull_request::merge_pull_request)) //    POST   /api/v1/sessions/{id}/pull-request/merge
 }
 
-/// Signed-in people may ask this; it ends when they leave.
+/// Signed-in people may ask these; each ends when they leave.
 fn streams() -> OpenApiRouter<App> {
-    OpenApiRouter::default().routes(routes!(stream::follow_session)) // GET /api/v1/sessions/{id}/stream
+    OpenApiRouter::default()
+        .routes(routes!(stream::follow_session)) //              GET    /api/v1/sessions/{id}/stream
+        .routes(routes!(stream::follow_sessions)) //             GET    /api/v1/stream
 }
 
 /// All of it: the API, the forge's two faces, the web app.

@@ -46,6 +46,9 @@ const IDLE: Duration = Duration::from_secs(20);
 /// A session without work gives its sandbox back after so long; the files stay.
 const SANDBOX_IDLE: Duration = Duration::from_secs(600);
 
+/// What followers are told when the server stops.
+pub(crate) const GOODBYE: &str = "hangar is shutting down. Connect again when it is back.";
+
 /// What a session's task is told.
 #[derive(Debug)]
 pub(crate) enum Message {
@@ -353,7 +356,7 @@ impl Driver {
         }
         let goodbye = match end {
             End::Idle => None,
-            End::ShutDown => Some("hangar is shutting down. Connect again when it is back."),
+            End::ShutDown => Some(GOODBYE),
             End::LogFailed(_) => Some("The session's log cannot be written. Connect again later."),
         };
         if let Some(reason) = goodbye {

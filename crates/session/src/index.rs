@@ -3,11 +3,13 @@
 //! The logs are the truth. What only this file knows is which sessions had a task when the server was last alive (`awake`): those
 //! are put right at the next start.
 
-use std::{collections::HashSet, path::Path};
+use std::{collections::HashSet, path::Path, sync::Arc};
 
 use hangar_protocol::{SessionId, SessionState, api::SessionSummary};
 use hangar_store::{Database, Schema, StoreError, Writers, rusqlite};
 use tokio::{sync::watch, task::JoinHandle};
+
+use crate::list_tail::ListTail;
 
 const SCHEMA: Schema = Schema {
     migrations: &["CREATE TABLE session (
@@ -45,16 +47,19 @@ pub(crate) enum Wakefulness {
 #[derive(Clone, Debug)]
 pub(crate) struct Index {
     database: Database,
+    /// What followers of the list are told.
+    tail: Arc<ListTail>,
 }
 
 impl Index {
     pub(crate) async fn open(writers: &Writers, folder: &Path) -> Result<Self, StoreError> {
-        Ok(Self { database: Database::open(writers, &folder.join(FILE), SCHEMA).await? })
+        Ok(Self { database: Database::open(writers, &folder.join(FILE), SCHEMA).await?, tail: Arc::default() })
     }
 
     /// Writes what lists show of a session.
     pub(crate) async fn record(&self, summary: SessionSummary, wakefulness: Wakefulness) -> Result<(), StoreError> {
         let json = serde_json::to_string(&summary).map_err(|error| StoreError::Sqlite(error.to_string()))?;
+        let shown = summary.clone();
         let write = move |connection: &rusqlite::Connection| {
             let mut statement = connection.prepare_cached(
                 "INSERT INTO session (id, summary, updated_ms, awake) VALUES (?1, ?2, ?3, ?4)
@@ -63,7 +68,14 @@ impl Index {
             let updated_ms = i64::try_from(summary.updated_ms).unwrap_or(i64::MAX);
             statement.execute((summary.id.as_str(), json, updated_ms, wakefulness == Wakefulness::Awake))
         };
-        self.database.write(write).await.map(drop)
+        self.database.write(write).await?;
+        self.tail.changed(&shown);
+        Ok(())
+    }
+
+    /// The changes of the list.
+    pub(crate) fn tail(&self) -> &ListTail {
+        &self.tail
     }
 
     /// The newest sessions, newest first.

@@ -2,12 +2,13 @@
 //!
 //! A session is a log of events in a SQLite file of its own, and, while it has something to do, one task that writes it
 //! ([`Sessions`] wakes it). The task asks the pure [`decide`](mod@decide) what follows from an input, makes that durable, and only
-//! then answers, shows and starts it. Clients follow the log with a cursor ([`Follower`]).
+//! then answers, shows and starts it. Clients follow the log with a cursor ([`Subscription`]).
 //!
 //! Architecture invariant: only this crate writes a session's database, and only its driver knows both agent and sandbox. It
 //! knows no HTTP.
 
 mod backup;
+mod bell;
 mod blobs;
 mod clock;
 mod clones;
@@ -16,20 +17,24 @@ mod diff;
 mod driver;
 mod file_watch;
 mod floor;
-mod follower;
 mod forge_follower;
 mod forge_words;
 mod home;
 mod index;
+mod list_tail;
 mod log;
 mod outbound;
+mod partial;
 mod ports;
+mod present;
 mod pull_request;
 mod registry;
+mod ring;
 mod sandbox_host;
 mod sessions;
 mod snapshots;
 mod started;
+mod subscription;
 mod tail;
 mod turn;
 mod workspace;
@@ -38,10 +43,10 @@ pub use backup::{SESSIONS_INDEX, SessionsBackup, SessionsBackupError, log_of};
 pub use clones::{Clones, KeepClones};
 pub use diff::from_forge as diff_from_forge;
 pub use driver::Reply;
-pub use follower::Follower;
 pub use forge_follower::BRANCH_PREFIX;
 pub use forge_words::forge_refusal;
 pub use outbound::{Credential, Offer, Outbound};
 pub use ports::{People, Ports};
 pub use sandbox_host::origin_url;
-pub use sessions::{Sessions, StartError, random_request_id};
+pub use sessions::{Page, Sessions, StartError, random_request_id};
+pub use subscription::{Delivery, Subscription};

@@ -5,7 +5,7 @@ use std::{
     sync::Arc,
 };
 
-use hangar_protocol::{Event, Seq, SessionState};
+use hangar_protocol::{Event, Kinds, Seq, SessionState};
 use hangar_store::{Database, Schema, StoreError, Writers, rusqlite};
 
 /// The schema of `log.db`.
@@ -90,27 +90,28 @@ impl LogReader {
         Self { path: folder.join(FILE) }
     }
 
-    /// At most `limit` events after `after`, and the log's last position.
-    pub(crate) async fn page(&self, after: Seq, limit: u32) -> Result<(Vec<StoredEvent>, Seq), LogError> {
+    /// At most `limit` events on one side of a position.
+    pub(crate) async fn page(&self, side: Side, limit: u32, kinds: Option<Kinds>) -> Result<LogPage, LogError> {
         let path = self.path.clone();
         let read = move || -> Result<_, LogError> {
             let connection = open_for_reading(&path)?;
-            let mut statement = connection
-                .prepare("SELECT seq, json FROM event WHERE seq > ?1 ORDER BY seq LIMIT ?2")
-                .map_err(StoreError::from)?;
-            let rows = statement
-                .query_map((as_i64(after), limit), |row| {
-                    Ok(StoredEvent {
-                        seq: Seq(row.get::<_, i64>(0)?.unsigned_abs()),
-                        json: row.get::<_, String>(1)?.into(),
-                    })
-                })
-                .map_err(StoreError::from)?;
-            let events = rows.collect::<Result<Vec<_>, _>>().map_err(StoreError::from)?;
-            let head: i64 = connection
-                .query_row("SELECT coalesce(max(seq), 0) FROM event", [], |row| row.get(0))
-                .map_err(StoreError::from)?;
-            Ok((events, Seq(head.unsigned_abs())))
+            // The end first: what is appended meanwhile must not count as looked at.
+            let head = last_seq(&connection)?;
+            let mut events = events_of(&connection, side, limit, kinds)?;
+            let full = events.len() >= limit as usize;
+            let looked_at = match side {
+                Side::After(after) => match events.last() {
+                    Some(last) if full => last.seq,
+                    Some(last) => head.max(last.seq),
+                    None => head,
+                }
+                .max(after.min(head)),
+                Side::Before(_) => {
+                    events.reverse();
+                    events.first().filter(|_| full).map_or(Seq(1), |first| first.seq)
+                }
+            };
+            Ok(LogPage { events, looked_at, head })
         };
         tokio::task::spawn_blocking(read).await.map_err(|_| StoreError::Closed)?
     }
@@ -136,6 +137,57 @@ impl LogReader {
         };
         tokio::task::spawn_blocking(read).await.map_err(|_| StoreError::Closed)?
     }
+}
+
+/// On which side of a position.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Side {
+    /// The first ones after it.
+    After(Seq),
+    /// The last ones before it.
+    Before(Seq),
+}
+
+/// A page of a log.
+#[derive(Debug)]
+pub(crate) struct LogPage {
+    /// In order.
+    pub(crate) events: Vec<StoredEvent>,
+    /// How far was looked: the last position, or going backwards the first.
+    pub(crate) looked_at: Seq,
+    /// The log's last position.
+    pub(crate) head: Seq,
+}
+
+fn last_seq(connection: &rusqlite::Connection) -> Result<Seq, LogError> {
+    let sql = "SELECT coalesce(max(seq), 0) FROM event";
+    let last: i64 = connection.query_row(sql, [], |row| row.get(0)).map_err(StoreError::from)?;
+    Ok(Seq(last.unsigned_abs()))
+}
+
+/// In the order in which they are looked for.
+fn events_of(
+    connection: &rusqlite::Connection,
+    side: Side,
+    limit: u32,
+    kinds: Option<Kinds>,
+) -> Result<Vec<StoredEvent>, LogError> {
+    let (position, compared, order) = match side {
+        Side::After(position) => (position, ">", "ASC"),
+        Side::Before(position) => (position, "<", "DESC"),
+    };
+    let of_kind = match kinds {
+        Some(_) => "AND json_extract(json, '$.body.type') IN (SELECT value FROM json_each(?3))",
+        None => "AND ?3 IS NULL",
+    };
+    let names = kinds.map(|kinds| serde_json::to_string(&kinds.names())).transpose()?;
+    let sql = format!("SELECT seq, json FROM event WHERE seq {compared} ?1 {of_kind} ORDER BY seq {order} LIMIT ?2");
+    let mut statement = connection.prepare(&sql).map_err(StoreError::from)?;
+    let read = |row: &rusqlite::Row<'_>| {
+        Ok(StoredEvent { seq: Seq(row.get::<_, i64>(0)?.unsigned_abs()), json: row.get::<_, String>(1)?.into() })
+    };
+    let rows = statement.query_map((as_i64(position), limit, names), read).map_err(StoreError::from)?;
+    Ok(rows.collect::<Result<Vec<_>, _>>().map_err(StoreError::from)?)
 }
 
 fn open_for_reading(path: &Path) -> Result<rusqlite::Connection, LogError> {

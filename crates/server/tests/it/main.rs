@@ -13,4 +13,5 @@ mod secrecy;
 mod sessions;
 mod start;
 mod strangers;
+mod stream_of_many;
 mod streams;
