@@ -77,7 +77,7 @@ export class Fake {
   };
 
   upgrade = (request: IncomingMessage, socket: Duplex, head: Buffer): void => {
-    const found = /^\/api\/v1\/sessions\/([a-z0-9]+)\/stream\?after=(\d+)$/.exec(request.url ?? "");
+    const found = /^\/api\/v1\/sessions\/([a-z0-9]+)\/stream\?after=(\d+)(?:&presence=true)?$/.exec(request.url ?? "");
     const session = found?.[1] === undefined ? undefined : this.sessions.get(found[1]);
     if (!session || !this.#who(request)) {
       socket.end("HTTP/1.1 404 Not Found\r\n\r\n");

@@ -230,7 +230,8 @@ impl Subscription {
                     self.ready.extend(rung);
                 }
                 // It stays in front until it was looked at: whoever drops this future in between loses nothing.
-                Some(&LIST) => self.look_at_list().await,
+                // Boxed: what is rare must not take room in every idle connection.
+                Some(&LIST) => Box::pin(self.look_at_list()).await,
                 Some(&slot) => self.look_at(slot as usize).await,
             }
         }
@@ -261,9 +262,9 @@ impl Subscription {
             }
             Fetched::Behind => {
                 reading.position = None;
-                let page =
-                    self.sessions.page_for(tail.session(), reading.cursor, PAGE_EVENTS, reading.wants.kinds).await;
-                match page {
+                let (cursor, kinds) = (reading.cursor, reading.wants.kinds);
+                // Boxed, as above.
+                match Box::pin(self.sessions.page_for(tail.session(), cursor, PAGE_EVENTS, kinds)).await {
                     Ok(page) if page.head < reading.cursor => {
                         self.end_one(
                             at,

@@ -8,6 +8,7 @@
 
 mod backup;
 mod disk;
+mod idle;
 mod images;
 mod kernel;
 mod kill;
