@@ -102,6 +102,7 @@ export class Api {
   prompt = (id: SessionId, prompt: NewPrompt): Promise<PromptAccepted> => this.#ask("POST", `/sessions/${id}/prompts`, prompt);
   cancelPrompt = (id: SessionId, prompt: PromptId): Promise<void> => this.#ask("DELETE", `/sessions/${id}/prompts/${prompt}`);
   stop = (id: SessionId): Promise<StopAccepted> => this.#ask("POST", `/sessions/${id}/stop`);
+  continueTurn = (id: SessionId): Promise<void> => this.#ask("POST", `/sessions/${id}/continue`);
   allowNetwork = (id: SessionId, place: Place): Promise<void> => this.#ask("POST", `/sessions/${id}/network/allow`, place);
   diff = (id: SessionId): Promise<SessionDiff> => this.#ask("GET", `/sessions/${id}/diff`);
   pullRequest = (id: SessionId): Promise<PullRequestView> => this.#ask("GET", `/sessions/${id}/pull-request`);

@@ -12,6 +12,7 @@ import type {
   PullRequestState,
   SessionState,
   SessionStatus,
+  Spent,
   TurnId,
   TurnOutcome,
   TurnState,
@@ -24,6 +25,8 @@ const STATE_FILES_MAX = 5000;
 const STATE_SNAPSHOTS_MAX = 1000;
 /** Places in the network the folded state remembers. */
 const STATE_PLACES_MAX = 200;
+/** Milliseconds of a day; days are those of UTC. */
+const DAY_MS = 24 * 3600 * 1000;
 /** How much of a prompt the folded state keeps once the prompt has run. */
 const STATE_PROMPT_CHARS_MAX = 300;
 
@@ -57,6 +60,9 @@ export function begin(event: Event): SessionState | undefined {
     files: {},
     pushed: null,
     pull_requests: [],
+    budget: null,
+    spent: { cost_micro_usd: 0, tokens: 0, time_ms: 0, tool_calls: 0 },
+    day_spent: { day: 0, by: {} },
     usage: { input_tokens: 0, output_tokens: 0, cache_read_tokens: 0, cache_write_tokens: 0 },
     cost_micro_usd: 0,
   };
@@ -78,6 +84,7 @@ export function fold(events: readonly Event[]): SessionState {
 export function apply(state: SessionState, event: Event): void {
   if (event.seq <= state.seq) return;
   state.seq = event.seq;
+  charge(state, event);
   state.updated_ms = event.time_ms;
   applyBody(state, event.body);
 }
@@ -121,7 +128,7 @@ function applyBody(state: SessionState, body: EventBody): void {
       return;
     case "turn_started":
       settlePrompt(state, body.prompt, "taken");
-      state.turns.push({ id: body.turn, prompt: body.prompt, steps: 0, resumes: 0, stop_requested_by: null, outcome: null });
+      state.turns.push({ id: body.turn, prompt: body.prompt, steps: 0, resumes: 0, stop_requested_by: null, paused: null, outcome: null });
       state.status = "running";
       return;
     case "turn_resumed": {
@@ -129,6 +136,21 @@ function applyBody(state: SessionState, body: EventBody): void {
       if (turn) turn.resumes += 1;
       return;
     }
+    case "turn_paused": {
+      const turn = turnOf(state, body.turn);
+      if (turn) turn.paused = body.exhausted;
+      state.status = "paused";
+      return;
+    }
+    case "turn_continued": {
+      const turn = turnOf(state, body.turn);
+      if (turn) turn.paused = null;
+      state.status = "running";
+      return;
+    }
+    case "budget_changed":
+      state.budget = body.budget;
+      return;
     case "stop_requested": {
       const turn = turnOf(state, body.turn);
       if (turn) turn.stop_requested_by ??= body.by;
@@ -232,9 +254,42 @@ function settlePrompt(state: SessionState, prompt: PromptId, status: PromptStatu
   known.text = clip(known.text, STATE_PROMPT_CHARS_MAX);
 }
 
+/** Adds what an event cost: the time since the event before it where a turn ran, a reply's tokens and price, a call that began. */
+function charge(state: SessionState, event: Event): void {
+  const turn = openTurn(state);
+  if (!turn || turn.paused) return;
+  const body = event.body;
+  const cost: Spent = { cost_micro_usd: 0, tokens: 0, time_ms: 0, tool_calls: 0 };
+  // Before a resumption nothing ran since the event before: the server was down.
+  if (body.type !== "turn_resumed") cost.time_ms = Math.max(0, event.time_ms - state.updated_ms);
+  if (body.type === "model_replied") {
+    const usage = body.usage;
+    cost.tokens = usage.input_tokens + usage.output_tokens + usage.cache_read_tokens + usage.cache_write_tokens;
+    cost.cost_micro_usd = body.cost_micro_usd ?? 0;
+  }
+  if (body.type === "tool_started") cost.tool_calls = 1;
+  add(state.spent, cost);
+  const author = state.prompts.find((prompt) => prompt.id === turn.prompt)?.author;
+  if (author === undefined || !state.participants.some((person) => person.user === author)) return;
+  const day = Math.floor(event.time_ms / DAY_MS);
+  if (state.day_spent.day !== day) state.day_spent = { day, by: {} };
+  const own = (state.day_spent.by[author] ??= { cost_micro_usd: 0, tokens: 0, time_ms: 0, tool_calls: 0 });
+  add(own, cost);
+}
+
+function add(sum: Spent, cost: Spent): void {
+  sum.cost_micro_usd += cost.cost_micro_usd;
+  sum.tokens += cost.tokens;
+  sum.time_ms += cost.time_ms;
+  sum.tool_calls += cost.tool_calls;
+}
+
 function endTurn(state: SessionState, turn: TurnId, outcome: TurnOutcome): void {
   const known = turnOf(state, turn);
-  if (known) known.outcome = outcome;
+  if (known) {
+    known.paused = null;
+    known.outcome = outcome;
+  }
   state.open_calls = state.open_calls.filter((open) => open.turn !== turn);
   state.status = outcome.type === "failed" ? "failed" : restingStatus(state);
 }
@@ -266,6 +321,6 @@ function changePullRequest(state: SessionState, known: PullRequestState, change:
   }
   const resting = restingStatus(state);
   // A review or a push does not undo that the last turn failed; a merge ends the matter.
-  if (state.status === "running" || (state.status === "failed" && resting === "idle")) return;
+  if (state.status === "running" || state.status === "paused" || (state.status === "failed" && resting === "idle")) return;
   state.status = resting;
 }

@@ -61,6 +61,32 @@ name: string,
 input: unknown, };
 
 /**
+ * A limit on each measure; `null` where there is none.
+ */
+export type Budget = {
+/**
+ * Millionths of a US dollar.
+ */
+cost_micro_usd: number | null,
+/**
+ * Tokens read and written, cached ones included.
+ */
+tokens: number | null,
+/**
+ * Time in which turns ran, in milliseconds.
+ */
+time_ms: number | null,
+/**
+ * Tool calls that began.
+ */
+tool_calls: number | null, };
+
+/**
+ * Whose budget it is.
+ */
+export type BudgetScope = "session" | "user_day" | "team_day";
+
+/**
  * A build of an image.
  */
 export type BuildInfo = {
@@ -165,7 +191,7 @@ text: string, } | { "type": "cancel_prompt",
 /**
  * The prompt.
  */
-prompt: PromptId, } | { "type": "stop" } | { "type": "rename",
+prompt: PromptId, } | { "type": "stop" } | { "type": "continue_turn" } | { "type": "set_budget" } & Budget | { "type": "rename",
 /**
  * 1 to [`crate::limits::TITLE_CHARS_MAX`] characters.
  */
@@ -216,6 +242,44 @@ created_ms: number,
  * When it was last used, likewise; `None` for never.
  */
 used_ms: number | null, };
+
+/**
+ * `GET /budgets`: what was used up today (UTC).
+ */
+export type DayBudgets = {
+/**
+ * Days since 1970-01-01 UTC.
+ */
+day: number,
+/**
+ * What one person may use up.
+ */
+user_day: Budget,
+/**
+ * What all people together may use up.
+ */
+team_day: Budget,
+/**
+ * What all people together used up.
+ */
+spent: Spent,
+/**
+ * What each person used up. Owners of the server see everybody, others themselves.
+ */
+by: { [key in UserId]: Spent }, };
+
+/**
+ * What each person used up of a session on one day.
+ */
+export type DaySpent = {
+/**
+ * The day: days since 1970-01-01 UTC.
+ */
+day: number,
+/**
+ * By who prompted.
+ */
+by: { [key in UserId]: Spent }, };
 
 /**
  * The body of every answer whose status is 400 or more.
@@ -326,7 +390,23 @@ turn: TurnId,
 /**
  * Why it had been interrupted.
  */
-reason: string, } | { "type": "stop_requested",
+reason: string, } | { "type": "turn_paused",
+/**
+ * Which.
+ */
+turn: TurnId,
+/**
+ * What is used up, and who can raise it.
+ */
+exhausted: Exhausted, } | { "type": "turn_continued",
+/**
+ * Which.
+ */
+turn: TurnId, } | { "type": "budget_changed",
+/**
+ * The new one; a measure without a limit has none, whatever the server's usual budget says.
+ */
+budget: Budget, } | { "type": "stop_requested",
 /**
  * Which.
  */
@@ -603,6 +683,31 @@ events: Array<Event>,
 head: Seq, };
 
 /**
+ * A budget that is used up.
+ */
+export type Exhausted = {
+/**
+ * Whose.
+ */
+scope: BudgetScope,
+/**
+ * In which measure.
+ */
+measure: Measure,
+/**
+ * How much was used up, in the measure's unit.
+ */
+spent: number,
+/**
+ * How much there was.
+ */
+limit: number,
+/**
+ * What happened and who can raise it, for people.
+ */
+reason: string, };
+
+/**
  * A file that changed in the workspace.
  */
 export type FileChange = {
@@ -869,6 +974,11 @@ name: string,
  * The e-mail address commits carry.
  */
 email: string, };
+
+/**
+ * Something that a budget limits.
+ */
+export type Measure = "cost" | "tokens" | "time" | "tool_calls";
 
 /**
  * How a pull request is merged.
@@ -1476,6 +1586,23 @@ export type SandboxPhase = "absent" | "preparing" | "ready" | "failed";
 export type Seq = number;
 
 /**
+ * `GET /sessions/{id}/budget`: what a session used up, and what it waits for.
+ */
+export type SessionBudget = {
+/**
+ * The budget that holds: its own, else the server's usual one.
+ */
+budget: Budget,
+/**
+ * What it used up.
+ */
+spent: Spent,
+/**
+ * What its turn waits for; `null` where none waits.
+ */
+paused: Exhausted | null, };
+
+/**
  * What a session changed against the commit it started from.
  */
 export type SessionDiff = {
@@ -1712,6 +1839,18 @@ pushed: string | null,
  */
 pull_requests: Array<PullRequestState>,
 /**
+ * Its own budget; `None` where the server's usual one holds.
+ */
+budget: Budget | null,
+/**
+ * What all of its turns used up.
+ */
+spent: Spent,
+/**
+ * What they used up on the day of the last event that cost something, by person.
+ */
+day_spent: DaySpent,
+/**
  * Tokens of all turns.
  */
 usage: ModelUsage,
@@ -1723,7 +1862,7 @@ cost_micro_usd: number, };
 /**
  * What a session is doing, as lists group it.
  */
-export type SessionStatus = "idle" | "running" | "failed" | "merged";
+export type SessionStatus = "idle" | "running" | "paused" | "failed" | "merged";
 
 /**
  * A session as lists show it.
@@ -1826,6 +1965,27 @@ turn: TurnId | null,
  * What was promised about programs that were running.
  */
 guarantee: SnapshotGuarantee, };
+
+/**
+ * What was used up.
+ */
+export type Spent = {
+/**
+ * Millionths of a US dollar, as far as prices are known.
+ */
+cost_micro_usd: number,
+/**
+ * Tokens read and written, cached ones included.
+ */
+tokens: number,
+/**
+ * Time in which turns ran, in milliseconds. While a turn waits for its budget, or the server is down, none passes.
+ */
+time_ms: number,
+/**
+ * Tool calls that began.
+ */
+tool_calls: number, };
 
 /**
  * The answer to a stop.
@@ -1932,6 +2092,10 @@ resumes: number,
  * Whether somebody asked it to stop, and who.
  */
 stop_requested_by: UserId | null,
+/**
+ * The budget it waits for; `None` while it runs or is over.
+ */
+paused: Exhausted | null,
 /**
  * How it ended; `None` while it runs.
  */

@@ -96,6 +96,7 @@ export type TimelineItem =
   | { kind: "pull_change"; key: string; number: number; change: PullRequestChange; time: number }
   | { kind: "joined"; key: string; person: Person; time: number }
   | { kind: "title"; key: string; title: string; by: UserId | null; time: number }
+  | { kind: "note"; key: string; text: string; time: number }
   | { kind: "warning"; key: string; text: string; time: number };
 
 /** The rows, and what is needed to find the one that the next frame belongs to. */
@@ -221,6 +222,12 @@ function takeEvent(timeline: Timeline, event: Event): void {
       if (lost && !lost.done) Object.assign(lost, { blocks: [], done: true, retry: null });
       return add({ kind: "resumed", key, reason: body.reason, time });
     }
+    case "turn_paused":
+      return add({ kind: "warning", key, text: body.exhausted.reason, time });
+    case "turn_continued":
+      return add({ kind: "note", key, text: "The turn goes on", time });
+    case "budget_changed":
+      return add({ kind: "note", key, text: "The session has another budget", time });
     case "stop_requested":
       return add({ kind: "stop", key, by: body.by, time });
     case "turn_ended":

@@ -7,6 +7,7 @@ import type { JSX } from "solid-js";
 const SESSION: Record<SessionStatus, { tone: Tone; word: string }> = {
   idle: { tone: "neutral", word: "Ready" },
   running: { tone: "accent", word: "Running" },
+  paused: { tone: "warn", word: "Paused" },
   failed: { tone: "bad", word: "Failed" },
   merged: { tone: "done", word: "Merged" },
 };

@@ -164,6 +164,9 @@ impl Conversation {
             }
             EventBody::TitleChanged { .. }
             | EventBody::TurnResumed { .. }
+            | EventBody::TurnPaused { .. }
+            | EventBody::TurnContinued { .. }
+            | EventBody::BudgetChanged { .. }
             | EventBody::StopRequested { .. }
             | EventBody::SandboxChanged { .. }
             | EventBody::ModelRetried { .. }

@@ -11,7 +11,7 @@ use crate::{
 
 mod price;
 
-pub use price::Price;
+pub use price::{Price, Rates};
 
 /// Where Anthropic's API is.
 pub const ANTHROPIC_BASE_URL: &str = "https://api.anthropic.com";
@@ -82,6 +82,8 @@ pub struct ModelConfig {
     pub thinking: Thinking,
     /// How long it may take.
     pub timeouts: Timeouts,
+    /// What it costs, where that is not what the price list says.
+    pub rates: Option<Rates>,
 }
 
 impl ModelConfig {
@@ -101,6 +103,7 @@ impl ModelConfig {
     #[must_use]
     pub fn scripted(name: &str, base_url: &str) -> Self {
         let mut config = Self::new("scripted", name, ProviderKind::Anthropic, base_url, None);
+        config.rates = Some(Rates::default());
         config.note = "Not a model: plays a transcript of prepared replies. The tool calls really run.".to_owned();
         config
     }
@@ -118,6 +121,7 @@ impl ModelConfig {
             output_tokens_max: limits::OUTPUT_TOKENS_MAX,
             thinking: Thinking::Unset,
             timeouts: Timeouts::default(),
+            rates: None,
         }
     }
 }

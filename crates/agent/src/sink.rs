@@ -3,7 +3,8 @@
 use async_trait::async_trait;
 use bytes::Bytes;
 use hangar_protocol::{
-    CallId, EventBody, Seq, api::OpenPullRequest, event::BlobRef, frame::TextChannel, state::PullRequestState,
+    CallId, EventBody, Exhausted, Seq, api::OpenPullRequest, event::BlobRef, frame::TextChannel,
+    state::PullRequestState,
 };
 
 use crate::tools::Tell;
@@ -21,6 +22,18 @@ pub trait TurnSink: Send + Sync {
     /// # Errors
     /// [`TurnOver`] when nothing more may be written; the turn then ends without another word.
     async fn record(&self, body: EventBody) -> Result<Seq, TurnOver>;
+
+    /// Whether the model may be asked once more.
+    ///
+    /// # Errors
+    /// The budget that is used up: the turn then stops where it is, and is taken up again later.
+    fn admit_request(&self) -> Result<(), Exhausted>;
+
+    /// Whether a tool may be called. A call that was let through counts.
+    ///
+    /// # Errors
+    /// As for [`TurnSink::admit_request`].
+    fn admit_call(&self) -> Result<(), Exhausted>;
 
     /// Shows text of a reply that is being written. `offset` counts the bytes of the block before `text`. Never waits.
     fn text(&self, step: u32, block: u32, channel: TextChannel, offset: u32, text: &str);

@@ -5,7 +5,7 @@
 //!          ▼                                                 │
 //!   calls: hooks → tools → hooks ── all answered ──▶ ask the model ── a reply without calls ──▶ done
 //!          │                                                 │
-//!          └──────── stop, time over, fatal ◀────────────────┘
+//!          └──────── stop, time over, budget, fatal ◀────────┘
 //! ```
 //!
 //! The turn begins wherever its log ends: calls that had not begun are run, calls that had are answered as interrupted,
@@ -13,7 +13,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use hangar_protocol::{EventBody, Person, StopReason, TurnId, event::ToolStatus};
+use hangar_protocol::{EventBody, Exhausted, Person, StopReason, TurnId, event::ToolStatus};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -61,6 +61,8 @@ pub enum TurnEnd {
         /// Why, and what to do.
         reason: String,
     },
+    /// A budget is used up. Calls that had begun have their results, others wait: the turn can be taken up again from the log.
+    Paused(Exhausted),
     /// The session took the turn away ([`TurnOver`]); there is nothing to record.
     Over,
 }
@@ -70,6 +72,7 @@ pub enum TurnEnd {
 enum Halt {
     Stopped,
     Failed(String),
+    Paused(Exhausted),
     Over,
 }
 
@@ -104,6 +107,7 @@ pub async fn run_turn(input: TurnInput, sink: Arc<dyn TurnSink>, stop: Cancellat
         Ok(()) => TurnEnd::Done,
         Err(Halt::Stopped) => TurnEnd::Stopped,
         Err(Halt::Failed(reason)) => TurnEnd::Failed { reason },
+        Err(Halt::Paused(exhausted)) => TurnEnd::Paused(exhausted),
         Err(Halt::Over) => TurnEnd::Over,
     }
 }

@@ -52,6 +52,9 @@ impl Hints {
             | EventBody::PromptAdded { .. }
             | EventBody::PromptCancelled { .. }
             | EventBody::TurnStarted { .. }
+            | EventBody::TurnPaused { .. }
+            | EventBody::TurnContinued { .. }
+            | EventBody::BudgetChanged { .. }
             | EventBody::StopRequested { .. }
             | EventBody::SandboxChanged { .. }
             | EventBody::ModelRequested { .. }

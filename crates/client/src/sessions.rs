@@ -3,8 +3,11 @@
 use std::time::Duration;
 
 use hangar_protocol::{
-    PromptId, RequestId, Seq, SessionId, SessionState,
-    api::{EventPage, NewPrompt, NewSession, PromptAccepted, SessionDiff, SessionPatch, SessionSummary, StopAccepted},
+    Budget, PromptId, RequestId, Seq, SessionId, SessionState,
+    api::{
+        DayBudgets, EventPage, NewPrompt, NewSession, PromptAccepted, SessionBudget, SessionDiff, SessionPatch,
+        SessionSummary, StopAccepted,
+    },
     state::Place,
 };
 use reqwest::Method;
@@ -88,6 +91,28 @@ impl Client {
     pub async fn allow_network(&self, id: &SessionId, place: &Place) -> Result<(), Error> {
         let request = self.request(Method::POST, &format!("/api/v1/sessions/{id}/network/allow")).json(place);
         self.send(request, Pace::Ordinary).await.map(drop)
+    }
+
+    /// `GET /sessions/{id}/budget`: what the session used up, and may.
+    pub async fn budget(&self, id: &SessionId) -> Result<SessionBudget, Error> {
+        self.get(&format!("/api/v1/sessions/{id}/budget")).await
+    }
+
+    /// `PUT /sessions/{id}/budget`: gives the session another budget. Owners of the server may.
+    pub async fn set_budget(&self, id: &SessionId, budget: &Budget) -> Result<(), Error> {
+        let request = self.request(Method::PUT, &format!("/api/v1/sessions/{id}/budget")).json(budget);
+        self.send(request, Pace::Ordinary).await.map(drop)
+    }
+
+    /// `POST /sessions/{id}/continue`: lets a turn go on that waits for its budget; a conflict when none does.
+    pub async fn continue_turn(&self, id: &SessionId) -> Result<(), Error> {
+        let request = self.request(Method::POST, &format!("/api/v1/sessions/{id}/continue"));
+        self.send(request, Pace::Ordinary).await.map(drop)
+    }
+
+    /// `GET /budgets`: what was used up today.
+    pub async fn day_budgets(&self) -> Result<DayBudgets, Error> {
+        self.get("/api/v1/budgets").await
     }
 
     /// `GET /sessions/{id}/diff`: what the session changed against the commit it began from.

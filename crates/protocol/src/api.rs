@@ -1,7 +1,9 @@
 //! Bodies of the REST API under `/api/v1`. The routes themselves are listed in `docs/api.md` and `/api/v1/openapi.json`.
 
+mod budgets;
 mod images;
 
+pub use budgets::{DayBudgets, SessionBudget};
 pub use images::{
     BuildInfo, BuildLog, BuildStatus, ImageInfo, ImportedImage, NewBuild, PoolInfo, RepoPool, SlotInfo, Warm, Warming,
 };

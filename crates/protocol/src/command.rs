@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use ts_rs::TS;
 
 use crate::{
+    Budget,
     api::{OpenPullRequest, RepoTarget},
     ids::{Person, PromptId, RequestId},
     state::Place,
@@ -29,6 +30,10 @@ pub enum Command {
     },
     /// End the running turn now.
     Stop,
+    /// Let a turn go on that waits for its budget. It waits again if the budget is still used up.
+    ContinueTurn,
+    /// Give the session another budget; a turn that waited for it goes on. Only who may raise budgets is let through to this.
+    SetBudget(Budget),
     /// Give the session another title.
     Rename {
         /// 1 to [`crate::limits::TITLE_CHARS_MAX`] characters.

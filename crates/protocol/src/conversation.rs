@@ -67,6 +67,12 @@ pub struct ModelUsage {
 }
 
 impl ModelUsage {
+    /// Tokens of every kind together.
+    #[must_use]
+    pub fn total(&self) -> u64 {
+        self.input_tokens + self.output_tokens + self.cache_read_tokens + self.cache_write_tokens
+    }
+
     /// Adds `other` to this sum.
     pub fn add(&mut self, other: ModelUsage) {
         self.input_tokens += other.input_tokens;

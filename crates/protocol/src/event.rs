@@ -5,6 +5,7 @@ use ts_rs::TS;
 use utoipa::ToSchema;
 
 use crate::{
+    budget::{Budget, Exhausted},
     conversation::{Block, ModelUsage, StopReason, TodoItem},
     ids::{CallId, Person, PromptId, RepoPath, RequestId, Seq, SessionId, TurnId, UserId},
 };
@@ -126,6 +127,23 @@ pub enum EventBody {
         turn: TurnId,
         /// Why it had been interrupted.
         reason: String,
+    },
+    /// A turn waits: a budget is used up. Its work is kept, and it goes on where it was once it is continued.
+    TurnPaused {
+        /// Which.
+        turn: TurnId,
+        /// What is used up, and who can raise it.
+        exhausted: Exhausted,
+    },
+    /// A turn that waited goes on.
+    TurnContinued {
+        /// Which.
+        turn: TurnId,
+    },
+    /// The session has another budget.
+    BudgetChanged {
+        /// The new one; a measure without a limit has none, whatever the server's usual budget says.
+        budget: Budget,
     },
     /// Somebody asked the running turn to stop.
     StopRequested {

@@ -13,6 +13,8 @@
 #[cfg(feature = "words")]
 pub mod api;
 #[cfg(feature = "words")]
+pub mod budget;
+#[cfg(feature = "words")]
 pub mod command;
 #[cfg(feature = "words")]
 pub mod conversation;
@@ -32,6 +34,8 @@ pub mod refusal;
 #[cfg(feature = "words")]
 pub mod state;
 
+#[cfg(feature = "words")]
+pub use budget::{Budget, Exhausted, Spent};
 #[cfg(feature = "words")]
 pub use command::Command;
 #[cfg(feature = "words")]

@@ -7,6 +7,7 @@ use ts_rs::TS;
 use utoipa::ToSchema;
 
 use crate::{
+    budget::{Budget, DaySpent, Exhausted, Spent, day_of},
     conversation::{Block, ModelUsage, TodoItem},
     event::{Event, EventBody, FileChangeKind, PullRequestChange, SandboxPhase, SnapshotGuarantee, TurnOutcome},
     ids::{CallId, Person, PromptId, RepoPath, RequestId, Seq, SessionId, TurnId, UserId},
@@ -68,6 +69,15 @@ pub struct SessionState {
     pub pushed: Option<String>,
     /// Its pull requests, oldest first.
     pub pull_requests: Vec<PullRequestState>,
+    /// Its own budget; `None` where the server's usual one holds.
+    #[serde(default)]
+    pub budget: Option<Budget>,
+    /// What all of its turns used up.
+    #[serde(default)]
+    pub spent: Spent,
+    /// What they used up on the day of the last event that cost something, by person.
+    #[serde(default)]
+    pub day_spent: DaySpent,
     /// Tokens of all turns.
     pub usage: ModelUsage,
     /// Cost of all turns in millionths of a US dollar, as far as prices are known.
@@ -83,6 +93,8 @@ pub enum SessionStatus {
     Idle,
     /// A turn is running.
     Running,
+    /// A turn waits for its budget.
+    Paused,
     /// The last turn failed and nothing has been asked since.
     Failed,
     /// Its pull request is merged.
@@ -131,6 +143,9 @@ pub struct TurnState {
     pub resumes: u32,
     /// Whether somebody asked it to stop, and who.
     pub stop_requested_by: Option<UserId>,
+    /// The budget it waits for; `None` while it runs or is over.
+    #[serde(default)]
+    pub paused: Option<Exhausted>,
     /// How it ended; `None` while it runs.
     pub outcome: Option<TurnOutcome>,
 }
@@ -253,6 +268,9 @@ impl SessionState {
             files: BTreeMap::new(),
             pushed: None,
             pull_requests: Vec::new(),
+            budget: None,
+            spent: Spent::default(),
+            day_spent: DaySpent::default(),
             usage: ModelUsage::default(),
             cost_micro_usd: 0,
         })
@@ -289,6 +307,7 @@ impl SessionState {
             return;
         }
         self.seq = event.seq;
+        self.charge(event);
         self.updated_ms = event.time_ms;
         self.apply_body(&event.body);
     }
@@ -316,6 +335,7 @@ impl SessionState {
                     steps: 0,
                     resumes: 0,
                     stop_requested_by: None,
+                    paused: None,
                     outcome: None,
                 });
                 self.status = SessionStatus::Running;
@@ -325,6 +345,15 @@ impl SessionState {
                     known.resumes += 1;
                 }
             }
+            EventBody::TurnPaused { turn, exhausted } => {
+                self.pause_turn(*turn, Some(exhausted.clone()));
+                self.status = SessionStatus::Paused;
+            }
+            EventBody::TurnContinued { turn } => {
+                self.pause_turn(*turn, None);
+                self.status = SessionStatus::Running;
+            }
+            EventBody::BudgetChanged { budget } => self.budget = Some(*budget),
             EventBody::ModelRetried { .. } | EventBody::PushRefused { .. } => {}
             EventBody::StopRequested { turn, by } => self.note_stop(*turn, by),
             EventBody::TurnEnded { turn, outcome } => self.end_turn(*turn, outcome),
@@ -407,8 +436,38 @@ impl SessionState {
         }
     }
 
+    fn pause_turn(&mut self, turn: TurnId, exhausted: Option<Exhausted>) {
+        if let Some(known) = self.turns.iter_mut().find(|known| known.id == turn) {
+            known.paused = exhausted;
+        }
+    }
+
+    /// Adds what an event cost: the time since the event before it where a turn ran, a reply's tokens and price, a call that began.
+    fn charge(&mut self, event: &Event) {
+        let Some(turn) = self.running_turn().map(|turn| turn.id) else { return };
+        // Before a resumption nothing ran since the event before: the server was down.
+        let down = matches!(event.body, EventBody::TurnResumed { .. });
+        let time_ms = if down { 0 } else { event.time_ms.saturating_sub(self.updated_ms) };
+        let mut cost = Spent { time_ms, ..Spent::default() };
+        if let EventBody::ModelReplied { usage, cost_micro_usd, .. } = &event.body {
+            cost.tokens = usage.total();
+            cost.cost_micro_usd = cost_micro_usd.unwrap_or(0);
+        }
+        if let EventBody::ToolStarted { .. } = &event.body {
+            cost.tool_calls = 1;
+        }
+        self.spent.add(cost);
+        let Some(author) = self.author_of(turn).map(|person| person.user.clone()) else { return };
+        let day = day_of(event.time_ms);
+        if self.day_spent.day != day {
+            self.day_spent = DaySpent { day, by: BTreeMap::new() };
+        }
+        self.day_spent.by.entry(author).or_default().add(cost);
+    }
+
     fn end_turn(&mut self, turn: TurnId, outcome: &TurnOutcome) {
         if let Some(known) = self.turns.iter_mut().find(|known| known.id == turn) {
+            known.paused = None;
             known.outcome = Some(outcome.clone());
         }
         self.open_calls.retain(|open| open.turn != turn);
@@ -444,12 +503,20 @@ impl SessionState {
         }
         self.status = match (self.status, self.resting_status()) {
             // A review or a push does not undo that the last turn failed; a merge ends the matter.
-            (SessionStatus::Running, _) | (SessionStatus::Failed, SessionStatus::Idle) => self.status,
+            (SessionStatus::Running | SessionStatus::Paused, _) | (SessionStatus::Failed, SessionStatus::Idle) => {
+                self.status
+            }
             (SessionStatus::Idle | SessionStatus::Merged | SessionStatus::Failed, resting) => resting,
         };
     }
 
-    /// The turn that is running, if one is.
+    /// The turn that is running, unless it waits for its budget.
+    #[must_use]
+    pub fn running_turn(&self) -> Option<&TurnState> {
+        self.open_turn().filter(|turn| turn.paused.is_none())
+    }
+
+    /// The turn that has begun and not ended, if there is one.
     #[must_use]
     pub fn open_turn(&self) -> Option<&TurnState> {
         self.turns.last().filter(|turn| turn.outcome.is_none())

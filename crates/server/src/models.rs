@@ -3,7 +3,7 @@
 
 use hangar_agent::{
     Models,
-    models::{ModelConfig as AgentModel, ProviderKind, Secret as AgentSecret},
+    models::{ModelConfig as AgentModel, ProviderKind, Rates, Secret as AgentSecret},
 };
 use hangar_protocol::{Refusal, RefusalCode};
 
@@ -59,7 +59,39 @@ fn configured(config: &ModelConfig) -> Result<AgentModel, Refusal> {
     let key = key_of(config)?.map(|key| AgentSecret::new(key.reveal().clone()));
     let mut made = AgentModel::new(provider, model, kind, &config.base_url, key);
     made.note.clone_from(&config.note);
+    made.rates = rates(config)?;
     Ok(made)
+}
+
+/// The prices of an entry; `None` where none is set.
+fn rates(config: &ModelConfig) -> Result<Option<Rates>, Refusal> {
+    let ModelConfig { input_usd, output_usd, cache_read_usd, cache_write_usd, .. } = config;
+    if [input_usd, output_usd, cache_read_usd, cache_write_usd].into_iter().all(String::is_empty) {
+        return Ok(None);
+    }
+    let rate = |name: &str, text: &str| {
+        micro_usd(text).ok_or_else(|| {
+            let message = format!("models.{name} of {} is {text:?}.", config.id);
+            Refusal::new(RefusalCode::BadRequest, message, "Write US dollars for a million tokens, such as 3 or 0.25.")
+        })
+    };
+    Ok(Some(Rates {
+        input: rate("input_usd", input_usd)?,
+        output: rate("output_usd", output_usd)?,
+        cache_read: rate("cache_read_usd", cache_read_usd)?,
+        cache_write: rate("cache_write_usd", cache_write_usd)?,
+    }))
+}
+
+/// Dollars in decimals as millionths; nothing is 0.
+fn micro_usd(text: &str) -> Option<u64> {
+    let (whole, part) = text.split_once('.').unwrap_or((text, ""));
+    let digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
+    if !digits(whole) || !digits(part) || part.len() > 6 || whole.len() > 9 {
+        return None;
+    }
+    let number = |text: &str| if text.is_empty() { Some(0) } else { text.parse::<u64>().ok() };
+    Some(number(whole)? * 1_000_000 + number(&format!("{part:0<6}"))?)
 }
 
 fn key_of(config: &ModelConfig) -> Result<Option<Secret<String>>, Refusal> {
@@ -100,4 +132,26 @@ async fn scripted_model(config: &Config) -> Result<(AgentModel, AbortOnDropHandl
         }
     });
     Ok((AgentModel::scripted(&name, &format!("http://{address}")), AbortOnDropHandle::new(playing)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::micro_usd;
+
+    #[test]
+    fn dollars_are_read_to_the_millionth() {
+        for (text, expect) in [
+            ("", Some(0)),
+            ("3", Some(3_000_000)),
+            ("0.25", Some(250_000)),
+            (".075", Some(75_000)),
+            ("1.000001", Some(1_000_001)),
+            ("1.0000001", None),
+            ("-1", None),
+            ("1e3", None),
+            ("1.2.3", None),
+        ] {
+            assert_eq!(micro_usd(text), expect, "{text}");
+        }
+    }
 }

@@ -1,6 +1,7 @@
 //! Every address the server answers, in one list. The method and path stand above each handler; the OpenAPI document is
 //! made from the same list, so that neither can know a route which the other does not.
 
+mod budgets;
 mod diff;
 mod events;
 mod exchange;
@@ -65,6 +66,9 @@ fn quick() -> OpenApiRouter<App> {
         .routes(routes!(prompts::cancel_prompt)) //              DELETE /api/v1/sessions/{id}/prompts/{prompt}
         .routes(routes!(prompts::stop_turn)) //                  POST   /api/v1/sessions/{id}/stop
         .routes(routes!(typing::note_typing)) //                 POST   /api/v1/sessions/{id}/typing
+        .routes(routes!(budgets::session_budget, budgets::set_session_budget)) // GET, PUT /api/v1/sessions/{id}/budget
+        .routes(routes!(budgets::continue_turn)) //              POST   /api/v1/sessions/{id}/continue
+        .routes(routes!(budgets::day_budgets)) //                GET    /api/v1/budgets
         .routes(routes!(network::allow_network)) //              POST   /api/v1/sessions/{id}/network/allow
         .routes(routes!(diff::session_diff)) //                  GET    /api/v1/sessions/{id}/diff
         .routes(routes!(images::list_images)) //                 GET    /api/v1/images

@@ -105,6 +105,7 @@ pub async fn serve(config: Config) -> Result<Server, Refusal> {
         outbound,
         forge: forge.clone(),
         models: models.clone(),
+        budgets: config.budgets.budgets(),
         people: Box::new(door.clone()),
     };
     let sessions = Sessions::open(ports).await.map_err(|error| {

@@ -229,7 +229,7 @@ impl Driver {
     }
 
     fn decide_report(&mut self, report: Report) -> Decision {
-        if let Report::TurnOver { turn, .. } = &report
+        if let Report::TurnOver { turn, .. } | Report::TurnPaused { turn, .. } = &report
             && self.running.as_ref().is_some_and(|(running, _)| running == turn)
         {
             self.running = None;
@@ -292,6 +292,8 @@ impl Driver {
                 return Err(refusal);
             }
         }
+        // Before anything goes on: it asks for what is left.
+        self.home.meter.read(&self.state);
         // First what takes longest: the model's first request leaves while the rest is being told.
         for (effect, later) in effects {
             self.start(effect, later);
@@ -317,6 +319,7 @@ impl Driver {
         match effect {
             Effect::RunTurn(turn) => {
                 let cancel = CancellationToken::new();
+                self.home.meter.turn_begins();
                 self.running = Some((turn, cancel.clone()));
                 turn::spawn(&self.home, &self.state, &self.conversation, turn, cancel, self.sender.clone());
             }

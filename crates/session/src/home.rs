@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     blobs::Blobs,
+    budgets::Meter,
     driver::Message,
     index::{Index, Wakefulness},
     log::LogError,
@@ -32,6 +33,7 @@ pub(crate) struct Home {
     pub(crate) sandbox: SandboxHost,
     /// The agent's background commands; they end with the sandbox or the task.
     pub(crate) jobs: Jobs,
+    pub(crate) meter: Meter,
     pub(crate) index: Index,
     pub(crate) registry: Weak<Registry>,
     /// Cancelled when the task has ended and everything is put away.

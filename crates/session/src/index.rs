@@ -99,6 +99,17 @@ impl Index {
         self.ids("SELECT id FROM session").await
     }
 
+    /// The ids of the sessions in which something happened since `ms`.
+    pub(crate) async fn updated_since(&self, ms: u64) -> Result<Vec<SessionId>, StoreError> {
+        let since_ms = i64::try_from(ms).unwrap_or(i64::MAX);
+        let read = move |connection: &rusqlite::Connection| {
+            let mut statement = connection.prepare_cached("SELECT id FROM session WHERE updated_ms >= ?1")?;
+            statement.query_map([since_ms], |row| row.get::<_, String>(0))?.collect::<Result<Vec<_>, _>>()
+        };
+        let rows = self.database.read(read).await?;
+        Ok(rows.into_iter().filter_map(|id| SessionId::try_from(id).ok()).collect())
+    }
+
     async fn ids(&self, sql: &'static str) -> Result<Vec<SessionId>, StoreError> {
         let read = move |connection: &rusqlite::Connection| {
             connection.prepare_cached(sql)?.query_map([], |row| row.get::<_, String>(0))?.collect::<Result<Vec<_>, _>>()

@@ -10,6 +10,7 @@
 mod backup;
 mod bell;
 mod blobs;
+mod budgets;
 mod clock;
 mod clones;
 pub mod decide;
@@ -40,6 +41,7 @@ mod turn;
 mod workspace;
 
 pub use backup::{SESSIONS_INDEX, SessionsBackup, SessionsBackupError, log_of};
+pub use budgets::Budgets;
 pub use clones::{Clones, KeepClones};
 pub use diff::from_forge as diff_from_forge;
 pub use driver::Reply;

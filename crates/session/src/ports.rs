@@ -9,7 +9,7 @@ use hangar_image::{Images, Pool};
 use hangar_protocol::{Refusal, UserId};
 use hangar_sandbox::{Engine, layers::LayerStore};
 
-use crate::{clones::Clones, outbound::Outbound};
+use crate::{budgets::Budgets, clones::Clones, outbound::Outbound};
 
 /// The parts of this machine that sessions drive.
 pub struct Ports {
@@ -31,6 +31,8 @@ pub struct Ports {
     pub forge: LocalForge,
     /// Knows the models.
     pub models: Models,
+    /// What sessions may use up.
+    pub budgets: Budgets,
     /// Knows the people.
     pub people: Box<dyn People>,
 }

@@ -125,7 +125,9 @@ mod tests {
         name.parse().unwrap()
     }
 
-    fn told(frame: Option<Arc<str>>) -> Option<(PresenceScope, Vec<(String, u32)>, u32)> {
+    type Told = (PresenceScope, Vec<(String, u32)>, u32);
+
+    fn told(frame: Option<Arc<str>>) -> Option<Told> {
         let Frame::Presence { scope, people, total } = serde_json::from_str(&frame?).unwrap() else {
             panic!("another")
         };

@@ -40,7 +40,7 @@ use crate::{
     ports::Ports,
     pull_request::branch_name,
     snapshots::Snapshots,
-    started::Started,
+    started::{Beside, Started},
 };
 
 /// Reports of the broker that may wait for the session. When it is full, a push waits and a refusal is not reported.
@@ -83,11 +83,12 @@ struct Facts {
     worked: bool,
 }
 
-/// A sandbox, and what its commands find in their environment beside the image's own.
+/// A sandbox, what its commands find in their environment beside the image's own, and the services that run beside them.
 #[derive(Clone)]
 pub(crate) struct Place {
     pub(crate) sandbox: Sandbox,
     pub(crate) env: Arc<BTreeMap<String, String>>,
+    pub(crate) beside: Option<Beside>,
 }
 
 /// A sandbox that runs, with what serves it.
@@ -220,7 +221,7 @@ impl SandboxHost {
 
     /// Runs a shell script of hangar's own in the workspace.
     pub(crate) async fn run(&self, script: &str, env: Vec<(String, String)>, bytes_max: usize) -> Result<Ran, Refusal> {
-        let Place { sandbox, env: usual } = self.get().await?;
+        let Place { sandbox, env: usual, beside: _ } = self.get().await?;
         let env = usual.iter().map(|(name, value)| (name.clone(), value.clone())).chain(env).collect();
         run(&sandbox, script, env, bytes_max).await.map_err(|error| sandbox_refusal(&error))
     }
@@ -341,7 +342,7 @@ impl Shared {
         match self.furnish(&sandbox, plan, serving.clone()).await {
             Ok(network) => {
                 let started = start(&sandbox, serving.clone());
-                let place = Place { sandbox, env };
+                let place = Place { sandbox, env, beside: started.beside() };
                 Ok(Live { place, network, serving, _started: started, _layers: layers })
             }
             Err(refusal) => {

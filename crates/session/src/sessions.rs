@@ -9,7 +9,8 @@ use std::{
 use hangar_agent::{Conversation, Jobs};
 use hangar_protocol::{
     Command, Event, Kinds, Person, Refusal, RefusalCode, RequestId, Seq, SessionId, SessionState,
-    api::{EventPage, NewPrompt, RepoTarget, SessionDiff, SessionSummary},
+    api::{DayBudgets, EventPage, NewPrompt, RepoTarget, SessionDiff, SessionSummary},
+    budget::day_of,
     command::Commanded,
     frame::FollowFrom,
     limits::EVENT_PAGE_MAX,
@@ -20,8 +21,9 @@ use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    KeepClones, Reply, Subscription,
+    Budgets, KeepClones, Reply, Subscription,
     blobs::Blobs,
+    budgets::{Ledger, Meter},
     clock::now_ms,
     decide::{self, Input, Report, decide},
     diff,
@@ -37,6 +39,8 @@ use crate::{
     tail::Tail,
 };
 
+/// Milliseconds of a day.
+const DAY_MS: u64 = 24 * 3600 * 1000;
 /// Sessions that may have a task at the same time.
 const AWAKE_MAX: usize = 1_000;
 
@@ -51,6 +55,7 @@ struct Inner {
     writers: Writers,
     index: Index,
     registry: Arc<Registry>,
+    ledger: Arc<Ledger>,
     /// Cancelled when the server shuts down: no session is woken any more.
     closing: CancellationToken,
 }
@@ -88,10 +93,13 @@ impl Sessions {
             writers,
             index,
             registry: Arc::default(),
+            ledger: Arc::default(),
             closing: CancellationToken::new(),
         };
         let sessions = Self { inner: Arc::new(inner) };
         sessions.list_unlisted().await?;
+        // Before any turn goes on.
+        sessions.read_day().await?;
         for id in sessions.inner.index.awake().await? {
             if let Err(refusal) = sessions.wake(&id).await {
                 tracing::error!(session = %id, %refusal, "a session could not be put right");
@@ -303,6 +311,21 @@ impl Sessions {
         self.inner.index.list().await.map_err(|error| log_refusal(&error.into()))
     }
 
+    /// The usual budgets of this server.
+    #[must_use]
+    pub fn budgets(&self) -> Budgets {
+        self.inner.ports.budgets
+    }
+
+    /// What was used up today, UTC.
+    #[must_use]
+    pub fn day_budgets(&self) -> DayBudgets {
+        let Budgets { user_day, team_day, session: _ } = self.budgets();
+        let day = day_of(now_ms());
+        let (spent, by) = self.inner.ledger.all(day);
+        DayBudgets { day, user_day, team_day, spent, by }
+    }
+
     /// Every layer that a session needs, running or not: nobody else may remove them.
     ///
     /// # Errors
@@ -404,6 +427,8 @@ impl Sessions {
         let folder = self.folder(id);
         let ports = Arc::clone(&self.inner.ports);
         tail.raise_head(state.seq);
+        let meter = Meter::new(ports.budgets, Arc::clone(&self.inner.ledger));
+        meter.read(&state);
         let home = Arc::new(Home {
             id: id.clone(),
             owner: state.owner.clone(),
@@ -411,6 +436,7 @@ impl Sessions {
             blobs: Blobs::new(&folder),
             sandbox: SandboxHost::new(Arc::clone(&ports), &state, folder, sender.downgrade()),
             jobs: Jobs::default(),
+            meter,
             index: self.inner.index.clone(),
             registry: Arc::downgrade(&self.inner.registry),
             ports,
@@ -424,6 +450,19 @@ impl Sessions {
         };
         tokio::spawn(Driver::new(home, state, conversation, log, inbox, sender).run(first));
         task
+    }
+
+    /// Reads what sessions used up today.
+    async fn read_day(&self) -> Result<(), StartError> {
+        let midnight_ms = u64::from(day_of(now_ms())) * DAY_MS;
+        for id in self.inner.index.updated_since(midnight_ms).await? {
+            match LogReader::new(&self.folder(&id)).fold(|_event| {}).await {
+                Ok(state) => self.inner.ledger.tell(&id, &state.day_spent),
+                // Its turns cannot go on either.
+                Err(error) => tracing::error!(session = %id, %error, "what a session used up today cannot be read"),
+            }
+        }
+        Ok(())
     }
 
     /// Lists sessions whose folder exists but whose entry was never written: the server died in between, or the list was lost.

@@ -1,13 +1,17 @@
-//! What an image wants running in a sandbox that starts from it: services, and the steps of every start. A session waits for neither.
+//! What an image wants running in a sandbox that starts from it: services, and the steps of every start. A session waits for neither; only its first command
+//! gives the services a moment, because a test suite without its database says nothing.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use hangar_image::{
-    Lease, Services,
+    Lease, ServiceState, Services,
     recipe::{Shell, Step},
 };
 use hangar_sandbox::{ExecSpec, Sandbox};
-use tokio::sync::mpsc;
+use tokio::{
+    sync::{OnceCell, mpsc, watch},
+    time::timeout,
+};
 use tokio_util::sync::CancellationToken;
 
 use crate::{decide::Report, driver::Message, floor::Floor};
@@ -15,16 +19,40 @@ use crate::{decide::Report, driver::Message, floor::Floor};
 /// Output of a step that is kept for a warning's words.
 const OUTPUT_BYTES_MAX: usize = 2 * 1024;
 
+/// How long the first command waits for services that are being started.
+const SERVICES_WAIT_MAX: Duration = Duration::from_secs(10);
+
 /// Services that run in a sandbox, and the image it is over, which is not collected meanwhile. They end with it.
 pub(crate) struct Started {
-    _services: Option<Services>,
+    services: Option<Services>,
     _lease: Option<Lease>,
+}
+
+/// The services of a sandbox as its commands find them. A cheap handle.
+#[derive(Clone, Debug)]
+pub(crate) struct Beside {
+    states: watch::Receiver<Vec<ServiceState>>,
+    /// Filled when the services are there, or were waited for long enough.
+    waited: Arc<OnceCell<()>>,
+}
+
+impl Beside {
+    /// Waits until the services are there; once in a sandbox, and at most [`SERVICES_WAIT_MAX`]. Returns the names of those that are still being started.
+    pub(crate) async fn wait(&self) -> Vec<String> {
+        let mut states = self.states.clone();
+        let settled = |states: &Vec<ServiceState>| states.iter().all(|state| state.phase.is_settled());
+        // An error: the time is over, or the services have ended. Neither is to be waited for.
+        let once = async { drop(timeout(SERVICES_WAIT_MAX, states.wait_for(settled)).await) };
+        self.waited.get_or_init(|| once).await;
+        let states = self.states.borrow();
+        states.iter().filter(|state| !state.phase.is_settled()).map(|state| state.name.clone()).collect()
+    }
 }
 
 impl Started {
     /// What the pool has started already.
     pub(crate) fn before(services: Services, lease: Lease) -> Self {
-        Self { _services: Some(services), _lease: Some(lease) }
+        Self { services: Some(services), _lease: Some(lease) }
     }
 
     /// Begins to start everything and returns at once.
@@ -45,7 +73,13 @@ impl Started {
                 }
             });
         }
-        Self { _services: services, _lease: None }
+        Self { services, _lease: None }
+    }
+
+    /// The services, if there are any.
+    pub(crate) fn beside(&self) -> Option<Beside> {
+        let services = self.services.as_ref()?;
+        Some(Beside { states: services.states(), waited: Arc::default() })
     }
 }
 

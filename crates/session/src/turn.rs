@@ -11,7 +11,7 @@ use hangar_agent::{
     run_turn,
 };
 use hangar_protocol::{
-    CallId, EventBody, Person, Seq, SessionState, TurnId, UserId,
+    CallId, EventBody, Exhausted, Person, Seq, SessionState, TurnId, UserId,
     api::OpenPullRequest,
     event::{BlobRef, TurnOutcome},
     frame::TextChannel,
@@ -21,6 +21,8 @@ use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    budgets::Priced,
+    clock::now_ms,
     decide::Report,
     driver::Message,
     home::{Home, Inbox},
@@ -38,7 +40,9 @@ pub(crate) fn spawn(
 ) {
     let author = state.author_of(turn).cloned();
     let model = home.ports.models.find(&state.model);
-    let sink = Sink { home: Arc::clone(home), turn, author, inbox: inbox.clone() };
+    let known = model.as_ref().is_some_and(|model| model.price.is_known());
+    let priced = if known { Priced::Known } else { Priced::Unknown };
+    let sink = Sink { home: Arc::clone(home), turn, author, priced, inbox: inbox.clone() };
     let (Some(model), Some(author)) = (model, sink.author.clone()) else {
         let reason = format!(
             "This server has no model {} any more. Configure it again, or start a session with another one.",
@@ -63,6 +67,10 @@ pub(crate) fn spawn(
             TurnEnd::Done => TurnOutcome::Done,
             TurnEnd::Stopped => TurnOutcome::Stopped { by: by.stopped_by(&inbox, turn).await },
             TurnEnd::Failed { reason } => TurnOutcome::Failed { reason },
+            TurnEnd::Paused(exhausted) => {
+                drop(inbox.send(Message::Report(Report::TurnPaused { turn, exhausted })).await);
+                return;
+            }
             TurnEnd::Over => return,
         };
         end(&inbox, turn, outcome).await;
@@ -97,11 +105,27 @@ struct Sink {
     home: Arc<Home>,
     turn: TurnId,
     author: Option<Person>,
+    priced: Priced,
     inbox: Inbox,
+}
+
+impl Sink {
+    /// Whose budget of the day is used.
+    fn payer(&self) -> &UserId {
+        self.author.as_ref().map_or(&self.home.owner, |author| &author.user)
+    }
 }
 
 #[async_trait]
 impl TurnSink for Sink {
+    fn admit_request(&self) -> Result<(), Exhausted> {
+        self.home.meter.admit_request(self.payer(), self.priced, now_ms())
+    }
+
+    fn admit_call(&self) -> Result<(), Exhausted> {
+        self.home.meter.admit_call(self.payer(), now_ms())
+    }
+
     async fn record(&self, body: EventBody) -> Result<Seq, TurnOver> {
         let (recorded, durable) = oneshot::channel();
         let message = Message::Record(Report::Agent { turn: self.turn, body }, recorded);

@@ -8,27 +8,41 @@ use hangar_agent::{
     SandboxPath, Workspace, WorkspaceError,
     workspace::{Exec, Exited, FileBytes, Listing, Matches, Written},
 };
+use hangar_image::LOG_FOLDER;
 use hangar_protocol::guest::{Failure, FailureKind, Found, GlobRequest, GrepRequest, Stat};
 use hangar_sandbox::{Error, ExecSpec, LimitHit, Sandbox};
 use tokio::sync::mpsc;
 
-use crate::sandbox_host::Place;
+use crate::{sandbox_host::Place, started::Beside};
 
 /// See the module's documentation.
 pub(crate) struct SandboxWorkspace {
     sandbox: Sandbox,
     env: Arc<BTreeMap<String, String>>,
+    beside: Option<Beside>,
 }
 
 impl SandboxWorkspace {
-    pub(crate) fn new(Place { sandbox, env }: Place) -> Self {
-        Self { sandbox, env }
+    pub(crate) fn new(Place { sandbox, env, beside }: Place) -> Self {
+        Self { sandbox, env, beside }
+    }
+
+    /// Waits for what the repository's commands need beside them, and says what is still missing.
+    async fn beside(&self, output: &mpsc::Sender<Bytes>) {
+        let Some(beside) = &self.beside else { return };
+        let missing = beside.wait().await;
+        if !missing.is_empty() {
+            let words = format!("[hangar: still being started: {}; logs are in {LOG_FOLDER}]\n", missing.join(", "));
+            // Nobody reads any more: the command goes on all the same.
+            drop(output.send(Bytes::from(words)).await);
+        }
     }
 }
 
 #[async_trait]
 impl Workspace for SandboxWorkspace {
     async fn exec(&self, command: Exec, output: mpsc::Sender<Bytes>) -> Result<Exited, WorkspaceError> {
+        self.beside(&output).await;
         let timeout_ms = u64::try_from(command.timeout.as_millis()).unwrap_or(u64::MAX);
         let spec = ExecSpec::shell(command.command).cwd(command.cwd.as_str()).timeout_ms(timeout_ms).kill_leftovers();
         let spec = self.env.iter().fold(spec, |spec, (name, value)| spec.env(name, value));

@@ -22,6 +22,7 @@ export function Composer(props: { onSent: () => void }): JSX.Element {
     props.onSent();
   });
   const stop = createAction(() => api.stop(session.id));
+  const goOn = createAction(() => api.continueTurn(session.id));
   const stopIfRunning = (): void => {
     if (turn() && !turn()?.stop_requested_by) void stop.run();
   };
@@ -36,7 +37,7 @@ export function Composer(props: { onSent: () => void }): JSX.Element {
           <For each={waiting()}>{(prompt) => <Waiting prompt={prompt} />}</For>
         </section>
       </Show>
-      <ErrorNote problem={send.problem() ?? stop.problem()} />
+      <ErrorNote problem={send.problem() ?? stop.problem() ?? goOn.problem()} />
       <Others />
       <PromptBox
         label="Prompt"
@@ -49,6 +50,9 @@ export function Composer(props: { onSent: () => void }): JSX.Element {
         action={turn() ? "Queue" : "Send"}
         ref={(element) => { box = element; }}
       >
+        <Show when={turn()?.paused}>
+          <Button icon="check" busy={goOn.busy()} onClick={() => void goOn.run()}>Continue</Button>
+        </Show>
         <Show when={turn()}>
           {(running) => (
             <Button kind="danger" icon="stop" busy={stop.busy() || running().stop_requested_by !== null} onClick={stopIfRunning}>

@@ -36,6 +36,7 @@ export function Row(props: { item: TimelineItem }): JSX.Element {
       <Match when={as("image")}>{(item) => <Line icon="box" time={item().time}>Starts from the image of <code>{item().commit.slice(0, 8)}</code><span class="faint"> · {duration(item().age_ms)} old</span></Line>}</Match>
       <Match when={as("denied")}>{(item) => <Denied item={item()} />}</Match>
       <Match when={as("allowed")}>{(item) => <Line icon="check" time={item().time}>{session.nameOf(item().by)} opened the way to <code>{item().host}:{item().port}</code></Line>}</Match>
+      <Match when={as("note")}>{(item) => <Line icon="check" time={item().time}>{item().text}</Line>}</Match>
       <Match when={as("warning")}>{(item) => <RowNote tone="warn" icon="alert"><Markdown text={item().text} /></RowNote>}</Match>
     </Switch>
   );

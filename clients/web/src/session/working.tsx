@@ -16,6 +16,7 @@ export function Working(): JSX.Element {
     const state = session.state();
     if (!state) return "Working";
     if (openTurn(state)?.stop_requested_by) return "Stopping";
+    if (openTurn(state)?.paused) return "Waiting for its budget";
     const started = state.open_calls.filter((open) => open.started);
     if (started.length === 1) return `Running ${started[0]?.name ?? ""}`;
     if (started.length > 1) return `Running ${started.length} tools`;

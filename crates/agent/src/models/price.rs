@@ -15,14 +15,46 @@ pub enum Price {
         /// The model, as the service names it.
         model: String,
     },
+    /// By the operator, in millionths of a US dollar for a million tokens.
+    Set(Rates),
     /// Nowhere: it runs on somebody's own machine, behind a gateway, or is scripted.
     Unknown,
+}
+
+/// What a million tokens cost, in millionths of a US dollar.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Rates {
+    /// Tokens read.
+    pub input: u64,
+    /// Tokens written.
+    pub output: u64,
+    /// Tokens read from the provider's cache.
+    pub cache_read: u64,
+    /// Tokens written to the provider's cache.
+    pub cache_write: u64,
+}
+
+impl Rates {
+    /// What so many tokens cost, in millionths of a US dollar, rounded up.
+    fn cost_micro_usd(self, usage: ModelUsage) -> u64 {
+        let parts = [
+            (self.input, usage.input_tokens),
+            (self.output, usage.output_tokens),
+            (self.cache_read, usage.cache_read_tokens),
+            (self.cache_write, usage.cache_write_tokens),
+        ];
+        let sum: u128 = parts.into_iter().map(|(rate, tokens)| u128::from(rate) * u128::from(tokens)).sum();
+        u64::try_from(sum.div_ceil(1_000_000)).unwrap_or(u64::MAX)
+    }
 }
 
 impl Price {
     /// The price of a configured model. Only the services' own addresses count: what a gateway charges is not known.
     #[must_use]
     pub fn of(config: &ModelConfig) -> Self {
+        if let Some(rates) = config.rates {
+            return Self::Set(rates);
+        }
         let service = match config.base_url.as_str() {
             ANTHROPIC_BASE_URL => "anthropic",
             OPENAI_BASE_URL => "openai",
@@ -33,10 +65,20 @@ impl Price {
         Self::Listed { service, model: config.model.clone() }
     }
 
+    /// Whether it is known what a reply costs.
+    #[must_use]
+    pub fn is_known(&self) -> bool {
+        self.cost_micro_usd(ModelUsage::default()).is_some()
+    }
+
     /// What so many tokens cost today, in millionths of a US dollar; `None` where the price is not known.
     #[must_use]
     pub fn cost_micro_usd(&self, usage: ModelUsage) -> Option<u64> {
-        let Self::Listed { service, model } = self else { return None };
+        let (service, model) = match self {
+            Self::Listed { service, model } => (service, model),
+            Self::Set(rates) => return Some(rates.cost_micro_usd(usage)),
+            Self::Unknown => return None,
+        };
         // The list counts cached tokens as part of the input; providers and hangar count them apart.
         let input = usage.input_tokens + usage.cache_read_tokens + usage.cache_write_tokens;
         let usage = Usage::from([
@@ -70,6 +112,11 @@ mod tests {
         assert_eq!(price.cost_micro_usd(usage(0, 0, 0, 1000)), Some(3750));
         let nobody = Price::Listed { service: "anthropic", model: "no-such-model".into() };
         assert_eq!(nobody.cost_micro_usd(usage(1, 1, 0, 0)), None);
+        assert!(price.is_known() && !nobody.is_known() && !Price::Unknown.is_known());
+        let set =
+            Price::Set(Rates { input: 3_000_000, output: 15_000_000, cache_read: 300_000, cache_write: 3_750_000 });
+        assert_eq!(set.cost_micro_usd(usage(1000, 100, 1000, 1000)), Some(3000 + 1500 + 300 + 3750));
+        assert_eq!(set.cost_micro_usd(usage(0, 0, 1, 0)), Some(1), "a part of a millionth is one");
         assert_eq!(Price::Unknown.cost_micro_usd(usage(1, 1, 0, 0)), None);
     }
 }

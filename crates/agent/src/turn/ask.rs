@@ -33,6 +33,7 @@ impl Turn {
                 "The turn used its {asked} model requests. Its files are kept; send another prompt to go on."
             )));
         }
+        self.sink.admit_request().map_err(Halt::Paused)?;
         let step = asked + 1;
         let requested = EventBody::ModelRequested { turn: self.id, step, model: self.input.model.id.clone() };
         // The prompt or the results that are sent are durable already, so the request need not wait for this event; only what

@@ -112,7 +112,7 @@ impl Turn {
         self.tools.iter().find(|tool| tool.spec().name == name).map(AsRef::as_ref)
     }
 
-    /// One call from hooks to hooks. Whatever happens, it ends with a result in the log, unless the log is closed.
+    /// One call from hooks to hooks. Whatever happens, it ends with a result in the log, unless the log is closed or a budget holds it back.
     async fn run_call(&self, planned: &Planned) -> Ended {
         let mut ended = Ended { events: Vec::new(), whole: Vec::new(), halt: None };
         if let Err(halt) = self.try_call(planned, &mut ended).await {
@@ -122,6 +122,8 @@ impl Turn {
     }
 
     async fn try_call(&self, planned: &Planned, ended: &mut Ended) -> Result<(), Halt> {
+        // Nothing is written of a call that a budget holds back: it is made when the turn goes on.
+        self.sink.admit_call().map_err(Halt::Paused)?;
         let Call { call, name, input, .. } = &planned.call;
         let mut seen = ToolCall {
             call: call.clone(),

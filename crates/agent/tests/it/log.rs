@@ -9,8 +9,9 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use hangar_agent::{Conversation, Tell, TurnOver, TurnSink};
 use hangar_protocol::{
-    CallId, Cause, Event, EventBody, Seq, TurnId,
+    CallId, Cause, Event, EventBody, Exhausted, Seq, TurnId,
     api::OpenPullRequest,
+    budget::{BudgetScope, Measure},
     event::{BlobRef, TurnOutcome},
     frame::TextChannel,
     state::{PullRequestState, PullRequestStatus},
@@ -30,6 +31,8 @@ struct Inner {
     events: Vec<Event>,
     /// After so many events nothing more is written, as if the server were gone.
     room: Option<usize>,
+    /// After so many calls the budget is used up.
+    calls_left: Option<u32>,
     blobs: BTreeMap<String, Bytes>,
     /// Text shown of each block, and how often it was taken back.
     shown: BTreeMap<(u32, u32), String>,
@@ -43,6 +46,11 @@ impl Log {
         let log = Self::default();
         *log.lock() = Inner { events, blobs, ..Inner::default() };
         log
+    }
+
+    /// The budget has so many calls left; none: it has no limit.
+    pub(crate) fn leave_calls(&self, calls: Option<u32>) {
+        self.lock().calls_left = calls;
     }
 
     /// Appends an event that no turn wrote.
@@ -129,6 +137,28 @@ impl TurnSink for Log {
         }
         self.append(Cause::Turn { turn: TurnId(1) }, body);
         Ok(Seq(self.lock().events.len() as u64))
+    }
+
+    fn admit_request(&self) -> Result<(), Exhausted> {
+        Ok(())
+    }
+
+    fn admit_call(&self) -> Result<(), Exhausted> {
+        let mut inner = self.lock();
+        match &mut inner.calls_left {
+            Some(0) => Err(Exhausted {
+                scope: BudgetScope::Session,
+                measure: Measure::ToolCalls,
+                spent: 0,
+                limit: 0,
+                reason: "The calls are used up.".into(),
+            }),
+            Some(left) => {
+                *left -= 1;
+                Ok(())
+            }
+            None => Ok(()),
+        }
     }
 
     fn text(&self, step: u32, block: u32, _channel: TextChannel, offset: u32, text: &str) {

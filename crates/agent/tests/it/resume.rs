@@ -87,3 +87,27 @@ async fn a_longer_log_only_appends_to_what_the_model_saw() {
         assert!(pair[1].starts_with(&body(&pair[0])), "{}\n{}", pair[0], pair[1]);
     }
 }
+
+#[tokio::test]
+async fn a_turn_whose_budget_is_used_up_waits_and_goes_on_to_the_same_end() {
+    for calls in 0..6 {
+        let world = World::of(task()).await;
+        world.put("f", "one");
+        world.log.leave_calls(Some(calls));
+        match world.run().await {
+            TurnEnd::Paused(exhausted) => assert_eq!(exhausted.reason, "The calls are used up."),
+            other => panic!("{calls} calls: {other:?}"),
+        }
+        let begun =
+            |log: &Log| log.bodies().iter().filter(|body| matches!(body, EventBody::ToolStarted { .. })).count();
+        let finished =
+            |log: &Log| log.bodies().iter().filter(|body| matches!(body, EventBody::ToolFinished { .. })).count();
+        assert_eq!((begun(&world.log), finished(&world.log)), (calls as usize, calls as usize), "{calls} calls");
+
+        world.log.leave_calls(None);
+        assert_eq!(world.run().await, TurnEnd::Done, "{calls} calls");
+        assert_eq!(words(&world.log), ["Look.", "Done."], "{calls} calls");
+        assert_eq!((begun(&world.log), finished(&world.log)), (6, 6), "{calls} calls: every call ran once");
+        assert_eq!(world.text("f"), "two", "{calls} calls");
+    }
+}

@@ -107,7 +107,7 @@ pub struct PoolCounts {
 /// What comes of [`Pool::warm`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Warming {
-    /// A sandbox with the newest commits is ready.
+    /// A sandbox with the newest commits is ready, and so are its services (or have ended or failed).
     pub ready: bool,
     /// How long it is kept if no session comes.
     pub kept: Duration,

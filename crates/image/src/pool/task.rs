@@ -180,7 +180,7 @@ impl Task {
         for entry in self.entries.iter_mut().filter(|entry| entry.target == target) {
             if let Some(reserved) = entry.reserved.as_mut().filter(|reserved| reserved.who == who) {
                 reserved.until = until;
-                return matches!(entry.state, State::Ready(_));
+                return matches!(&entry.state, State::Ready(warm) if warm.services.are_settled());
             }
         }
         let Some(image) = self.newest.get(&target).cloned() else { return false };

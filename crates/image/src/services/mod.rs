@@ -99,6 +99,11 @@ impl Services {
         }
     }
 
+    /// Whether every service is ready, has ended or has failed.
+    pub(crate) fn are_settled(&self) -> bool {
+        self.states.borrow().iter().all(|state| state.phase.is_settled())
+    }
+
     /// Waits until one of them is ready, has ended or has failed.
     pub(crate) async fn settled_one(&self, name: &str) -> ServicePhase {
         let mut states = self.states.clone();
@@ -126,7 +131,9 @@ impl Drop for Services {
 }
 
 impl ServicePhase {
-    fn is_settled(&self) -> bool {
+    /// Whether nothing more is to be waited for: it is ready, has ended or has failed.
+    #[must_use]
+    pub fn is_settled(&self) -> bool {
         match self {
             Self::Waiting | Self::Starting => false,
             Self::Ready | Self::Ended(_) | Self::Failed(_) | Self::Stopped => true,

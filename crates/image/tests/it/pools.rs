@@ -35,11 +35,15 @@ async fn whoever_types_finds_the_newest_commits_and_what_was_started() {
     let newer = world.repos.commit("team/app", &[("a", "two\n")]);
     assert!(!pool.warm(app.clone(), "ann").await.unwrap().ready);
     counts(&pool, "one for ann", |counts| counts.iter().any(|counts| counts.reserved == 1)).await;
-    assert!(pool.warm(app.clone(), "ann").await.unwrap().ready);
+    let served = async {
+        while !pool.warm(app.clone(), "ann").await.unwrap().ready {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    soon("a sandbox with its server", served).await;
 
     let mut taken = pool.take(app.clone(), "ann", At::Commit(newer.clone())).await.unwrap().unwrap();
     assert_eq!((taken.hit, taken.commit.as_str()), (Hit::Warmed, newer.as_str()));
-    assert!(soon("the server", taken.services.settled()).await, "{:?}", taken.services.states().borrow());
     assert_eq!(taken.services.states().borrow()[0].phase, ServicePhase::Ready);
     soon("the start steps", &mut taken.starting).await.unwrap();
     let seen =

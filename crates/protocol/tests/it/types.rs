@@ -74,6 +74,8 @@ fn committed_typescript_is_fresh() {
     all.visit::<api::NewPrompt>();
     all.visit::<api::PromptAccepted>();
     all.visit::<api::StopAccepted>();
+    all.visit::<api::SessionBudget>();
+    all.visit::<api::DayBudgets>();
     all.visit::<api::SessionPatch>();
     all.visit::<api::SessionSummary>();
     all.visit::<api::EventPage>();

@@ -8,6 +8,8 @@ use hangar_protocol::{Refusal, RefusalCode, event::TurnOutcome};
 const STOPPED: u8 = 10;
 /// The turn or the build failed.
 const FAILED: u8 = 11;
+/// The turn waits for its budget.
+const PAUSED: u8 = 12;
 /// `doctor` found something missing that hangar needs.
 const MISSING: u8 = 1;
 /// Ctrl-C: 128 and the number of SIGINT, as shells have it.
@@ -27,6 +29,8 @@ pub(super) enum Ended {
     TurnStopped,
     /// The agent's turn failed.
     TurnFailed,
+    /// The agent's turn waits: a budget is used up.
+    TurnPaused,
     /// The image could not be built.
     BuildFailed,
     /// The machine lacks something hangar needs.
@@ -41,6 +45,7 @@ impl Ended {
             Self::Well => 0,
             Self::TurnStopped => STOPPED,
             Self::TurnFailed | Self::BuildFailed => FAILED,
+            Self::TurnPaused => PAUSED,
             Self::Missing => MISSING,
             Self::Interrupted => INTERRUPTED,
         }

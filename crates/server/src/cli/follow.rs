@@ -165,6 +165,8 @@ impl Watch<'_> {
         };
         match &mut self.follow.until {
             Until::Left => Ok(None),
+            // Who can type can wait for the budget; a script cannot.
+            Until::Settled(_) if pauses(update) && self.keyboard.is_none() => self.paused().await,
             Until::Settled(prompts) => {
                 let Some(prompt) = settled else { return Ok(None) };
                 prompts.remove(&prompt);
@@ -204,9 +206,19 @@ impl Watch<'_> {
         });
     }
 
+    /// Asks the server whether a turn waits for its budget. A history that is being replayed cannot say.
+    async fn paused(&self) -> Result<Option<Ended>, Failure> {
+        let state = self.follow.client.session(&self.follow.session).await?;
+        let waits = state.open_turn().is_some_and(|turn| turn.paused.is_some());
+        Ok(waits.then_some(Ended::TurnPaused))
+    }
+
     /// Asks the server whether anything runs or waits. A history that is being replayed cannot say.
     async fn at_rest(&self) -> Result<Option<Ended>, Failure> {
         let state = self.follow.client.session(&self.follow.session).await?;
+        if state.open_turn().is_some_and(|turn| turn.paused.is_some()) {
+            return Ok(Some(Ended::TurnPaused));
+        }
         if state.open_turn().is_some() || state.queue().next().is_some() {
             return Ok(None);
         }
@@ -252,7 +264,12 @@ impl Watch<'_> {
 
 /// After this event it is worth asking whether the session rests.
 fn rests(event: &Event) -> bool {
-    matches!(event.body, EventBody::TurnEnded { .. } | EventBody::PromptCancelled { .. })
+    matches!(event.body, EventBody::TurnEnded { .. } | EventBody::TurnPaused { .. } | EventBody::PromptCancelled { .. })
+}
+
+/// A turn waits from here on, or did.
+fn pauses(update: &Update) -> bool {
+    matches!(update, Update::Event(event) if matches!(event.body, EventBody::TurnPaused { .. }))
 }
 
 async fn keys(keyboard: &mut Option<Keyboard>) -> Vec<Typed> {

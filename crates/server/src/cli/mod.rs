@@ -9,6 +9,7 @@ mod attach;
 mod backup;
 mod bench;
 mod browser;
+mod budget;
 mod completions;
 mod diff;
 mod doctor;
@@ -16,6 +17,7 @@ mod ended;
 mod exchange;
 mod export;
 mod follow;
+mod go_on;
 mod image;
 mod keyboard;
 mod link;
@@ -76,6 +78,8 @@ enum Command {
     Attach(attach::Attach),
     Sessions(sessions::Sessions),
     Stop(stop::Stop),
+    Continue(go_on::Continue),
+    Budget(budget::Budget),
     Allow(allow::Allow),
     Diff(diff::Diff),
     Export(export::Export),
@@ -128,6 +132,8 @@ impl Command {
             Self::Attach(attach) => attach.carry_out(terminal).await,
             Self::Sessions(sessions) => sessions.carry_out(terminal).await,
             Self::Stop(stop) => stop.carry_out(terminal).await,
+            Self::Continue(go_on) => go_on.carry_out(terminal).await,
+            Self::Budget(budget) => budget.carry_out(terminal).await,
             Self::Allow(allow) => allow.carry_out(terminal).await,
             Self::Diff(diff) => diff.carry_out(terminal).await,
             Self::Export(export) => export.carry_out(terminal).await,

@@ -1,6 +1,8 @@
 //! How things are said in a terminal: durations, ages, sizes, tool calls.
 
 use hangar_protocol::{
+    Budget,
+    budget::Measure,
     limits::clip,
     state::{PullRequestState, PullRequestStatus, SessionStatus},
 };
@@ -121,6 +123,18 @@ pub(super) fn one_line(text: &str) -> String {
     line
 }
 
+/// `at most $5.00 and 20 tool calls`, `without limits`.
+pub(super) fn budget(budget: &Budget) -> String {
+    let limits = [
+        (Measure::Cost, budget.cost_micro_usd),
+        (Measure::Tokens, budget.tokens),
+        (Measure::Time, budget.time_ms),
+        (Measure::ToolCalls, budget.tool_calls),
+    ];
+    let limits: Vec<String> = limits.into_iter().filter_map(|(measure, limit)| Some(measure.words(limit?))).collect();
+    if limits.is_empty() { "without limits".to_owned() } else { format!("at most {}", limits.join(" and ")) }
+}
+
 /// Text as it may be printed: line ends and tabs stay, control characters of the agent's making do not reach the terminal.
 pub(super) fn harmless(text: &str) -> String {
     text.chars().filter(|c| !c.is_control() || matches!(c, '\n' | '\t')).collect()
@@ -131,6 +145,7 @@ pub(super) fn session_status(status: SessionStatus) -> (Look, &'static str) {
     match status {
         SessionStatus::Idle => (Look::Plain, "idle"),
         SessionStatus::Running => (Look::Notice, "running"),
+        SessionStatus::Paused => (Look::Bad, "paused"),
         SessionStatus::Failed => (Look::Bad, "failed"),
         SessionStatus::Merged => (Look::Good, "merged"),
     }

@@ -20,6 +20,14 @@ section! {
         key_file: Option<std::path::PathBuf> = None, Shape::Text;
         /// What people should know about it; shown where models are chosen.
         note: String = String::new(), Shape::Text;
+        /// What a million tokens that it reads cost in US dollars, e.g. `3` or `0.25`. Where one of the four prices is set, they count instead of the price list; those that are not set are 0.
+        input_usd: String = String::new(), Shape::Text;
+        /// What a million tokens that it writes cost in US dollars.
+        output_usd: String = String::new(), Shape::Text;
+        /// What a million tokens read from the provider's cache cost in US dollars.
+        cache_read_usd: String = String::new(), Shape::Text;
+        /// What a million tokens written to the provider's cache cost in US dollars.
+        cache_write_usd: String = String::new(), Shape::Text;
     }
 }
 
@@ -82,6 +90,7 @@ pub(super) fn of_environment<'a>(variable: impl Fn(&str) -> Option<&'a str>) -> 
             key: Some(Secret::new(key.to_owned())),
             key_file: None,
             note: format!("With the key of {}.", provider.key),
+            ..ModelConfig::default()
         }));
     }
     models

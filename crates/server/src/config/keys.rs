@@ -3,8 +3,8 @@
 use std::fmt::Write as _;
 
 use super::{
-    BasesConfig, Config, HttpConfig, ImagesConfig, LogConfig, ModelConfig, NetworkConfig, PeopleConfig, PoolConfig,
-    RegistryConfig, SandboxConfig, SecretConfig, TrustedConfig,
+    BasesConfig, BudgetsConfig, Config, HttpConfig, ImagesConfig, LogConfig, ModelConfig, NetworkConfig, PeopleConfig,
+    PoolConfig, RegistryConfig, SandboxConfig, SecretConfig, TrustedConfig,
 };
 
 /// What a key's value looks like.
@@ -123,6 +123,7 @@ pub fn keys() -> impl Iterator<Item = &'static Key> {
         .chain(ImagesConfig::KEYS)
         .chain(BasesConfig::KEYS)
         .chain(PoolConfig::KEYS)
+        .chain(BudgetsConfig::KEYS)
         .chain(NetworkConfig::KEYS)
         .chain(LogConfig::KEYS)
         .chain(ModelConfig::KEYS)
@@ -132,7 +133,7 @@ pub fn keys() -> impl Iterator<Item = &'static Key> {
 }
 
 /// The tables of `hangar.toml`, as the reference names them.
-const TABLES: [(&str, &str, &str); 13] = [
+const TABLES: [(&str, &str, &str); 14] = [
     ("", "At the top", "These stand before the first table."),
     (HttpConfig::SECTION, "`[http]`", "Where and how the server listens."),
     (PeopleConfig::SECTION, "`[people]`", "The first person, and how long people stay signed in."),
@@ -143,6 +144,11 @@ const TABLES: [(&str, &str, &str); 13] = [
         "How bases of images are made, and how much an image from elsewhere may bring; see [bases.md](bases.md).",
     ),
     (PoolConfig::SECTION, "`[pool]`", "How many sandboxes are kept ready over the images of busy repositories."),
+    (
+        BudgetsConfig::SECTION,
+        "`[budgets]`",
+        "How much work sessions and people may use up; see [budgets.md](budgets.md). A turn that reaches a limit waits, with its work intact.",
+    ),
     (
         NetworkConfig::SECTION,
         "`[network]`",

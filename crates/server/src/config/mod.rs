@@ -5,6 +5,7 @@
 
 mod agent;
 mod bases;
+mod budgets;
 mod http;
 mod images;
 mod keys;
@@ -22,6 +23,7 @@ use serde::{Deserialize, Serialize};
 
 pub use agent::{ModelConfig, Wire};
 pub use bases::{BasesConfig, RegistryConfig, Scheme};
+pub use budgets::BudgetsConfig;
 pub use http::{HttpConfig, PublicUrl};
 pub use images::ImagesConfig;
 pub use keys::{Key, Shape, keys, reference};
@@ -53,6 +55,8 @@ pub struct Config {
     pub bases: BasesConfig,
     /// How many sandboxes are kept ready.
     pub pool: PoolConfig,
+    /// How much work may be used up.
+    pub budgets: BudgetsConfig,
     /// What every session may reach.
     pub network: NetworkConfig,
     /// What is logged, and how.
@@ -82,6 +86,7 @@ impl Config {
             images: ImagesConfig::default(),
             bases: BasesConfig::default(),
             pool: PoolConfig::default(),
+            budgets: BudgetsConfig::default(),
             network: NetworkConfig::default(),
             log: LogConfig::default(),
             sandbox: SandboxConfig::default(),

@@ -151,7 +151,7 @@ async fn those_who_want_to_be_seen_see_who_is_there_and_who_is_typing() {
         |people: Value, total| json!({"frame": "presence", "scope": "changed", "people": people, "total": total});
     assert_eq!(people(&mut first).await, changed(json!([owner]), 1));
     let many = format!("/api/v1/stream?presence=true&sessions={id}:1");
-    let mut second = connect(&hangar, &many, &[robs.clone()]).await.unwrap();
+    let mut second = connect(&hangar, &many, &[robs]).await.unwrap();
     assert_eq!(brief(&frame(&mut second).await).1, "caught_up");
     assert_eq!(people(&mut second).await["total"], 2);
     assert_eq!(people(&mut first).await, changed(json!([rob_here(1)]), 2));

@@ -3,11 +3,12 @@
 use hangar_protocol::{
     Cause, Command, EventBody, Person, PromptId, Refusal, RefusalCode, RequestId, Seq, SessionState, TurnId,
     api::{OpenPullRequest, PromptAccepted, StopAccepted},
+    event::TurnOutcome,
     limits::{self, QUEUED_PROMPTS_MAX},
     state::{Place, PromptState, PromptStatus, PullRequestStatus, fingerprint},
 };
 
-use super::{Answer, Decision, Effect};
+use super::{Answer, Decision, Effect, budget, report::end_turn};
 
 pub(super) fn decide_command(state: &SessionState, by: Person, command: Command) -> Result<Decision, Refusal> {
     match command {
@@ -19,6 +20,8 @@ pub(super) fn decide_command(state: &SessionState, by: Person, command: Command)
         Command::Prompt { request_id, text } => add_prompt(state, by, request_id, text),
         Command::CancelPrompt { prompt } => cancel_prompt(state, &by, prompt),
         Command::Stop => stop(state, by),
+        Command::ContinueTurn => budget::continue_turn(state, by),
+        Command::SetBudget(wanted) => Ok(budget::set_budget(state, by, wanted)),
         Command::Rename { title } => {
             check_title(&title)?;
             Ok(Decision {
@@ -138,11 +141,15 @@ fn stop(state: &SessionState, by: Person) -> Result<Decision, Refusal> {
             "It ends within a second.",
         ));
     }
-    Ok(Decision {
-        events: vec![(Cause::User { user: by.user.clone() }, EventBody::StopRequested { turn: turn.id, by: by.user })],
-        effects: vec![Effect::StopTurn(turn.id)],
-        answer: Answer::Stop(StopAccepted { turn: turn.id }),
-    })
+    let answer = Answer::Stop(StopAccepted { turn: turn.id });
+    let requested = EventBody::StopRequested { turn: turn.id, by: by.user.clone() };
+    let asked = Decision { events: vec![(Cause::User { user: by.user.clone() }, requested)], ..Decision::default() };
+    if turn.paused.is_some() {
+        // Nobody works on it who could end it.
+        let ended = asked.then(end_turn(state, turn.id, TurnOutcome::Stopped { by: by.user }));
+        return Ok(Decision { answer, ..ended });
+    }
+    Ok(Decision { effects: vec![Effect::StopTurn(turn.id)], answer, ..asked })
 }
 
 fn allow_network(state: &SessionState, by: Person, place: Place) -> Result<Decision, Refusal> {

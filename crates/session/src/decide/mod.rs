@@ -11,6 +11,7 @@
 //! `decide` is pure: no clock, no I/O, no randomness. What it says depends on nothing but the folded log and the input, so a
 //! restart that folds the same log decides the same.
 
+mod budget;
 mod command;
 mod report;
 
@@ -19,7 +20,7 @@ use self::{
     report::decide_report,
 };
 use hangar_protocol::{
-    Cause, EventBody, Person, Refusal, SessionState, TurnId, UserId,
+    Cause, EventBody, Exhausted, Person, Refusal, SessionState, TurnId, UserId,
     api::{OpenPullRequest, PromptAccepted, RepoTarget, StopAccepted},
     command::Commanded,
     event::{FileChange, PullRequestChange, SandboxPhase, SnapshotGuarantee, TurnOutcome},
@@ -54,6 +55,13 @@ pub enum Report {
         turn: TurnId,
         /// How.
         outcome: TurnOutcome,
+    },
+    /// The agent stopped in mid-turn: a budget is used up.
+    TurnPaused {
+        /// Which turn.
+        turn: TurnId,
+        /// What is used up.
+        exhausted: Exhausted,
     },
     /// The sandbox changed its phase.
     Sandbox {

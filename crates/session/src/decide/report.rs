@@ -7,12 +7,13 @@ use hangar_protocol::{
     state::{Place, PullRequestStatus},
 };
 
-use super::{Answer, Decision, Effect, Report, TURN_RESUMES_MAX};
+use super::{Answer, Decision, Effect, Report, TURN_RESUMES_MAX, budget};
 
 pub(super) fn decide_report(state: &SessionState, report: Report) -> Decision {
     match report {
         Report::Agent { turn, body } => agent_wrote(state, turn, body),
         Report::TurnOver { turn, outcome } => turn_over(state, turn, outcome),
+        Report::TurnPaused { turn, exhausted } => budget::paused(state, turn, exhausted),
         Report::Sandbox { phase, detail, duration_ms } => {
             event(Cause::Sandbox, EventBody::SandboxChanged { phase, detail, duration_ms })
         }
@@ -61,7 +62,7 @@ fn turn_over(state: &SessionState, turn: TurnId, outcome: TurnOutcome) -> Decisi
 }
 
 /// Ends the open turn, closes its calls, and begins the next prompt's turn where one waits.
-fn end_turn(state: &SessionState, turn: TurnId, outcome: TurnOutcome) -> Decision {
+pub(super) fn end_turn(state: &SessionState, turn: TurnId, outcome: TurnOutcome) -> Decision {
     let cause = Cause::Turn { turn };
     let mut events = interrupt_calls(state, turn, "The turn ended before this tool did.");
     events.push((cause, EventBody::TurnEnded { turn, outcome }));
@@ -127,6 +128,9 @@ fn woken(state: &SessionState, reason: String) -> Decision {
         let ended = end_turn(state, turn.id, TurnOutcome::Stopped { by: by.clone() });
         return decision.then(ended);
     }
+    if turn.paused.is_some() {
+        return decision;
+    }
     if turn.resumes >= TURN_RESUMES_MAX {
         let why = format!(
             "{reason}; this turn was resumed {TURN_RESUMES_MAX} times already. Look at the server's log for what ends it, then prompt again."
@@ -140,7 +144,7 @@ fn woken(state: &SessionState, reason: String) -> Decision {
 }
 
 impl Decision {
-    fn then(mut self, next: Decision) -> Decision {
+    pub(super) fn then(mut self, next: Decision) -> Decision {
         self.events.extend(next.events);
         self.effects.extend(next.effects);
         Decision { answer: next.answer, ..self }

@@ -1,11 +1,13 @@
 //! The rules of a session, a row each.
 
 use hangar_protocol::{
-    Cause, Command, Event, EventBody, Person, PromptId, RefusalCode, Seq, SessionState, TurnId,
+    Budget, Cause, Command, Event, EventBody, Exhausted, Person, PromptId, RefusalCode, Seq, SessionState, TurnId,
     api::{OpenPullRequest, RepoTarget},
+    budget::{BudgetScope, Measure},
     command::Commanded,
     event::{PullRequestChange, SandboxPhase, ToolStatus, TurnOutcome},
     limits,
+    state::SessionStatus,
 };
 use hangar_session::decide::{Decision, Effect, Input, Report, TURN_RESUMES_MAX, begin, decide};
 use proptest::prelude::*;
@@ -257,6 +259,72 @@ fn titles_have_one_line_and_an_end() {
     assert_eq!(story.state.title, "Bluer");
 }
 
+fn used_up(scope: BudgetScope) -> Exhausted {
+    Exhausted { scope, measure: Measure::ToolCalls, spent: 1, limit: 1, reason: "used up".to_owned() }
+}
+
+fn calls(most: u64) -> Budget {
+    Budget { tool_calls: Some(most), ..Budget::default() }
+}
+
+#[test]
+fn a_turn_whose_budget_is_used_up_waits_until_it_is_raised() {
+    let mut story = Story::new();
+    let paused = || Report::TurnPaused { turn: TurnId(1), exhausted: used_up(BudgetScope::Session) };
+    story.prompt("ann", "r1", "go").unwrap();
+    story.call(1, "c1");
+    story.written.clear();
+    assert_eq!(story.report(paused()).effects, []);
+    story.report(paused());
+    story.check(&["turn_paused"]);
+    assert_eq!(story.state.status, SessionStatus::Paused);
+    // It is kept through a restart, and what is prompted meanwhile waits.
+    assert_eq!(story.report(Report::Woken { reason: "restart".to_owned() }), Decision::default());
+    assert_eq!(story.prompt("bob", "r2", "and this").unwrap().effects, []);
+    story.written.clear();
+    assert_eq!(story.command("ann", Command::SetBudget(calls(1))).unwrap().effects, []);
+    story.check(&["budget_changed"]);
+    let raised = story.command("ann", Command::SetBudget(calls(2))).unwrap();
+    story.check(&["budget_changed", "turn_continued"]);
+    assert_eq!((raised.effects, story.state.status), (vec![Effect::RunTurn(TurnId(1))], SessionStatus::Running));
+    assert_eq!(story.command("ann", Command::ContinueTurn), Err(RefusalCode::Conflict));
+    // The budget of a day is none of the session's.
+    story.report(Report::TurnPaused { turn: TurnId(1), exhausted: used_up(BudgetScope::UserDay) });
+    assert_eq!(story.command("ann", Command::SetBudget(calls(9))).unwrap().effects, []);
+    assert_eq!(story.command("bob", Command::ContinueTurn).unwrap().effects, [Effect::RunTurn(TurnId(1))]);
+}
+
+#[test]
+fn a_turn_that_waits_can_be_stopped() {
+    let mut story = Story::new();
+    story.prompt("ann", "r1", "go").unwrap();
+    story.prompt("bob", "r2", "then this").unwrap();
+    story.report(Report::TurnPaused { turn: TurnId(1), exhausted: used_up(BudgetScope::TeamDay) });
+    story.written.clear();
+    let stopped = story.command("bob", Command::Stop).unwrap();
+    story.check(&["stop_requested", "turn_ended", "turn_started"]);
+    assert_eq!(stopped.effects, [Effect::Snapshot(TurnId(1)), Effect::RunTurn(TurnId(2))]);
+    // A stop that comes while the agent is on its way to wait ends it as well.
+    story.command("ann", Command::Stop).unwrap();
+    story.written.clear();
+    story.report(Report::TurnPaused { turn: TurnId(2), exhausted: used_up(BudgetScope::TeamDay) });
+    story.check(&["turn_ended"]);
+}
+
+#[test]
+fn what_is_used_up_is_counted_by_who_prompted() {
+    let mut story = Story::new();
+    story.prompt("ann", "r1", "go").unwrap();
+    story.call(1, "c1");
+    story.call(1, "c2");
+    story.prompt("bob", "r2", "then this").unwrap();
+    story.end(1, TurnOutcome::Done);
+    story.call(2, "c3");
+    assert_eq!(story.state.spent.tool_calls, 3);
+    let by: Vec<_> = story.state.day_spent.by.iter().map(|(user, spent)| (user.as_str(), spent.tool_calls)).collect();
+    assert_eq!(by, [("ann", 2), ("bob", 1)]);
+}
+
 /// Inputs of any kind in any order.
 fn any_input() -> impl Strategy<Value = Input> {
     let by = prop::sample::select(vec!["ann", "bob", "cat"]);
@@ -267,11 +335,14 @@ fn any_input() -> impl Strategy<Value = Input> {
         }),
         (0..6u32).prop_map(|prompt| Command::CancelPrompt { prompt: PromptId(prompt) }),
         Just(Command::Stop),
+        Just(Command::ContinueTurn),
+        (0..4u64).prop_map(|most| Command::SetBudget(calls(most))),
         Just(Command::OpenPullRequest(OpenPullRequest::default())),
     ];
     let turn = || (1..5u32).prop_map(TurnId);
     let report = prop_oneof![
         turn().prop_map(|turn| Report::TurnOver { turn, outcome: TurnOutcome::Done }),
+        turn().prop_map(|turn| Report::TurnPaused { turn, exhausted: used_up(BudgetScope::Session) }),
         (turn(), 0..3u32).prop_map(|(turn, call)| Report::Agent {
             turn,
             body: EventBody::ToolStarted {
@@ -307,7 +378,7 @@ proptest! {
             prop_assert!(open == 1 || state.open_calls.is_empty(), "no call outlives its turn");
             for effect in outcome.map(|decision| decision.effects).unwrap_or_default() {
                 if let Effect::RunTurn(turn) = effect {
-                    prop_assert_eq!(state.open_turn().map(|open| open.id), Some(turn));
+                    prop_assert_eq!(state.running_turn().map(|open| open.id), Some(turn));
                 }
             }
         }

@@ -7,6 +7,7 @@
 )]
 
 mod backup;
+mod budgets;
 mod disk;
 mod idle;
 mod images;

@@ -10,7 +10,7 @@ use hangar_protocol::{
 use rustix::process::{Pid, Signal, kill_process};
 use serde::Deserialize;
 use tokio::{
-    io::{AsyncBufReadExt as _, AsyncRead, BufReader},
+    io::{AsyncBufReadExt as _, BufReader},
     process::{Child, ChildStdout, Command},
 };
 
@@ -127,7 +127,7 @@ impl ServerProcess {
     }
 }
 
-async fn ready(out: &mut (impl tokio::io::AsyncBufRead + AsyncRead + Unpin)) -> io::Result<Ready> {
+async fn ready(out: &mut (impl tokio::io::AsyncBufRead + Unpin)) -> io::Result<Ready> {
     let mut said = String::new();
     loop {
         if out.read_line(&mut said).await? == 0 {

@@ -131,7 +131,7 @@ impl Live {
             EventBody::SandboxChanged { phase: SandboxPhase::Preparing, .. } => self.wait("preparing the sandbox"),
             EventBody::SandboxChanged { .. } => self.stop_waiting(),
             EventBody::ModelRetried { .. } => self.wait("waiting for the model"),
-            EventBody::TurnEnded { .. } => {
+            EventBody::TurnEnded { .. } | EventBody::TurnPaused { .. } => {
                 self.stop_waiting();
                 self.end_text()?;
                 for running in std::mem::take(&mut self.tools) {
@@ -145,6 +145,8 @@ impl Live {
             | EventBody::PromptCancelled { .. }
             | EventBody::TurnStarted { .. }
             | EventBody::TurnResumed { .. }
+            | EventBody::TurnContinued { .. }
+            | EventBody::BudgetChanged { .. }
             | EventBody::StopRequested { .. }
             | EventBody::TodoChanged { .. }
             | EventBody::FilesChanged { .. }

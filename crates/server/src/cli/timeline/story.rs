@@ -96,6 +96,13 @@ impl Story {
             EventBody::TurnResumed { reason, .. } => {
                 Some(line(Mark::Note, format!("goes on after an interruption: {}", words::one_line(reason))))
             }
+            EventBody::TurnPaused { exhausted, .. } => {
+                Some(line(Mark::Warning, format!("waits: {}", words::one_line(&exhausted.reason))))
+            }
+            EventBody::TurnContinued { .. } => Some(line(Mark::Note, "goes on".to_owned())),
+            EventBody::BudgetChanged { budget } => {
+                Some(line(Mark::Note, format!("the session's budget is now {}", words::budget(budget))))
+            }
             EventBody::StopRequested { by, .. } => Some(line(Mark::Note, format!("{by} asked to stop"))),
             EventBody::TurnEnded { turn, outcome } => Some(self.ended(event.time_ms, *turn, outcome)),
             EventBody::SandboxChanged { phase, detail, duration_ms } => sandbox(*phase, detail, *duration_ms),
