@@ -20,6 +20,7 @@ import type {
   PoolInfo,
   PromptAccepted,
   PromptId,
+  PromptPatch,
   PullRequestState,
   PullRequestView,
   Refusal,
@@ -30,6 +31,7 @@ import type {
   SessionState,
   SessionSummary,
   SignInLink,
+  SteeredPrompt,
   StopAccepted,
   TokenInfo,
   Warm,
@@ -101,6 +103,9 @@ export class Api {
     this.#ask("GET", `/sessions/${id}/events?after=${after}&limit=${limit}`);
   prompt = (id: SessionId, prompt: NewPrompt): Promise<PromptAccepted> => this.#ask("POST", `/sessions/${id}/prompts`, prompt);
   cancelPrompt = (id: SessionId, prompt: PromptId): Promise<void> => this.#ask("DELETE", `/sessions/${id}/prompts/${prompt}`);
+  editPrompt = (id: SessionId, prompt: PromptId, patch: PromptPatch): Promise<void> => this.#ask("PATCH", `/sessions/${id}/prompts/${prompt}`, patch);
+  steerPrompt = (id: SessionId, prompt: PromptId, steered: SteeredPrompt): Promise<void> => this.#ask("POST", `/sessions/${id}/prompts/${prompt}/steer`, steered);
+  resume = (id: SessionId): Promise<void> => this.#ask("POST", `/sessions/${id}/resume`);
   stop = (id: SessionId): Promise<StopAccepted> => this.#ask("POST", `/sessions/${id}/stop`);
   continueTurn = (id: SessionId): Promise<void> => this.#ask("POST", `/sessions/${id}/continue`);
   allowNetwork = (id: SessionId, place: Place): Promise<void> => this.#ask("POST", `/sessions/${id}/network/allow`, place);

@@ -2,12 +2,11 @@
 // crates/protocol/fixtures.
 
 import type {
+  Cause,
   Event,
   EventBody,
+  ModelUsage,
   Place,
-  PromptId,
-  PromptState,
-  PromptStatus,
   PullRequestChange,
   PullRequestState,
   SessionState,
@@ -17,7 +16,7 @@ import type {
   TurnOutcome,
   TurnState,
 } from "./generated.ts";
-import { clip, fingerprint } from "./text.ts";
+import { applyToQueue, settlePrompt } from "./queue.ts";
 
 /** Changed paths the folded state remembers. */
 const STATE_FILES_MAX = 5000;
@@ -27,8 +26,6 @@ const STATE_SNAPSHOTS_MAX = 1000;
 const STATE_PLACES_MAX = 200;
 /** Milliseconds of a day; days are those of UTC. */
 const DAY_MS = 24 * 3600 * 1000;
-/** How much of a prompt the folded state keeps once the prompt has run. */
-const STATE_PROMPT_CHARS_MAX = 300;
 
 /** The state after the first event of a log, or `undefined` if that is not a beginning. */
 export function begin(event: Event): SessionState | undefined {
@@ -43,12 +40,16 @@ export function begin(event: Event): SessionState | undefined {
     branch: body.branch,
     model: body.model,
     title: body.title,
+    title_from: "prompt",
     created_ms: event.time_ms,
     updated_ms: event.time_ms,
     seq: event.seq,
     status: "idle",
     participants: [body.owner],
     prompts: [],
+    waiting: [],
+    queue_paused_by: null,
+    requests: [],
     turns: [],
     open_calls: [],
     sandbox: "absent",
@@ -86,7 +87,7 @@ export function apply(state: SessionState, event: Event): void {
   state.seq = event.seq;
   charge(state, event);
   state.updated_ms = event.time_ms;
-  applyBody(state, event.body);
+  applyBody(state, event.cause, event.body);
 }
 
 /** The turn that is running, if one is. */
@@ -95,12 +96,7 @@ export function openTurn(state: SessionState): TurnState | undefined {
   return last && last.outcome === null ? last : undefined;
 }
 
-/** The prompts that wait, oldest first. */
-export function queue(state: SessionState): PromptState[] {
-  return state.prompts.filter((prompt) => prompt.status === "queued");
-}
-
-function applyBody(state: SessionState, body: EventBody): void {
+function applyBody(state: SessionState, cause: Cause, body: EventBody): void {
   switch (body.type) {
     case "session_created":
     case "model_retried":
@@ -112,23 +108,33 @@ function applyBody(state: SessionState, body: EventBody): void {
       return;
     case "title_changed":
       state.title = body.title;
+      state.title_from = cause.by === "user" ? "person" : "model";
+      // Logs from before models wrote titles have no costs here.
+      if (body.usage) addUsage(state.usage, body.usage);
+      state.cost_micro_usd += body.cost_micro_usd ?? 0;
       return;
     case "prompt_added":
-      state.prompts.push({
-        id: body.prompt,
-        request_id: body.request_id,
-        author: body.author,
-        text: body.text,
-        fingerprint: fingerprint(body.text),
-        status: "queued",
-      });
-      return;
     case "prompt_cancelled":
-      settlePrompt(state, body.prompt, "cancelled");
+    case "prompt_edited":
+    case "prompt_moved":
+    case "steer_requested":
+    case "prompt_steered":
+    case "queue_paused":
+    case "queue_resumed":
+      applyToQueue(state, cause, body);
       return;
     case "turn_started":
       settlePrompt(state, body.prompt, "taken");
-      state.turns.push({ id: body.turn, prompt: body.prompt, steps: 0, resumes: 0, stop_requested_by: null, paused: null, outcome: null });
+      state.turns.push({
+        id: body.turn,
+        prompt: body.prompt,
+        steered: [],
+        steps: 0,
+        resumes: 0,
+        stop_requested_by: null,
+        paused: null,
+        outcome: null,
+      });
       state.status = "running";
       return;
     case "turn_resumed": {
@@ -168,10 +174,7 @@ function applyBody(state: SessionState, body: EventBody): void {
       return;
     }
     case "model_replied":
-      state.usage.input_tokens += body.usage.input_tokens;
-      state.usage.output_tokens += body.usage.output_tokens;
-      state.usage.cache_read_tokens += body.usage.cache_read_tokens;
-      state.usage.cache_write_tokens += body.usage.cache_write_tokens;
+      addUsage(state.usage, body.usage);
       state.cost_micro_usd += body.cost_micro_usd ?? 0;
       for (const block of body.blocks) {
         if (block.type !== "tool_call") continue;
@@ -247,11 +250,11 @@ function turnOf(state: SessionState, turn: TurnId): TurnState | undefined {
   return state.turns.find((known) => known.id === turn);
 }
 
-function settlePrompt(state: SessionState, prompt: PromptId, status: PromptStatus): void {
-  const known = state.prompts.find((candidate) => candidate.id === prompt);
-  if (!known) return;
-  known.status = status;
-  known.text = clip(known.text, STATE_PROMPT_CHARS_MAX);
+function addUsage(sum: ModelUsage, usage: ModelUsage): void {
+  sum.input_tokens += usage.input_tokens;
+  sum.output_tokens += usage.output_tokens;
+  sum.cache_read_tokens += usage.cache_read_tokens;
+  sum.cache_write_tokens += usage.cache_write_tokens;
 }
 
 /** Adds what an event cost: the time since the event before it where a turn ran, a reply's tokens and price, a call that began. */
@@ -262,7 +265,7 @@ function charge(state: SessionState, event: Event): void {
   const cost: Spent = { cost_micro_usd: 0, tokens: 0, time_ms: 0, tool_calls: 0 };
   // Before a resumption nothing ran since the event before: the server was down.
   if (body.type !== "turn_resumed") cost.time_ms = Math.max(0, event.time_ms - state.updated_ms);
-  if (body.type === "model_replied") {
+  if (body.type === "model_replied" || (body.type === "title_changed" && body.usage)) {
     const usage = body.usage;
     cost.tokens = usage.input_tokens + usage.output_tokens + usage.cache_read_tokens + usage.cache_write_tokens;
     cost.cost_micro_usd = body.cost_micro_usd ?? 0;

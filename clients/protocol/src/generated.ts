@@ -19,6 +19,11 @@ sessions: Array<SessionId>, } | { "ask": "typing",
 session: SessionId | null, };
 
 /**
+ * What becomes of the prompts that wait when a turn is stopped.
+ */
+export type AfterStop = "drain" | "pause";
+
+/**
  * A piece of data too large for an event, kept beside the log under the hash of its content.
  */
 export type BlobRef = {
@@ -187,11 +192,71 @@ request_id: RequestId,
 /**
  * At most [`crate::limits::PROMPT_BYTES_MAX`] bytes.
  */
+text: string, } | { "type": "steer",
+/**
+ * As with a prompt, whose number space it shares: the same id with the same text is answered like the first time.
+ */
+request_id: RequestId,
+/**
+ * At most [`crate::limits::PROMPT_BYTES_MAX`] bytes.
+ */
+text: string, } | { "type": "prompt_and_resume",
+/**
+ * As with a prompt.
+ */
+request_id: RequestId,
+/**
+ * At most [`crate::limits::PROMPT_BYTES_MAX`] bytes.
+ */
 text: string, } | { "type": "cancel_prompt",
 /**
  * The prompt.
  */
-prompt: PromptId, } | { "type": "stop" } | { "type": "continue_turn" } | { "type": "set_budget" } & Budget | { "type": "rename",
+prompt: PromptId,
+/**
+ * The same id for the same prompt is answered like the first time; without one, a second time is a conflict.
+ */
+request_id: RequestId | null, } | { "type": "edit_prompt",
+/**
+ * The prompt.
+ */
+prompt: PromptId,
+/**
+ * The same id with the same content is answered like the first time; with other content it is a conflict.
+ */
+request_id: RequestId,
+/**
+ * At most [`crate::limits::PROMPT_BYTES_MAX`] bytes.
+ */
+text: string, } | { "type": "move_prompt",
+/**
+ * The prompt.
+ */
+prompt: PromptId,
+/**
+ * As with an edit.
+ */
+request_id: RequestId,
+/**
+ * The waiting prompt that it comes before; `None` for the end of the queue.
+ */
+before: PromptId | null, } | { "type": "steer_prompt",
+/**
+ * The prompt.
+ */
+prompt: PromptId,
+/**
+ * As with an edit.
+ */
+request_id: RequestId, } | { "type": "stop",
+/**
+ * The turn that is meant, so that a stop which is sent twice never ends the next one; `None` for whichever runs.
+ */
+turn: TurnId | null,
+/**
+ * What becomes of the prompts that wait.
+ */
+then: AfterStop, } | { "type": "resume" } | { "type": "continue_turn" } | { "type": "set_budget" } & Budget | { "type": "rename",
 /**
  * 1 to [`crate::limits::TITLE_CHARS_MAX`] characters.
  */
@@ -354,7 +419,15 @@ person: Person, } | { "type": "title_changed",
 /**
  * The new one.
  */
-title: string, } | { "type": "prompt_added",
+title: string,
+/**
+ * What it cost in tokens, where a model wrote it.
+ */
+usage: ModelUsage,
+/**
+ * What that cost in millionths of a US dollar; `None` where the model has no known price.
+ */
+cost_micro_usd: number | null, } | { "type": "prompt_added",
 /**
  * Its number.
  */
@@ -374,7 +447,71 @@ text: string, } | { "type": "prompt_cancelled",
 /**
  * Which.
  */
-prompt: PromptId, } | { "type": "turn_started",
+prompt: PromptId,
+/**
+ * The client's id for it, where it gave one.
+ */
+request_id: RequestId | null, } | { "type": "prompt_edited",
+/**
+ * Which.
+ */
+prompt: PromptId,
+/**
+ * The client's id for the change.
+ */
+request_id: RequestId,
+/**
+ * Who changed it: its author or the session's owner.
+ */
+by: UserId,
+/**
+ * The new words.
+ */
+text: string, } | { "type": "prompt_moved",
+/**
+ * Which.
+ */
+prompt: PromptId,
+/**
+ * The client's id for the change.
+ */
+request_id: RequestId,
+/**
+ * Who moved it: its author or the session's owner.
+ */
+by: UserId,
+/**
+ * The waiting prompt that it comes before; `None` for the end of the queue.
+ */
+before: PromptId | null, } | { "type": "steer_requested",
+/**
+ * Which.
+ */
+prompt: PromptId,
+/**
+ * The client's id for the change; `None` where the prompt was added for it.
+ */
+request_id: RequestId | null,
+/**
+ * Who wants it: its author or the session's owner.
+ */
+by: UserId, } | { "type": "prompt_steered",
+/**
+ * Which.
+ */
+prompt: PromptId,
+/**
+ * To which turn.
+ */
+turn: TurnId, } | { "type": "queue_paused",
+/**
+ * Who wants it.
+ */
+by: UserId, } | { "type": "queue_resumed",
+/**
+ * Who wants it.
+ */
+by: UserId, } | { "type": "turn_started",
 /**
  * Its number.
  */
@@ -1033,6 +1170,19 @@ cache_read_tokens: number,
 cache_write_tokens: number, };
 
 /**
+ * `POST /sessions/{id}/prompts/{prompt}/move`: another place in the queue for a prompt that waits.
+ */
+export type MovedPrompt = {
+/**
+ * The client's id: sending the same again changes nothing. `None` lets the server choose.
+ */
+request_id: RequestId | null,
+/**
+ * The waiting prompt that it comes before; `None` for the end of the queue.
+ */
+before: PromptId | null, };
+
+/**
  * `POST /images/builds`: build an image now.
  */
 export type NewBuild = {
@@ -1042,7 +1192,7 @@ export type NewBuild = {
 repo: RepoPath, };
 
 /**
- * `POST /sessions/{id}/prompts`: say something to the agent.
+ * The first prompt of a session.
  */
 export type NewPrompt = {
 /**
@@ -1253,6 +1403,24 @@ seq: Seq, };
 export type PromptId = number;
 
 /**
+ * When the agent hears a prompt.
+ */
+export type PromptMode = "queue" | "steer" | "resume";
+
+/**
+ * `PATCH /sessions/{id}/prompts/{prompt}`: other words for a prompt that waits.
+ */
+export type PromptPatch = {
+/**
+ * The client's id: sending the same again changes nothing. `None` lets the server choose.
+ */
+request_id: RequestId | null,
+/**
+ * The new words, at most 256 KiB.
+ */
+text: string, };
+
+/**
  * A prompt, as the state remembers it.
  */
 export type PromptState = {
@@ -1273,9 +1441,13 @@ author: UserId,
  */
 text: string,
 /**
- * FNV-1a 64 of the whole text in hex: tells a repeated request from a changed one.
+ * FNV-1a 64 of the whole text in hex, as it was sent first: tells a repeated request from a changed one.
  */
 fingerprint: string,
+/**
+ * Who gave it other words last; `None` where nobody did.
+ */
+edited_by: UserId | null,
 /**
  * How far it is.
  */
@@ -1284,7 +1456,7 @@ status: PromptStatus, };
 /**
  * How far a prompt is.
  */
-export type PromptStatus = "queued" | "taken" | "cancelled";
+export type PromptStatus = "queued" | "steering" | "taken" | "steered" | "cancelled";
 
 /**
  * What happened to a pull request.
@@ -1554,6 +1726,23 @@ title: string, };
 export type RequestId = string;
 
 /**
+ * A request about the queue, as the state remembers it.
+ */
+export type RequestState = {
+/**
+ * The client's id for it.
+ */
+request_id: RequestId,
+/**
+ * Who asked.
+ */
+by: UserId,
+/**
+ * FNV-1a 64 of what was asked in hex.
+ */
+fingerprint: string, };
+
+/**
  * A review of a pull request.
  */
 export type ReviewInfo = {
@@ -1574,6 +1763,23 @@ body: string, };
  * What a person may do on this server.
  */
 export type Role = "owner" | "member";
+
+/**
+ * `POST /sessions/{id}/prompts`: say something to the agent.
+ */
+export type SaidPrompt = {
+/**
+ * The client's id: sending the same again adds nothing. `None` lets the server choose.
+ */
+request_id: RequestId | null,
+/**
+ * The words, at most 256 KiB.
+ */
+text: string,
+/**
+ * When the agent hears it.
+ */
+mode: PromptMode, };
 
 /**
  * What a sandbox is doing.
@@ -1771,6 +1977,10 @@ model: string,
  */
 title: string,
 /**
+ * Whose words the title is.
+ */
+title_from: TitleSource,
+/**
  * When it began: milliseconds since 1970-01-01 UTC.
  */
 created_ms: number,
@@ -1791,9 +2001,21 @@ status: SessionStatus,
  */
 participants: Array<Person>,
 /**
- * Every prompt, in order.
+ * Every prompt, in the order in which they were accepted.
  */
 prompts: Array<PromptState>,
+/**
+ * The prompts that wait, the next one first: those to be said to a running turn before those that wait for one of their own.
+ */
+waiting: Array<PromptId>,
+/**
+ * Who paused the queue; `None` while it is not. No turn begins while it is.
+ */
+queue_paused_by: UserId | null,
+/**
+ * Requests about the queue, oldest first (the last [`limits::STATE_REQUESTS_MAX`]).
+ */
+requests: Array<RequestState>,
 /**
  * Every turn, in order.
  */
@@ -1988,6 +2210,15 @@ time_ms: number,
 tool_calls: number, };
 
 /**
+ * `POST /sessions/{id}/prompts/{prompt}/steer`: say a prompt that waits to the running turn.
+ */
+export type SteeredPrompt = {
+/**
+ * The client's id: sending the same again changes nothing. `None` lets the server choose.
+ */
+request_id: RequestId | null, };
+
+/**
  * The answer to a stop.
  */
 export type StopAccepted = {
@@ -2002,9 +2233,27 @@ turn: TurnId, };
 export type StopReason = "end_turn" | "tool_use" | "max_tokens" | "refusal";
 
 /**
+ * `POST /sessions/{id}/stop`: end the running turn.
+ */
+export type StopTurn = {
+/**
+ * The turn that is meant: sent again after that turn is stopped, it changes nothing. `None` for whichever runs.
+ */
+turn: TurnId | null,
+/**
+ * What becomes of the prompts that wait.
+ */
+then: AfterStop, };
+
+/**
  * What streamed text is.
  */
 export type TextChannel = "reasoning" | "text";
+
+/**
+ * Whose words a session's title is.
+ */
+export type TitleSource = "prompt" | "model" | "person";
 
 /**
  * An entry of the agent's to-do list.
@@ -2080,6 +2329,10 @@ id: TurnId,
  * What it works on.
  */
 prompt: PromptId,
+/**
+ * What was said to it since, in order.
+ */
+steered: Array<PromptId>,
 /**
  * Model requests so far.
  */

@@ -8,6 +8,7 @@ import type {
   Frame,
   Person,
   PromptId,
+  PromptStatus,
   PullRequestChange,
   SandboxPhase,
   Seq,
@@ -80,9 +81,10 @@ export interface DeniedItem {
 export type TimelineItem =
   | ReplyItem
   | ToolItem
-  | { kind: "prompt"; key: string; prompt: PromptId; author: UserId; text: string; time: number; status: "queued" | "taken" | "cancelled" }
+  | { kind: "prompt"; key: string; prompt: PromptId; author: UserId; text: string; time: number; status: PromptStatus }
   | { kind: "turn_end"; key: string; turn: TurnId; outcome: TurnOutcome; started: number; time: number; tools: number }
   | { kind: "resumed"; key: string; reason: string; time: number }
+  | { kind: "queue"; key: string; paused: boolean; by: UserId; time: number }
   | { kind: "stop"; key: string; by: UserId; time: number }
   | SandboxItem
   | { kind: "files"; key: string; files: FileChange[]; more: number; time: number }
@@ -212,9 +214,27 @@ function takeEvent(timeline: Timeline, event: Event): void {
     case "prompt_cancelled":
       settlePrompt(timeline, body.prompt, "cancelled");
       return;
+    case "prompt_edited": {
+      const known = promptOf(timeline, body.prompt);
+      if (known) known.text = body.text;
+      return;
+    }
+    case "steer_requested":
+      settlePrompt(timeline, body.prompt, "steering");
+      return;
+    case "prompt_steered":
+      hearPrompt(timeline, body.prompt, "steered");
+      return;
+    // The queue's order is shown with the queue.
+    case "prompt_moved":
+      return;
+    case "queue_paused":
+      return add({ kind: "queue", key, paused: true, by: body.by, time });
+    case "queue_resumed":
+      return add({ kind: "queue", key, paused: false, by: body.by, time });
     case "turn_started":
       timeline.turnStarted = time;
-      beginTurn(timeline, body.prompt);
+      hearPrompt(timeline, body.prompt, "taken");
       return;
     case "turn_resumed": {
       // What a reply had said when the server died was never written down: it is asked for again, in a row of its own.
@@ -345,7 +365,7 @@ function openTool(timeline: Timeline, turn: TurnId, call: string): ToolItem | un
   );
 }
 
-function settlePrompt(timeline: Timeline, prompt: PromptId, status: "taken" | "cancelled"): void {
+function settlePrompt(timeline: Timeline, prompt: PromptId, status: PromptStatus): void {
   const known = promptOf(timeline, prompt);
   if (known) known.status = status;
 }
@@ -356,11 +376,11 @@ function promptOf(timeline: Timeline, prompt: PromptId): Extract<TimelineItem, {
   );
 }
 
-/** A prompt that waited moves down to where its turn begins: what is read below it is the answer to it. */
-function beginTurn(timeline: Timeline, prompt: PromptId): void {
+/** A prompt that waited moves down to where the agent hears it: what is read below it is the answer to it. */
+function hearPrompt(timeline: Timeline, prompt: PromptId, status: "taken" | "steered"): void {
   const known = promptOf(timeline, prompt);
   if (!known) return;
-  known.status = "taken";
+  known.status = status;
   if (timeline.items.at(-1)?.key === known.key) return;
   const rest = timeline.items.filter((item) => item.key !== known.key);
   timeline.items = [...rest, known];

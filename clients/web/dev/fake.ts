@@ -193,7 +193,7 @@ export class Fake {
     const pull = state.pull_requests.at(-1);
     const cancel = /^\/prompts\/(\d+)$/.exec(rest);
     if (method === "DELETE" && cancel) {
-      session.append(by, { type: "prompt_cancelled", prompt: Number(cancel[1]) });
+      session.append(by, { type: "prompt_cancelled", prompt: Number(cancel[1]), request_id: null });
       return send(response, 204);
     }
     if (method === "GET" && rest.startsWith("/blobs/")) {
@@ -204,7 +204,7 @@ export class Fake {
     switch (`${method} ${rest}`) {
       case "GET ": return send(response, 200, state);
       case "PATCH ":
-        session.append(by, { type: "title_changed", title: String(body["title"]) });
+        session.append(by, { type: "title_changed", title: String(body["title"]), usage: NO_USAGE, cost_micro_usd: null });
         return send(response, 200, summary(session.state));
       case "GET /events": return send(response, 200, { events: session.log, head: session.log.length });
       case "POST /prompts": {
@@ -302,8 +302,10 @@ export class Fake {
   }
 }
 
+const NO_USAGE = { input_tokens: 0, output_tokens: 0, cache_read_tokens: 0, cache_write_tokens: 0 };
+
 function waiting(session: Session): number | undefined {
-  return session.state.prompts.find((prompt) => prompt.status === "queued")?.id;
+  return session.state.waiting[0];
 }
 
 function summary(state: SessionState): SessionSummary {

@@ -53,8 +53,19 @@ pub struct OpenTurn {
     pub id: TurnId,
     /// Whose prompt it works on.
     pub author: Person,
+    /// Who else said something to it, in order, each once.
+    pub steerers: Vec<Person>,
     /// Model requests so far.
     pub steps: u32,
+}
+
+/// Something that is said to the running turn.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Steer {
+    /// Who says it.
+    pub author: Person,
+    /// The words.
+    pub text: String,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -142,7 +153,18 @@ impl Conversation {
             EventBody::PromptAdded { prompt, author, text, .. } => {
                 self.waiting.insert(*prompt, (author.clone(), text.clone()));
             }
-            EventBody::PromptCancelled { prompt } => drop(self.waiting.remove(prompt)),
+            EventBody::PromptEdited { prompt, text, .. } => {
+                if let Some((_, words)) = self.waiting.get_mut(prompt) {
+                    words.clone_from(text);
+                }
+            }
+            EventBody::PromptCancelled { prompt, .. } => drop(self.waiting.remove(prompt)),
+            EventBody::PromptSteered { prompt, .. } => {
+                if let Some((user, text)) = self.waiting.remove(prompt) {
+                    let author = self.person(user);
+                    self.steer(Steer { author, text });
+                }
+            }
             EventBody::TurnStarted { turn, prompt } => self.begin_turn(*turn, *prompt),
             EventBody::TurnEnded { outcome, .. } => self.end_turn(outcome),
             EventBody::ModelRequested { step, .. } => {
@@ -163,6 +185,10 @@ impl Conversation {
                 }
             }
             EventBody::TitleChanged { .. }
+            | EventBody::PromptMoved { .. }
+            | EventBody::SteerRequested { .. }
+            | EventBody::QueuePaused { .. }
+            | EventBody::QueueResumed { .. }
             | EventBody::TurnResumed { .. }
             | EventBody::TurnPaused { .. }
             | EventBody::TurnContinued { .. }
@@ -187,11 +213,7 @@ impl Conversation {
     fn begin_turn(&mut self, turn: TurnId, prompt: PromptId) {
         self.close_calls();
         let Some((user, text)) = self.waiting.remove(&prompt) else { return };
-        let author = self.people.iter().find(|person| person.user == user).cloned().unwrap_or_else(|| Person {
-            name: user.to_string(),
-            email: String::new(),
-            user,
-        });
+        let author = self.person(user);
         let mut said = self.note.take().map(|note| format!("[{note}]\n\n")).unwrap_or_default();
         if self.people.len() > 1 {
             said.push_str(&format!("{} ({}):\n", author.name, author.user));
@@ -199,7 +221,25 @@ impl Conversation {
         said.push_str(&text);
         self.entries.push(Entry::Prompt(said));
         self.ended = None;
-        self.turn = Some(OpenTurn { id: turn, author, steps: 0 });
+        self.turn = Some(OpenTurn { id: turn, author, steerers: Vec::new(), steps: 0 });
+    }
+
+    /// Takes in what somebody says to the running turn, whose calls all have their results. A model that had the last word has it no more.
+    pub fn steer(&mut self, steer: Steer) {
+        let Steer { author, text } = steer;
+        self.entries.push(Entry::Prompt(format!("[{} ({}) says while you work:]\n\n{text}", author.name, author.user)));
+        self.ended = None;
+        if let Some(turn) = &mut self.turn
+            && turn.author.user != author.user
+            && !turn.steerers.contains(&author)
+        {
+            turn.steerers.push(author);
+        }
+    }
+
+    fn person(&self, user: UserId) -> Person {
+        let known = self.people.iter().find(|person| person.user == user);
+        known.cloned().unwrap_or_else(|| Person { name: user.to_string(), email: String::new(), user })
     }
 
     fn end_turn(&mut self, outcome: &TurnOutcome) {

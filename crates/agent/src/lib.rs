@@ -17,6 +17,7 @@ mod prompt;
 pub mod provider;
 pub mod scripted;
 pub mod sink;
+pub mod title;
 pub mod tools;
 pub mod turn;
 pub mod workspace;

@@ -82,8 +82,20 @@ pub struct ModelConfig {
     pub thinking: Thinking,
     /// How long it may take.
     pub timeouts: Timeouts,
+    /// Whether it is asked for sessions' titles.
+    pub titles: Titles,
     /// What it costs, where that is not what the price list says.
     pub rates: Option<Rates>,
+}
+
+/// Whether a model is asked for the titles of its sessions.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Titles {
+    /// It is.
+    #[default]
+    Written,
+    /// It is not: a session is called by the first words of its first prompt.
+    FirstWords,
 }
 
 impl ModelConfig {
@@ -103,6 +115,8 @@ impl ModelConfig {
     #[must_use]
     pub fn scripted(name: &str, base_url: &str) -> Self {
         let mut config = Self::new("scripted", name, ProviderKind::Anthropic, base_url, None);
+        // A transcript has a line for what it was written for and for nothing else.
+        config.titles = Titles::FirstWords;
         config.rates = Some(Rates::default());
         config.note = "Not a model: plays a transcript of prepared replies. The tool calls really run.".to_owned();
         config
@@ -121,6 +135,7 @@ impl ModelConfig {
             output_tokens_max: limits::OUTPUT_TOKENS_MAX,
             thinking: Thinking::Unset,
             timeouts: Timeouts::default(),
+            titles: Titles::default(),
             rates: None,
         }
     }
@@ -139,6 +154,8 @@ pub struct Model {
     pub price: Price,
     /// How long it may take, and how often it is tried.
     pub timeouts: Timeouts,
+    /// Whether it is asked for sessions' titles.
+    pub titles: Titles,
 }
 
 /// What is wrong with a list of models.
@@ -215,12 +232,12 @@ impl Model {
     pub fn new(config: ModelConfig) -> Result<Self, ModelsFault> {
         let id = format!("{}/{}", config.provider, config.model);
         let unusable = |reason: String| ModelsFault::Unusable { id: id.clone(), reason };
-        let (note, price, timeouts) = (config.note.clone(), Price::of(&config), config.timeouts);
+        let (note, price, timeouts, titles) = (config.note.clone(), Price::of(&config), config.timeouts, config.titles);
         let provider: Arc<dyn Provider> = match config.kind {
             ProviderKind::Anthropic => Arc::new(Anthropic::new(config).map_err(unusable)?),
             ProviderKind::OpenAi => Arc::new(OpenAi::new(config).map_err(unusable)?),
         };
-        Ok(Self { id, note, provider, price, timeouts })
+        Ok(Self { id, note, provider, price, timeouts, titles })
     }
 }
 

@@ -7,7 +7,7 @@ use hangar_protocol::{
     state::PullRequestState,
 };
 
-use crate::tools::Tell;
+use crate::{conversation::Steer, tools::Tell};
 
 /// The turn is no longer the session's: it was ended from outside, or its log cannot be written. Stop at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -22,6 +22,13 @@ pub trait TurnSink: Send + Sync {
     /// # Errors
     /// [`TurnOver`] when nothing more may be written; the turn then ends without another word.
     async fn record(&self, body: EventBody) -> Result<Seq, TurnOver>;
+
+    /// What people want to say to the turn: each is in the log as said when this returns, and is given once. Ask only when every call
+    /// has its result. Costs next to nothing when there is nothing.
+    ///
+    /// # Errors
+    /// [`TurnOver`] as with [`TurnSink::record`].
+    async fn steers(&self) -> Result<Vec<Steer>, TurnOver>;
 
     /// Whether the model may be asked once more.
     ///

@@ -1,11 +1,13 @@
 //! A turn, from its prompt to its end.
 //!
 //! ```text
-//!          ┌────────────── a reply with calls ◀──────────────┐
-//!          ▼                                                 │
-//!   calls: hooks → tools → hooks ── all answered ──▶ ask the model ── a reply without calls ──▶ done
-//!          │                                                 │
-//!          └──────── stop, time over, budget, fatal ◀────────┘
+//!          ┌────────────────── a reply with calls ◀─────────────────────┐
+//!          ▼                                                            │
+//!   calls: hooks → tools → hooks ── all answered ──▶ hear people ──▶ ask the model
+//!          │                                          ▲    │            │
+//!          │                                          │    └── nothing was said and the model has the last word ──▶ done
+//!          │                                          └───────── a reply without calls
+//!          └──────── stop, time over, budget, fatal ◀───────────────────┘
 //! ```
 //!
 //! The turn begins wherever its log ends: calls that had not begun are run, calls that had are answered as interrupted,
@@ -13,7 +15,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use hangar_protocol::{EventBody, Exhausted, Person, StopReason, TurnId, event::ToolStatus};
+use hangar_protocol::{EventBody, Exhausted, StopReason, TurnId, event::ToolStatus};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -32,6 +34,7 @@ use crate::{
 
 mod ask;
 mod calls;
+pub mod identity;
 
 /// What a turn needs.
 pub struct TurnInput {
@@ -94,7 +97,7 @@ pub async fn run_turn(input: TurnInput, sink: Arc<dyn TurnSink>, stop: Cancellat
     let mut turn = Turn {
         id: open.id,
         system: prompt::system(&input.conversation),
-        env: identity(&open.author),
+        env: identity::environment(&open.author, &open.steerers),
         specs: tools.iter().map(|tool| tool.spec().clone()).collect(),
         tools,
         deadline: Instant::now() + input.limits.duration_max,
@@ -110,17 +113,6 @@ pub async fn run_turn(input: TurnInput, sink: Arc<dyn TurnSink>, stop: Cancellat
         Err(Halt::Paused(exhausted)) => TurnEnd::Paused(exhausted),
         Err(Halt::Over) => TurnEnd::Over,
     }
-}
-
-/// The name and address that commits carry, whatever the repository or the sandbox are configured with.
-fn identity(author: &Person) -> Vec<(String, String)> {
-    let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
-    vec![
-        pair("GIT_AUTHOR_NAME", &author.name),
-        pair("GIT_AUTHOR_EMAIL", &author.email),
-        pair("GIT_COMMITTER_NAME", &author.name),
-        pair("GIT_COMMITTER_EMAIL", &author.email),
-    ]
 }
 
 struct Turn {
@@ -144,6 +136,7 @@ impl Turn {
             if self.input.conversation.open_calls().next().is_some() {
                 self.run_calls().await?;
             }
+            self.hear().await?;
             match self.input.conversation.ended() {
                 Some(StopReason::EndTurn | StopReason::ToolUse) => return Ok(()),
                 Some(StopReason::MaxTokens) => return Err(Halt::Failed(CUT_OFF.to_owned())),
@@ -152,6 +145,17 @@ impl Turn {
             }
             self.ask().await?;
         }
+    }
+
+    /// Takes in what people say to the turn. No call is open here, so that every wire takes it as the next words of the user.
+    async fn hear(&mut self) -> Result<(), Halt> {
+        for steer in self.sink.steers().await? {
+            self.input.conversation.steer(steer);
+        }
+        if let Some(open) = self.input.conversation.open_turn() {
+            self.env = identity::environment(&open.author, &open.steerers);
+        }
+        Ok(())
     }
 
     /// Results whose middle is only in a blob are read back once, so that the model sees them as it did before.

@@ -51,6 +51,12 @@ impl Hints {
             | EventBody::TitleChanged { .. }
             | EventBody::PromptAdded { .. }
             | EventBody::PromptCancelled { .. }
+            | EventBody::PromptEdited { .. }
+            | EventBody::PromptMoved { .. }
+            | EventBody::SteerRequested { .. }
+            | EventBody::PromptSteered { .. }
+            | EventBody::QueuePaused { .. }
+            | EventBody::QueueResumed { .. }
             | EventBody::TurnStarted { .. }
             | EventBody::TurnPaused { .. }
             | EventBody::TurnContinued { .. }

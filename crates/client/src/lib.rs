@@ -12,6 +12,7 @@ mod error;
 mod hints;
 mod images;
 mod people;
+mod prompts;
 mod pull_request;
 mod repos;
 mod secret;

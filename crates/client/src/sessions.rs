@@ -1,13 +1,8 @@
-//! Sessions: begin, look, say something, stop.
-
-use std::time::Duration;
+//! Sessions: begin, look, rename.
 
 use hangar_protocol::{
-    Budget, PromptId, RequestId, Seq, SessionId, SessionState,
-    api::{
-        DayBudgets, EventPage, NewPrompt, NewSession, PromptAccepted, SessionBudget, SessionDiff, SessionPatch,
-        SessionSummary, StopAccepted,
-    },
+    Budget, Seq, SessionId, SessionState,
+    api::{DayBudgets, EventPage, NewSession, SessionBudget, SessionDiff, SessionPatch, SessionSummary},
     state::Place,
 };
 use reqwest::Method;
@@ -16,11 +11,6 @@ use crate::{
     client::{Client, Pace},
     error::Error,
 };
-
-/// How often a prompt is offered when the connection fails. Safe because its request id makes doubles harmless.
-const PROMPT_TRIES_MAX: u32 = 3;
-/// The pause between two tries.
-const PROMPT_RETRY_PAUSE: Duration = Duration::from_millis(300);
 
 impl Client {
     /// `GET /sessions`: all sessions this person may see, newest first.
@@ -58,33 +48,6 @@ impl Client {
     pub async fn typing(&self, id: &SessionId) -> Result<(), Error> {
         let request = self.request(Method::POST, &format!("/api/v1/sessions/{id}/typing"));
         self.send(request, Pace::Ordinary).await.map(drop)
-    }
-
-    /// `POST /sessions/{id}/prompts`: says something to the agent. When this answers, the prompt is on disk. The prompt gets
-    /// a request id, so a connection that breaks in between is tried again without adding the prompt twice.
-    pub async fn prompt(&self, id: &SessionId, text: &str) -> Result<PromptAccepted, Error> {
-        let prompt = NewPrompt { request_id: Some(new_request_id()?), text: text.to_owned() };
-        let path = format!("/api/v1/sessions/{id}/prompts");
-        let mut tries = 1;
-        loop {
-            match self.post(&path, &prompt, Pace::Ordinary).await {
-                Err(Error::Unreachable { .. }) if tries < PROMPT_TRIES_MAX => tries += 1,
-                answer => return answer,
-            }
-            tokio::time::sleep(PROMPT_RETRY_PAUSE).await;
-        }
-    }
-
-    /// `DELETE /sessions/{id}/prompts/{prompt}`: takes a waiting prompt back.
-    pub async fn cancel_prompt(&self, id: &SessionId, prompt: PromptId) -> Result<(), Error> {
-        let request = self.request(Method::DELETE, &format!("/api/v1/sessions/{id}/prompts/{prompt}"));
-        self.send(request, Pace::Ordinary).await.map(drop)
-    }
-
-    /// `POST /sessions/{id}/stop`: ends the running turn; a conflict when nothing runs.
-    pub async fn stop(&self, id: &SessionId) -> Result<StopAccepted, Error> {
-        let request = self.request(Method::POST, &format!("/api/v1/sessions/{id}/stop"));
-        self.json(self.send(request, Pace::Ordinary).await?).await
     }
 
     /// `POST /sessions/{id}/network/allow`: opens the network of the session's sandbox towards a host and port.
@@ -127,9 +90,4 @@ impl Client {
         let body = response.bytes().await.map_err(|error| Error::transport(self.url(), &error))?;
         Ok(body.to_vec())
     }
-}
-
-/// A request id nobody else will choose: 128 random bits.
-fn new_request_id() -> Result<RequestId, Error> {
-    Ok(RequestId::try_from(format!("cli-{:032x}", rand::random::<u128>()))?)
 }

@@ -155,22 +155,26 @@ impl LocalForge {
             )),
             MergeMethod::Squash => {
                 let commits = self.pull_commits(path, pull).await?;
-                let (first, mut body) = match commits.as_slice() {
-                    [one] => {
-                        let (first, rest) = one.message.split_once('\n').unwrap_or((&one.message, ""));
+                let messages: Vec<(String, Vec<String>)> =
+                    commits.iter().map(|commit| without_co_authors(&commit.message)).collect();
+                let (first, mut body) = match messages.as_slice() {
+                    [(one, _)] => {
+                        let (first, rest) = one.split_once('\n').unwrap_or((one, ""));
                         (first.to_owned(), rest.trim().to_owned())
                     }
                     many => (
                         pull.title.clone(),
-                        many.iter().map(|commit| format!("* {}\n\n", commit.message.trim())).collect(),
+                        many.iter().map(|(message, _)| format!("* {}\n\n", message.trim())).collect(),
                     ),
                 };
+                let own = format!("<{}>", pull.author.email.to_lowercase());
                 let mut others: Vec<String> = Vec::new();
-                for commit in &commits {
-                    let line = format!("Co-authored-by: {} <{}>", commit.author.name, commit.author.email);
-                    let own = commit.author.email.eq_ignore_ascii_case(&pull.author.email);
-                    if !own && !others.contains(&line) && !body.contains(&line) {
-                        others.push(line);
+                for (commit, (_, named)) in commits.iter().zip(messages) {
+                    let author = format!("{CO_AUTHOR} {} <{}>", commit.author.name, commit.author.email);
+                    for line in [author].into_iter().chain(named) {
+                        if !line.to_lowercase().ends_with(&own) && !others.contains(&line) {
+                            others.push(line);
+                        }
                     }
                 }
                 if !others.is_empty() {
@@ -234,4 +238,15 @@ impl LocalForge {
         })
         .await
     }
+}
+
+/// How a line begins that names one more author of a commit.
+const CO_AUTHOR: &str = "Co-authored-by:";
+
+/// A message without the lines that name more authors, and those lines: among other messages they would be trailers no more.
+fn without_co_authors(message: &str) -> (String, Vec<String>) {
+    let names = |line: &&str| line.get(..CO_AUTHOR.len()).is_some_and(|start| start.eq_ignore_ascii_case(CO_AUTHOR));
+    let (named, rest): (Vec<&str>, Vec<&str>) = message.lines().partition(names);
+    let named = named.iter().map(|line| format!("{CO_AUTHOR} {}", line[CO_AUTHOR.len()..].trim())).collect();
+    (rest.join("\n").trim_end().to_owned(), named)
 }

@@ -2,11 +2,14 @@
 
 mod budgets;
 mod images;
+mod prompts;
 
 pub use budgets::{DayBudgets, SessionBudget};
 pub use images::{
     BuildInfo, BuildLog, BuildStatus, ImageInfo, ImportedImage, NewBuild, PoolInfo, RepoPool, SlotInfo, Warm, Warming,
 };
+
+pub use prompts::{MovedPrompt, PromptMode, PromptPatch, SaidPrompt, SteeredPrompt, StopTurn};
 
 use serde::{Deserialize, Serialize};
 use ts_rs::TS;
@@ -190,7 +193,7 @@ pub struct NewSession {
     pub prompt: Option<NewPrompt>,
 }
 
-/// `POST /sessions/{id}/prompts`: say something to the agent.
+/// The first prompt of a session.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, TS, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewPrompt {

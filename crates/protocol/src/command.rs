@@ -2,11 +2,12 @@
 
 use serde::{Deserialize, Serialize};
 use ts_rs::TS;
+use utoipa::ToSchema;
 
 use crate::{
     Budget,
     api::{OpenPullRequest, RepoTarget},
-    ids::{Person, PromptId, RequestId},
+    ids::{Person, PromptId, RequestId, TurnId},
     state::Place,
 };
 
@@ -23,13 +24,61 @@ pub enum Command {
         /// At most [`crate::limits::PROMPT_BYTES_MAX`] bytes.
         text: String,
     },
+    /// Say something to the running turn: it hears it before its next request to the model. Where none runs, this is a prompt as any other.
+    Steer {
+        /// As with a prompt, whose number space it shares: the same id with the same text is answered like the first time.
+        request_id: RequestId,
+        /// At most [`crate::limits::PROMPT_BYTES_MAX`] bytes.
+        text: String,
+    },
+    /// Add a prompt and let a paused queue go on with it. Where the queue is not paused, this is a prompt as any other.
+    PromptAndResume {
+        /// As with a prompt.
+        request_id: RequestId,
+        /// At most [`crate::limits::PROMPT_BYTES_MAX`] bytes.
+        text: String,
+    },
     /// Take a prompt that has not begun out of the queue. Its author or the session's owner may.
     CancelPrompt {
         /// The prompt.
         prompt: PromptId,
+        /// The same id for the same prompt is answered like the first time; without one, a second time is a conflict.
+        request_id: Option<RequestId>,
+    },
+    /// Give a waiting prompt other words. Its author or the session's owner may.
+    EditPrompt {
+        /// The prompt.
+        prompt: PromptId,
+        /// The same id with the same content is answered like the first time; with other content it is a conflict.
+        request_id: RequestId,
+        /// At most [`crate::limits::PROMPT_BYTES_MAX`] bytes.
+        text: String,
+    },
+    /// Put a waiting prompt elsewhere in the queue. Its author or the session's owner may.
+    MovePrompt {
+        /// The prompt.
+        prompt: PromptId,
+        /// As with an edit.
+        request_id: RequestId,
+        /// The waiting prompt that it comes before; `None` for the end of the queue.
+        before: Option<PromptId>,
+    },
+    /// Say a waiting prompt to the running turn instead of giving it a turn of its own. Its author or the session's owner may.
+    SteerPrompt {
+        /// The prompt.
+        prompt: PromptId,
+        /// As with an edit.
+        request_id: RequestId,
     },
     /// End the running turn now.
-    Stop,
+    Stop {
+        /// The turn that is meant, so that a stop which is sent twice never ends the next one; `None` for whichever runs.
+        turn: Option<TurnId>,
+        /// What becomes of the prompts that wait.
+        then: AfterStop,
+    },
+    /// Let a paused queue go on.
+    Resume,
     /// Let a turn go on that waits for its budget. It waits again if the budget is still used up.
     ContinueTurn,
     /// Give the session another budget; a turn that waited for it goes on. Only who may raise budgets is let through to this.
@@ -43,6 +92,17 @@ pub enum Command {
     AllowNetwork(Place),
     /// Commit what is not committed, push, and open a pull request in this person's name.
     OpenPullRequest(OpenPullRequest),
+}
+
+/// What becomes of the prompts that wait when a turn is stopped.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, TS, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum AfterStop {
+    /// The next one's turn begins.
+    #[default]
+    Drain,
+    /// They wait until somebody lets the queue go on.
+    Pause,
 }
 
 /// A command and the person it came from.

@@ -97,6 +97,13 @@ pub enum EventBody {
     TitleChanged {
         /// The new one.
         title: String,
+        /// What it cost in tokens, where a model wrote it.
+        #[serde(default)]
+        usage: ModelUsage,
+        /// What that cost in millionths of a US dollar; `None` where the model has no known price.
+        #[serde(default)]
+        #[ts(type = "number | null")]
+        cost_micro_usd: Option<u64>,
     },
     /// A prompt was accepted and waits for its turn.
     PromptAdded {
@@ -113,6 +120,57 @@ pub enum EventBody {
     PromptCancelled {
         /// Which.
         prompt: PromptId,
+        /// The client's id for it, where it gave one.
+        #[serde(default)]
+        request_id: Option<RequestId>,
+    },
+    /// A waiting prompt has other words.
+    PromptEdited {
+        /// Which.
+        prompt: PromptId,
+        /// The client's id for the change.
+        request_id: RequestId,
+        /// Who changed it: its author or the session's owner.
+        by: UserId,
+        /// The new words.
+        text: String,
+    },
+    /// A waiting prompt has another place in the queue. Its words are as they were.
+    PromptMoved {
+        /// Which.
+        prompt: PromptId,
+        /// The client's id for the change.
+        request_id: RequestId,
+        /// Who moved it: its author or the session's owner.
+        by: UserId,
+        /// The waiting prompt that it comes before; `None` for the end of the queue.
+        before: Option<PromptId>,
+    },
+    /// A waiting prompt is to be said to the running turn. Should that end before, it is the next to have a turn of its own.
+    SteerRequested {
+        /// Which.
+        prompt: PromptId,
+        /// The client's id for the change; `None` where the prompt was added for it.
+        request_id: Option<RequestId>,
+        /// Who wants it: its author or the session's owner.
+        by: UserId,
+    },
+    /// A prompt was said to the running turn: the next request to the model has its words.
+    PromptSteered {
+        /// Which.
+        prompt: PromptId,
+        /// To which turn.
+        turn: TurnId,
+    },
+    /// Prompts that wait have no turn until the queue goes on.
+    QueuePaused {
+        /// Who wants it.
+        by: UserId,
+    },
+    /// The queue goes on.
+    QueueResumed {
+        /// Who wants it.
+        by: UserId,
     },
     /// The agent began to work on a prompt.
     TurnStarted {

@@ -6,6 +6,10 @@ pub const PROMPT_BYTES_MAX: usize = 256 * 1024;
 pub const QUEUED_PROMPTS_MAX: usize = 50;
 /// Prompts one session may ever receive.
 pub const SESSION_PROMPTS_MAX: u32 = 10_000;
+/// Requests about the queue whose ids the folded state remembers, so that one that is sent again is known: the newest.
+pub const STATE_REQUESTS_MAX: usize = 200;
+/// Longest title that a model gives a session.
+pub const MODEL_TITLE_CHARS_MAX: usize = 60;
 /// Longest title of a session or pull request.
 pub const TITLE_CHARS_MAX: usize = 200;
 /// Longest body of a pull request.

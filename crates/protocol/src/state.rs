@@ -1,5 +1,7 @@
 //! What is true of a session now: a fold over its events.
 
+mod queue;
+
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
@@ -9,10 +11,12 @@ use utoipa::ToSchema;
 use crate::{
     budget::{Budget, DaySpent, Exhausted, Spent, day_of},
     conversation::{Block, ModelUsage, TodoItem},
-    event::{Event, EventBody, FileChangeKind, PullRequestChange, SandboxPhase, SnapshotGuarantee, TurnOutcome},
+    event::{Cause, Event, EventBody, FileChangeKind, PullRequestChange, SandboxPhase, SnapshotGuarantee, TurnOutcome},
     ids::{CallId, Person, PromptId, RepoPath, RequestId, Seq, SessionId, TurnId, UserId},
     limits,
 };
+
+pub use queue::Asked;
 
 /// The folded state of one session. Small and bounded: the words themselves stay in the log.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, TS, ToSchema)]
@@ -33,6 +37,8 @@ pub struct SessionState {
     pub model: String,
     /// Its title.
     pub title: String,
+    /// Whose words the title is.
+    pub title_from: TitleSource,
     /// When it began: milliseconds since 1970-01-01 UTC.
     #[ts(type = "number")]
     pub created_ms: u64,
@@ -45,8 +51,14 @@ pub struct SessionState {
     pub status: SessionStatus,
     /// Everybody who took part, in order of arrival.
     pub participants: Vec<Person>,
-    /// Every prompt, in order.
+    /// Every prompt, in the order in which they were accepted.
     pub prompts: Vec<PromptState>,
+    /// The prompts that wait, the next one first: those to be said to a running turn before those that wait for one of their own.
+    pub waiting: Vec<PromptId>,
+    /// Who paused the queue; `None` while it is not. No turn begins while it is.
+    pub queue_paused_by: Option<UserId>,
+    /// Requests about the queue, oldest first (the last [`limits::STATE_REQUESTS_MAX`]).
+    pub requests: Vec<RequestState>,
     /// Every turn, in order.
     pub turns: Vec<TurnState>,
     /// Tool calls that have begun and not ended.
@@ -101,6 +113,18 @@ pub enum SessionStatus {
     Merged,
 }
 
+/// Whose words a session's title is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, TS, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum TitleSource {
+    /// The first words of the first prompt, until there is a better one.
+    Prompt,
+    /// The model read the first prompt and wrote it.
+    Model,
+    /// A person's. No model changes it any more.
+    Person,
+}
+
 /// A prompt, as the state remembers it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, TS, ToSchema)]
 pub struct PromptState {
@@ -112,10 +136,23 @@ pub struct PromptState {
     pub author: UserId,
     /// The words while it waits; their beginning afterwards.
     pub text: String,
-    /// FNV-1a 64 of the whole text in hex: tells a repeated request from a changed one.
+    /// FNV-1a 64 of the whole text in hex, as it was sent first: tells a repeated request from a changed one.
     pub fingerprint: String,
+    /// Who gave it other words last; `None` where nobody did.
+    pub edited_by: Option<UserId>,
     /// How far it is.
     pub status: PromptStatus,
+}
+
+/// A request about the queue, as the state remembers it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, TS, ToSchema)]
+pub struct RequestState {
+    /// The client's id for it.
+    pub request_id: RequestId,
+    /// Who asked.
+    pub by: UserId,
+    /// FNV-1a 64 of what was asked in hex.
+    pub fingerprint: String,
 }
 
 /// How far a prompt is.
@@ -124,8 +161,12 @@ pub struct PromptState {
 pub enum PromptStatus {
     /// Waits for its turn.
     Queued,
+    /// Waits to be said to the running turn, else for the next one.
+    Steering,
     /// Its turn began.
     Taken,
+    /// It was said to a turn that worked on another prompt.
+    Steered,
     /// It was taken back.
     Cancelled,
 }
@@ -137,6 +178,8 @@ pub struct TurnState {
     pub id: TurnId,
     /// What it works on.
     pub prompt: PromptId,
+    /// What was said to it since, in order.
+    pub steered: Vec<PromptId>,
     /// Model requests so far.
     pub steps: u32,
     /// How often it was resumed after a crash or restart.
@@ -251,12 +294,16 @@ impl SessionState {
             branch: branch.clone(),
             model: model.clone(),
             title: title.clone(),
+            title_from: TitleSource::Prompt,
             created_ms: event.time_ms,
             updated_ms: event.time_ms,
             seq: event.seq,
             status: SessionStatus::Idle,
             participants: vec![owner.clone()],
             prompts: Vec::new(),
+            waiting: Vec::new(),
+            queue_paused_by: None,
+            requests: Vec::new(),
             turns: Vec::new(),
             open_calls: Vec::new(),
             sandbox: SandboxPhase::Absent,
@@ -309,29 +356,60 @@ impl SessionState {
         self.seq = event.seq;
         self.charge(event);
         self.updated_ms = event.time_ms;
-        self.apply_body(&event.body);
+        self.apply_body(&event.cause, &event.body);
     }
 
-    fn apply_body(&mut self, body: &EventBody) {
+    fn apply_body(&mut self, cause: &Cause, body: &EventBody) {
         match body {
             // A second beginning cannot be written; `fold` refuses a log that has one by its sequence number.
             EventBody::SessionCreated { .. } => {}
             EventBody::ParticipantJoined { person } => self.participants.push(person.clone()),
-            EventBody::TitleChanged { title } => self.title.clone_from(title),
-            EventBody::PromptAdded { prompt, request_id, author, text } => self.prompts.push(PromptState {
-                id: *prompt,
-                request_id: request_id.clone(),
-                author: author.clone(),
-                text: text.clone(),
-                fingerprint: fingerprint(text),
-                status: PromptStatus::Queued,
-            }),
-            EventBody::PromptCancelled { prompt } => self.settle_prompt(*prompt, PromptStatus::Cancelled),
+            EventBody::TitleChanged { title, usage, cost_micro_usd } => {
+                self.title.clone_from(title);
+                self.usage.add(*usage);
+                self.cost_micro_usd += cost_micro_usd.unwrap_or(0);
+                self.title_from = match cause {
+                    Cause::User { .. } => TitleSource::Person,
+                    Cause::Turn { .. } | Cause::Sandbox | Cause::Forge | Cause::System => TitleSource::Model,
+                };
+            }
+            EventBody::PromptAdded { prompt, request_id, author, text } => {
+                self.add_prompt(*prompt, request_id, author, text);
+            }
+            EventBody::PromptCancelled { prompt, request_id } => {
+                self.settle_prompt(*prompt, PromptStatus::Cancelled);
+                if let (Some(request_id), Cause::User { user }) = (request_id, cause) {
+                    self.remember_request(request_id, user, &Asked::Cancel(*prompt));
+                }
+            }
+            EventBody::PromptEdited { prompt, request_id, by, text } => {
+                self.edit_prompt(*prompt, by, text);
+                self.remember_request(request_id, by, &Asked::Edit(*prompt, text));
+            }
+            EventBody::PromptMoved { prompt, request_id, by, before } => {
+                self.move_prompt(*prompt, *before);
+                self.remember_request(request_id, by, &Asked::Move(*prompt, *before));
+            }
+            EventBody::SteerRequested { prompt, request_id, by } => {
+                self.steer_prompt(*prompt);
+                if let Some(request_id) = request_id {
+                    self.remember_request(request_id, by, &Asked::Steer(*prompt));
+                }
+            }
+            EventBody::PromptSteered { prompt, turn } => {
+                self.settle_prompt(*prompt, PromptStatus::Steered);
+                if let Some(known) = self.turns.iter_mut().find(|known| known.id == *turn) {
+                    known.steered.push(*prompt);
+                }
+            }
+            EventBody::QueuePaused { by } => self.queue_paused_by = Some(by.clone()),
+            EventBody::QueueResumed { .. } => self.queue_paused_by = None,
             EventBody::TurnStarted { turn, prompt } => {
                 self.settle_prompt(*prompt, PromptStatus::Taken);
                 self.turns.push(TurnState {
                     id: *turn,
                     prompt: *prompt,
+                    steered: Vec::new(),
                     steps: 0,
                     resumes: 0,
                     stop_requested_by: None,
@@ -423,13 +501,6 @@ impl SessionState {
         }
     }
 
-    fn settle_prompt(&mut self, prompt: PromptId, status: PromptStatus) {
-        if let Some(known) = self.prompts.iter_mut().find(|known| known.id == prompt) {
-            known.status = status;
-            known.text = limits::clip(&known.text, limits::STATE_PROMPT_CHARS_MAX);
-        }
-    }
-
     fn note_stop(&mut self, turn: TurnId, by: &UserId) {
         if let Some(known) = self.turns.iter_mut().find(|known| known.id == turn) {
             known.stop_requested_by.get_or_insert_with(|| by.clone());
@@ -449,7 +520,9 @@ impl SessionState {
         let down = matches!(event.body, EventBody::TurnResumed { .. });
         let time_ms = if down { 0 } else { event.time_ms.saturating_sub(self.updated_ms) };
         let mut cost = Spent { time_ms, ..Spent::default() };
-        if let EventBody::ModelReplied { usage, cost_micro_usd, .. } = &event.body {
+        if let EventBody::ModelReplied { usage, cost_micro_usd, .. }
+        | EventBody::TitleChanged { usage, cost_micro_usd, .. } = &event.body
+        {
             cost.tokens = usage.total();
             cost.cost_micro_usd = cost_micro_usd.unwrap_or(0);
         }
@@ -520,19 +593,6 @@ impl SessionState {
     #[must_use]
     pub fn open_turn(&self) -> Option<&TurnState> {
         self.turns.last().filter(|turn| turn.outcome.is_none())
-    }
-
-    /// The prompts that wait, oldest first.
-    pub fn queue(&self) -> impl Iterator<Item = &PromptState> {
-        self.prompts.iter().filter(|prompt| prompt.status == PromptStatus::Queued)
-    }
-
-    /// The person a turn's commits are attributed to: the author of its prompt.
-    #[must_use]
-    pub fn author_of(&self, turn: TurnId) -> Option<&Person> {
-        let prompt = self.turns.iter().find(|known| known.id == turn)?.prompt;
-        let author = &self.prompts.iter().find(|known| known.id == prompt)?.author;
-        self.participants.iter().find(|person| person.user == *author)
     }
 }
 

@@ -7,7 +7,7 @@ use hangar_agent::{
 };
 use hangar_protocol::{Refusal, RefusalCode};
 
-use crate::config::{Config, ModelConfig, Secret, Wire};
+use crate::config::{Config, ModelConfig, Secret, TitlesWord, Wire};
 use hangar_agent::scripted::{self, Transcript};
 use tokio::net::TcpListener;
 use tokio_util::task::AbortOnDropHandle;
@@ -24,7 +24,7 @@ pub(crate) struct Catalogue {
 /// # Errors
 /// When an entry cannot be used; the refusal names it.
 pub(crate) async fn catalogue(config: &Config) -> Result<Catalogue, Refusal> {
-    let mut all = config.models.iter().map(configured).collect::<Result<Vec<_>, _>>()?;
+    let mut all = config.models.iter().map(|model| configured(config, model)).collect::<Result<Vec<_>, _>>()?;
     let mut player = None;
     if all.is_empty() || config.scripted_transcript.is_some() {
         let (scripted, playing) = scripted_model(config).await?;
@@ -50,7 +50,7 @@ fn no_default(config: &Config, all: &[AgentModel]) -> Refusal {
     )
 }
 
-fn configured(config: &ModelConfig) -> Result<AgentModel, Refusal> {
+fn configured(all: &Config, config: &ModelConfig) -> Result<AgentModel, Refusal> {
     let (provider, model) = config.id.split_once('/').unwrap_or_default();
     let kind = match config.wire {
         Wire::Anthropic => ProviderKind::Anthropic,
@@ -59,6 +59,7 @@ fn configured(config: &ModelConfig) -> Result<AgentModel, Refusal> {
     let key = key_of(config)?.map(|key| AgentSecret::new(key.reveal().clone()));
     let mut made = AgentModel::new(provider, model, kind, &config.base_url, key);
     made.note.clone_from(&config.note);
+    made.titles = all.titles.into();
     made.rates = rates(config)?;
     Ok(made)
 }
@@ -121,6 +122,7 @@ async fn scripted_model(config: &Config) -> Result<(AgentModel, AbortOnDropHandl
     let transcript =
         transcript.map_err(|fault| Refusal::new(RefusalCode::BadRequest, format!("{fault}."), "Mend it."))?;
     let name = transcript.name.clone();
+    let titles = transcript.titles();
     let unplayable = |error: std::io::Error| {
         Refusal::new(RefusalCode::Unavailable, format!("The scripted model cannot listen on loopback: {error}."), "")
     };
@@ -131,7 +133,11 @@ async fn scripted_model(config: &Config) -> Result<(AgentModel, AbortOnDropHandl
             tracing::error!(%error, "the scripted model ended");
         }
     });
-    Ok((AgentModel::scripted(&name, &format!("http://{address}")), AbortOnDropHandle::new(playing)))
+    let mut made = AgentModel::scripted(&name, &format!("http://{address}"));
+    if config.titles == TitlesWord::Model {
+        made.titles = titles;
+    }
+    Ok((made, AbortOnDropHandle::new(playing)))
 }
 
 #[cfg(test)]

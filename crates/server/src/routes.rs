@@ -14,6 +14,7 @@ mod pool;
 mod prompts;
 mod pull_request;
 mod pull_request_page;
+mod queue;
 mod repos;
 mod sessions;
 mod sign_in;
@@ -63,9 +64,12 @@ fn quick() -> OpenApiRouter<App> {
         .routes(routes!(events::session_events)) //              GET    /api/v1/sessions/{id}/events
         .routes(routes!(events::session_blob)) //                GET    /api/v1/sessions/{id}/blobs/{sha256}
         .routes(routes!(prompts::add_prompt)) //                 POST   /api/v1/sessions/{id}/prompts
-        .routes(routes!(prompts::cancel_prompt)) //              DELETE /api/v1/sessions/{id}/prompts/{prompt}
+        .routes(routes!(queue::edit_prompt, queue::cancel_prompt)) // PATCH, DELETE /api/v1/sessions/{id}/prompts/{prompt}
+        .routes(routes!(queue::move_prompt)) //                  POST   /api/v1/sessions/{id}/prompts/{prompt}/move
+        .routes(routes!(queue::steer_prompt)) //                 POST   /api/v1/sessions/{id}/prompts/{prompt}/steer
         .routes(routes!(prompts::stop_turn)) //                  POST   /api/v1/sessions/{id}/stop
         .routes(routes!(typing::note_typing)) //                 POST   /api/v1/sessions/{id}/typing
+        .routes(routes!(queue::resume_queue)) //                 POST   /api/v1/sessions/{id}/resume
         .routes(routes!(budgets::session_budget, budgets::set_session_budget)) // GET, PUT /api/v1/sessions/{id}/budget
         .routes(routes!(budgets::continue_turn)) //              POST   /api/v1/sessions/{id}/continue
         .routes(routes!(budgets::day_budgets)) //                GET    /api/v1/budgets

@@ -15,15 +15,18 @@
 //! If the log cannot be written, the task answers everybody with the refusal and ends. What it had in memory is thrown away;
 //! the next command folds the log again.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
-use hangar_agent::Conversation;
+use hangar_agent::{Conversation, conversation::Steer};
 use hangar_protocol::{
     Cause, Event, EventBody, Refusal, RefusalCode, Seq, SessionState, TurnId,
     api::{PromptAccepted, StopAccepted},
     command::Commanded,
     event::SandboxPhase,
-    state::PullRequestState,
+    state::{PromptState, PullRequestState},
 };
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
@@ -34,7 +37,7 @@ use crate::{
     home::{Home, Inbox},
     index::{self, Lister, Wakefulness},
     log::{SessionLog, StoredEvent},
-    pull_request, turn,
+    pull_request, title, turn,
 };
 
 /// Messages that may wait for one session. When it is full, senders wait.
@@ -58,6 +61,8 @@ pub(crate) enum Message {
     Report(Report),
     /// News; the sender waits until it is durable. `None` is answered when it no longer belongs to anything.
     Record(Report, oneshot::Sender<Option<Seq>>),
+    /// What waits to be said to this turn, please; it is in the log as said when it is answered. `None` when the turn is over.
+    Steers(TurnId, SteersAnswer),
     /// The folded state, please.
     State(oneshot::Sender<SessionState>),
     /// End in order: the server shuts down.
@@ -105,6 +110,7 @@ enum End {
     LogFailed(Refusal),
 }
 
+type SteersAnswer = oneshot::Sender<Option<Vec<Steer>>>;
 type CommandAnswer = oneshot::Sender<Result<Reply, Refusal>>;
 
 /// What one pass over the mailbox gathered.
@@ -114,6 +120,7 @@ struct Batch {
     effects: Vec<(Effect, Option<CommandAnswer>)>,
     replies: Vec<(CommandAnswer, Reply)>,
     recorded: Vec<(oneshot::Sender<Option<Seq>>, Seq)>,
+    steered: Vec<(SteersAnswer, Option<Vec<Steer>>)>,
     asked: Vec<oneshot::Sender<SessionState>>,
 }
 
@@ -223,9 +230,30 @@ impl Driver {
                     batch.recorded.push((recorded, self.state.seq));
                 }
             }
+            Message::Steers(turn, answer) => {
+                // Read before they are said: the state keeps their beginnings only from then on.
+                let mut steers = self.steers_of(turn);
+                let decision = self.decide_report(Report::StepBegins { turn });
+                if let Some(steers) = &mut steers {
+                    // All or, while the turn is being stopped, none.
+                    steers.truncate(decision.events.len());
+                }
+                self.accept(decision, None, batch);
+                batch.steered.push((answer, steers));
+            }
             Message::State(answer) => batch.asked.push(answer),
             Message::ShutDown => {}
         }
+    }
+
+    /// What waits to be said to a turn, with the people who say it; `None` when it is not the one that runs.
+    fn steers_of(&self, turn: TurnId) -> Option<Vec<Steer>> {
+        self.state.open_turn().filter(|open| open.id == turn)?;
+        let steer = |prompt: &PromptState| {
+            let author = self.state.participants.iter().find(|person| person.user == prompt.author)?.clone();
+            Some(Steer { author, text: prompt.text.clone() })
+        };
+        self.state.steers().map(steer).collect()
     }
 
     fn decide_report(&mut self, report: Report) -> Decision {
@@ -275,7 +303,7 @@ impl Driver {
     }
 
     async fn commit(&mut self, batch: Batch) -> Result<(), Refusal> {
-        let Batch { events, effects, replies, recorded, asked } = batch;
+        let Batch { events, effects, replies, recorded, steered, asked } = batch;
         if !events.is_empty() {
             let rows = events.iter().map(|(_, stored)| stored.clone()).collect();
             if let Err(error) = self.log.append(rows).await {
@@ -294,6 +322,8 @@ impl Driver {
         }
         // Before anything goes on: it asks for what is left.
         self.home.meter.read(&self.state);
+        // The running turn asks for them only when it is told that there are any.
+        self.home.steered.store(self.state.steers().next().is_some(), Ordering::Release);
         // First what takes longest: the model's first request leaves while the rest is being told.
         for (effect, later) in effects {
             self.start(effect, later);
@@ -307,6 +337,9 @@ impl Driver {
         }
         for (recorded, seq) in recorded {
             let _gone = recorded.send(Some(seq));
+        }
+        for (answer, steers) in steered {
+            let _gone = answer.send(steers);
         }
         for answer in asked {
             drop(answer.send(self.state.clone()));
@@ -323,6 +356,7 @@ impl Driver {
                 self.running = Some((turn, cancel.clone()));
                 turn::spawn(&self.home, &self.state, &self.conversation, turn, cancel, self.sender.clone());
             }
+            Effect::WriteTitle => title::spawn(&self.home, &self.state, self.sender.clone()),
             Effect::Snapshot(turn) => self.home.sandbox.keep_after(turn),
             Effect::OpenNetwork(place) => self.home.sandbox.allow(place),
             Effect::StopTurn(turn) => match &self.running {
@@ -378,6 +412,9 @@ fn refuse(message: Message, refusal: &Refusal) {
         Message::Command(_, answer) => drop(answer.send(Err(refusal.clone()))),
         Message::Record(_, recorded) => {
             let _gone = recorded.send(None);
+        }
+        Message::Steers(_, answer) => {
+            let _gone = answer.send(None);
         }
         Message::Report(_) | Message::State(_) | Message::ShutDown => {}
     }

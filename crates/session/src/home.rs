@@ -1,6 +1,6 @@
 //! Everything one session has beside its task: its folder, its tail, its blobs, its sandbox.
 
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, Weak, atomic::AtomicBool};
 
 use hangar_agent::Jobs;
 use hangar_protocol::{Refusal, RefusalCode, SessionId, UserId, api::SessionSummary};
@@ -36,6 +36,8 @@ pub(crate) struct Home {
     pub(crate) meter: Meter,
     pub(crate) index: Index,
     pub(crate) registry: Weak<Registry>,
+    /// Whether something waits to be said to the running turn. Follows the state, so that a turn need not ask the task at every step.
+    pub(crate) steered: AtomicBool,
     /// Cancelled when the task has ended and everything is put away.
     pub(crate) over: CancellationToken,
 }

@@ -37,6 +37,7 @@ mod snapshots;
 mod started;
 mod subscription;
 mod tail;
+mod title;
 mod turn;
 mod workspace;
 

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use hangar_agent::turn::identity::trailers;
 use hangar_forge::{BranchName, ForgeError, NewPull};
 use hangar_protocol::{
     Person, Refusal, RefusalCode, SessionState, UserId,
@@ -38,8 +39,7 @@ pub(crate) async fn open(
     let author = home.ports.people.forge_user(&by.user).await?;
     let title = request.title.unwrap_or_else(|| clip(&state.title, limits::TITLE_CHARS_MAX - 1));
     let body = request.body.unwrap_or_else(|| first_words(&state));
-    let worker = state.turns.last().and_then(|turn| state.author_of(turn.id)).unwrap_or(&by);
-    publish(&home, &state, worker, &title).await?;
+    publish(&home, &state, &by, &title).await?;
     let repo = state.repo.to_string().parse().map_err(|error| forge_refusal(&ForgeError::Name(error)))?;
     let head = branch_name(&state.branch)?;
     let base = branch_name(&state.base_branch)?;
@@ -84,17 +84,23 @@ async fn record(inbox: &Inbox, opened: &PullRequestState) -> Result<(), Refusal>
     ))
 }
 
-async fn publish(home: &Home, state: &SessionState, worker: &Person, title: &str) -> Result<(), Refusal> {
+/// Commits what the last turn left, in the names of those who prompted and steered it (`by` where nobody did), and pushes.
+async fn publish(home: &Home, state: &SessionState, by: &Person, title: &str) -> Result<(), Refusal> {
+    let turn = state.turns.last().map(|turn| turn.id);
+    let worker = turn.and_then(|turn| state.author_of(turn)).unwrap_or(by);
+    let others: Vec<Person> =
+        turn.map(|turn| state.co_authors_of(turn)).unwrap_or_default().into_iter().cloned().collect();
     let script = format!(
         "set -e\n\
          git add -A\n\
-         git diff --cached --quiet || git commit --quiet --message \"$HANGAR_TITLE\"\n\
+         git diff --cached --quiet || git commit --quiet --message \"$HANGAR_TITLE\" ${{HANGAR_TRAILERS:+--message \"$HANGAR_TRAILERS\"}}\n\
          if [ \"$(git rev-list --count '{}..HEAD')\" = 0 ]; then echo '{NO_COMMITS}'; exit 1; fi\n\
          git push --quiet origin \"HEAD:refs/heads/{}\"",
         state.base_commit, state.branch
     );
     let mut env = commit_env(worker);
     env.push(("HANGAR_TITLE".to_owned(), title.to_owned()));
+    env.push(("HANGAR_TRAILERS".to_owned(), trailers(&others)));
     let Script { ok, output } = home.sandbox.script(&script, env).await?;
     if ok {
         return Ok(());

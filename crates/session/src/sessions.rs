@@ -3,7 +3,7 @@
 use std::{
     collections::HashSet,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError, atomic::AtomicBool},
 };
 
 use hangar_agent::{Conversation, Jobs};
@@ -440,6 +440,7 @@ impl Sessions {
             index: self.inner.index.clone(),
             registry: Arc::downgrade(&self.inner.registry),
             ports,
+            steered: AtomicBool::new(state.steers().next().is_some()),
             over: CancellationToken::new(),
         });
         let task = Task { inbox: sender.clone(), home: Arc::clone(&home) };

@@ -1,11 +1,12 @@
 //! Runs the agent on a turn, beside the driver.
 
-use std::sync::Arc;
+use std::sync::{Arc, atomic::Ordering};
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use hangar_agent::{
     Conversation, SandboxPath, Sandboxes, Tell, TurnEnd, TurnInput, TurnOver, TurnSink, Workspace, WorkspaceError,
+    conversation::Steer,
     hooks::{Hook, ProtectedPaths},
     limits::TurnLimits,
     run_turn,
@@ -131,6 +132,15 @@ impl TurnSink for Sink {
         let message = Message::Record(Report::Agent { turn: self.turn, body }, recorded);
         self.inbox.send(message).await.map_err(|_| TurnOver)?;
         durable.await.ok().flatten().ok_or(TurnOver)
+    }
+
+    async fn steers(&self) -> Result<Vec<Steer>, TurnOver> {
+        if !self.home.steered.load(Ordering::Acquire) {
+            return Ok(Vec::new());
+        }
+        let (answer, answered) = oneshot::channel();
+        self.inbox.send(Message::Steers(self.turn, answer)).await.map_err(|_| TurnOver)?;
+        answered.await.ok().flatten().ok_or(TurnOver)
     }
 
     fn text(&self, step: u32, block: u32, channel: TextChannel, offset: u32, text: &str) {

@@ -25,7 +25,7 @@ mod watch;
 
 pub use person::{Person, refusal};
 pub use program::{Ran, program};
-pub use repository::{commits_of, tiny_repository};
+pub use repository::{commits_of, messages_of, tiny_repository};
 pub use server::{Ground, Setting, TestServer};
 pub use story::Story;
 pub use traces::Traces;

@@ -36,14 +36,28 @@ pub fn tiny_repository(parent: &Path) -> PathBuf {
     directory
 }
 
+/// The messages of a branch's commits at the forge, newest first, cloned by stock git.
+///
+/// # Panics
+/// When it cannot be cloned.
+pub async fn messages_of(clone_url: &str, token: &str, branch: &str, scratch: &Path) -> Vec<String> {
+    let log = log_of(clone_url, token, branch, scratch, "%B%x00").await;
+    log.split('\0').map(str::trim).filter(|message| !message.is_empty()).map(str::to_owned).collect()
+}
+
 /// The commits of a branch as `name <address>: subject`, newest first, read by stock git from a clone URL with a token.
 pub async fn commits_of(clone_url: &str, token: &str, branch: &str, scratch: &Path) -> Vec<String> {
+    let log = log_of(clone_url, token, branch, scratch, "%an <%ae>: %s").await;
+    log.lines().map(str::to_owned).collect()
+}
+
+async fn log_of(clone_url: &str, token: &str, branch: &str, scratch: &Path, format: &str) -> String {
     let directory = tempfile::tempdir_in(scratch).expect("a directory for a clone");
     let url = clone_url.replacen("://", &format!("://x:{token}@"), 1);
     let mut git = Command::new("git");
     git.args(["clone", "--quiet", "--bare", "--branch", branch, &url]).arg(directory.path());
     let _ = Ran::of(git.env("GIT_TERMINAL_PROMPT", "0").env("HOME", scratch)).await.well();
     let mut git = Command::new("git");
-    git.arg("-C").arg(directory.path()).args(["log", "--topo-order", "--format=%an <%ae>: %s", branch]);
-    Ran::of(git.env("HOME", scratch)).await.well().lines().map(str::to_owned).collect()
+    git.arg("-C").arg(directory.path()).args(["log", "--topo-order", &format!("--format={format}"), branch]);
+    Ran::of(git.env("HOME", scratch)).await.well()
 }

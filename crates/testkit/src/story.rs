@@ -90,11 +90,22 @@ impl Teller {
             EventBody::ParticipantJoined { person } => {
                 format!("participant_joined {} {:?} {}", person.user, person.name, person.email)
             }
-            EventBody::TitleChanged { title } => format!("title_changed {title:?}"),
+            EventBody::TitleChanged { title, .. } => format!("title_changed {title:?}"),
             EventBody::PromptAdded { prompt, author, text, .. } => {
                 format!("prompt_added {prompt} by {author}: {text:?}")
             }
-            EventBody::PromptCancelled { prompt } => format!("prompt_cancelled {prompt}"),
+            EventBody::PromptCancelled { prompt, .. } => format!("prompt_cancelled {prompt}"),
+            EventBody::PromptEdited { prompt, by, text, .. } => format!("prompt_edited {prompt} by {by}: {text:?}"),
+            EventBody::PromptMoved { prompt, by, before: Some(before), .. } => {
+                format!("prompt_moved {prompt} by {by} before {before}")
+            }
+            EventBody::PromptMoved { prompt, by, before: None, .. } => {
+                format!("prompt_moved {prompt} by {by} to the end")
+            }
+            EventBody::SteerRequested { prompt, by, .. } => format!("steer_requested {prompt} by {by}"),
+            EventBody::PromptSteered { prompt, turn } => format!("prompt_steered {prompt} into {turn}"),
+            EventBody::QueuePaused { by } => format!("queue_paused by {by}"),
+            EventBody::QueueResumed { by } => format!("queue_resumed by {by}"),
             EventBody::TurnStarted { turn, prompt } => format!("turn_started {turn} on prompt {prompt}"),
             EventBody::TurnResumed { turn, reason } => format!("turn_resumed {turn}: {reason}"),
             EventBody::TurnPaused { turn, exhausted } => format!("turn_paused {turn}: {}", exhausted.reason),

@@ -35,6 +35,15 @@ impl Transcript {
         self
     }
 
+    /// Gives this title to the sessions that begin with the wish before.
+    #[must_use]
+    pub fn titled(mut self, title: &str) -> Self {
+        if let Some(script) = self.scripts.last_mut() {
+            script["title"] = title.into();
+        }
+        self
+    }
+
     /// The file's content.
     #[must_use]
     pub fn json(&self) -> Value {

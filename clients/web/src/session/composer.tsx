@@ -1,6 +1,6 @@
 // Under the timeline: prompts that wait, the box for the next one, and Stop.
 
-import { openTurn, type PromptState, queue } from "@hangar/protocol";
+import { openTurn, type PromptState, queue, requestId } from "@hangar/protocol";
 import { Button, ErrorNote, IconButton } from "@hangar/ui";
 import { createMemo, For, type JSX, Show } from "solid-js";
 import { api, me } from "../account.tsx";
@@ -16,11 +16,12 @@ export function Composer(props: { onSent: () => void }): JSX.Element {
   let box: HTMLTextAreaElement | undefined;
   const turn = createMemo(() => { const state = session.state(); return state ? openTurn(state) : undefined; });
   const waiting = createMemo(() => { const state = session.state(); return state ? queue(state) : []; });
-  const send = createAction(async (requestId: string) => {
-    await api.prompt(session.id, { request_id: requestId, text: text() });
+  const send = createAction(async (id: string) => {
+    await api.prompt(session.id, { request_id: id, text: text() });
     setText("");
     props.onSent();
   });
+  const resume = createAction(() => api.resume(session.id));
   const stop = createAction(() => api.stop(session.id));
   const goOn = createAction(() => api.continueTurn(session.id));
   const stopIfRunning = (): void => {
@@ -32,12 +33,20 @@ export function Composer(props: { onSent: () => void }): JSX.Element {
   ]);
   return (
     <div class="composer">
+      <Show when={session.state()?.queue_paused_by}>
+        {(by) => (
+          <div class="queued">
+            <span class="queued-words">{session.nameOf(by())} paused the queue.</span>
+            <Button kind="quiet" busy={resume.busy()} onClick={() => void resume.run()}>Let it go on</Button>
+          </div>
+        )}
+      </Show>
       <Show when={waiting().length > 0}>
         <section class="queue" aria-label="Waiting prompts">
           <For each={waiting()}>{(prompt) => <Waiting prompt={prompt} />}</For>
         </section>
       </Show>
-      <ErrorNote problem={send.problem() ?? stop.problem() ?? goOn.problem()} />
+      <ErrorNote problem={send.problem() ?? stop.problem() ?? resume.problem() ?? goOn.problem()} />
       <Others />
       <PromptBox
         label="Prompt"
@@ -82,14 +91,21 @@ function Others(): JSX.Element {
 function Waiting(props: { prompt: PromptState }): JSX.Element {
   const session = useSession();
   const cancel = createAction(() => api.cancelPrompt(session.id, props.prompt.id));
+  const id = requestId();
+  const steer = createAction(() => api.steerPrompt(session.id, props.prompt.id, { request_id: id }));
+  const runs = createMemo(() => { const state = session.state(); return state ? openTurn(state) !== undefined : false; });
+  const next = (): boolean => props.prompt.status === "steering";
   const mine = (): boolean => me()?.user === props.prompt.author || me()?.user === session.state()?.owner;
   return (
     <div class="queued">
-      <span class="queued-words cut"><span class="muted">Next, {session.nameOf(props.prompt.author)}:</span> {props.prompt.text}</span>
+      <span class="queued-words cut"><span class="muted">{next() ? "Said at the next step" : "Next"}, {session.nameOf(props.prompt.author)}:</span> {props.prompt.text}</span>
+      <Show when={mine() && runs() && !next()}>
+        <IconButton icon="message" label="Say this to the running turn" busy={steer.busy()} onClick={() => void steer.run()} />
+      </Show>
       <Show when={mine()}>
         <IconButton icon="close" label="Take this prompt back" busy={cancel.busy()} onClick={() => void cancel.run()} />
       </Show>
-      <ErrorNote problem={cancel.problem()} />
+      <ErrorNote problem={cancel.problem() ?? steer.problem()} />
     </div>
   );
 }

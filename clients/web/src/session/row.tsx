@@ -17,7 +17,7 @@ export function Row(props: { item: TimelineItem }): JSX.Element {
   return (
     <Switch>
       {/* What waits stands above the composer until its turn begins. */}
-      <Match when={as("prompt")}>{(item) => <Show when={item().status !== "queued"}><Prompt item={item()} /></Show>}</Match>
+      <Match when={as("prompt")}>{(item) => <Show when={item().status !== "queued" && item().status !== "steering"}><Prompt item={item()} /></Show>}</Match>
       <Match when={as("reply")}>{(item) => <Reply item={item()} />}</Match>
       {/* The call that changed the to-do list is said by the list. */}
       <Match when={as("tool")}>{(item) => <Show when={item().name !== "todo" || item().status !== "ok"}><Tool item={item()} /></Show>}</Match>
@@ -31,6 +31,7 @@ export function Row(props: { item: TimelineItem }): JSX.Element {
       <Match when={as("joined")}>{(item) => <Line icon="person" time={item().time}>{item().person.name} joined</Line>}</Match>
       <Match when={as("title")}>{(item) => <Line icon="edit" time={item().time}>Renamed to “<Inline text={item().title} />”</Line>}</Match>
       <Match when={as("stop")}>{(item) => <Line icon="stop" time={item().time}>{session.nameOf(item().by)} asked it to stop</Line>}</Match>
+      <Match when={as("queue")}>{(item) => <Line icon={item().paused ? "stop" : "repeat"} time={item().time}>{session.nameOf(item().by)} {item().paused ? "paused the queue" : "let the queue go on"}</Line>}</Match>
       <Match when={as("resumed")}>{(item) => <RowNote tone="warn" icon="repeat">The turn was interrupted and goes on. {item().reason}</RowNote>}</Match>
       <Match when={as("refused")}>{(item) => <RowNote tone="bad" icon="alert">Push refused. {item().reason}</RowNote>}</Match>
       <Match when={as("image")}>{(item) => <Line icon="box" time={item().time}>Starts from the image of <code>{item().commit.slice(0, 8)}</code><span class="faint"> · {duration(item().age_ms)} old</span></Line>}</Match>
@@ -64,6 +65,7 @@ function Prompt(props: { item: Of<"prompt"> }): JSX.Element {
         <Avatar login={props.item.author} name={session.nameOf(props.item.author)} />
         <strong>{session.nameOf(props.item.author)}</strong>
         <span class="faint">{clock(props.item.time)}</span>
+        <Show when={props.item.status === "steered"}><span class="faint">while it worked</span></Show>
         <Show when={props.item.status === "cancelled"}><span class="faint">taken back</span></Show>
       </header>
       <Markdown text={props.item.text} />

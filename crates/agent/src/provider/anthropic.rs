@@ -12,7 +12,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{
-    Fault, ModelRequest, Piece, Provider, Reply, ReplyBlock,
+    Fault, ModelRequest, Piece, Provider, Reply, ReplyBlock, ReplyLength,
     wire::{self, Credential},
 };
 use crate::{
@@ -42,16 +42,23 @@ impl Anthropic {
     fn body(&self, request: &ModelRequest<'_>) -> Value {
         let mut body = json!({
             "model": self.config.model,
-            "max_tokens": self.config.output_tokens_max,
+            "max_tokens": match request.length {
+                ReplyLength::Whole => self.config.output_tokens_max,
+                ReplyLength::Short(tokens) => tokens,
+            },
             "stream": true,
             "system": [{"type": "text", "text": request.system, "cache_control": {"type": "ephemeral"}}],
             "messages": messages(request.messages),
-            "tools": tools(request),
         });
-        match self.config.thinking {
-            Thinking::Unset => {}
-            Thinking::Adaptive => body["thinking"] = json!({"type": "adaptive"}),
-            Thinking::Budget(tokens) => body["thinking"] = json!({"type": "enabled", "budget_tokens": tokens}),
+        if !request.tools.is_empty() {
+            body["tools"] = Value::Array(tools(request));
+        }
+        match (request.length, self.config.thinking) {
+            (ReplyLength::Short(_), _) | (ReplyLength::Whole, Thinking::Unset) => {}
+            (ReplyLength::Whole, Thinking::Adaptive) => body["thinking"] = json!({"type": "adaptive"}),
+            (ReplyLength::Whole, Thinking::Budget(tokens)) => {
+                body["thinking"] = json!({"type": "enabled", "budget_tokens": tokens});
+            }
         }
         body
     }

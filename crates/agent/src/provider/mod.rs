@@ -34,6 +34,18 @@ pub struct ModelRequest<'a> {
     pub tools: &'a [ToolSpec],
     /// What was said so far; the last message is from the user.
     pub messages: &'a [Message<'a>],
+    /// How much it may write.
+    pub length: ReplyLength,
+}
+
+/// How much a reply may be.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ReplyLength {
+    /// As much as the model's configuration says, with its thinking.
+    #[default]
+    Whole,
+    /// At most so many tokens, without thinking where that can be chosen.
+    Short(u32),
 }
 
 /// A piece of a reply.

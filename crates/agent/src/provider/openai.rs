@@ -11,7 +11,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{
-    Fault, ModelRequest, Piece, Provider, Reply, ReplyBlock,
+    Fault, ModelRequest, Piece, Provider, Reply, ReplyBlock, ReplyLength,
     wire::{self, Credential},
 };
 use crate::{
@@ -57,10 +57,16 @@ impl OpenAi {
         }
         // OpenAI itself refuses the old name for its newer models; the others know only the old one. Local services choose
         // the limit that their model was loaded with unless the configuration says otherwise.
+        let (tokens_max, chosen) = match request.length {
+            ReplyLength::Whole => {
+                (self.config.output_tokens_max, self.config.output_tokens_max != limits::OUTPUT_TOKENS_MAX)
+            }
+            ReplyLength::Short(tokens) => (tokens, true),
+        };
         if self.config.base_url == OPENAI_BASE_URL {
-            body["max_completion_tokens"] = json!(self.config.output_tokens_max);
-        } else if self.config.output_tokens_max != limits::OUTPUT_TOKENS_MAX {
-            body["max_tokens"] = json!(self.config.output_tokens_max);
+            body["max_completion_tokens"] = json!(tokens_max);
+        } else if chosen {
+            body["max_tokens"] = json!(tokens_max);
         }
         body
     }

@@ -2,6 +2,8 @@
 
 use serde_json::Value;
 
+use crate::title;
+
 /// The turn so far, as a request tells it.
 #[derive(Debug, Default, PartialEq)]
 pub(super) struct History {
@@ -11,6 +13,8 @@ pub(super) struct History {
     pub(super) results: Vec<String>,
     /// How many messages there are in all.
     pub(super) messages: usize,
+    /// Whether it asks for a session's title.
+    pub(super) wants_title: bool,
     /// The model's name, to be said back.
     pub(super) model: String,
 }
@@ -22,6 +26,7 @@ impl History {
         let messages = messages.ok_or("messages: at least one message is required")?;
         let mut history = Self {
             messages: messages.len(),
+            wants_title: request["system"][0]["text"] == title::SYSTEM,
             model: request["model"].as_str().unwrap_or("scripted").to_owned(),
             ..Self::default()
         };

@@ -6,6 +6,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::{NO_LINE, history::History};
+use crate::models::Titles;
 
 /// Prepared replies.
 #[derive(Clone, Debug, Deserialize)]
@@ -49,6 +50,9 @@ struct Script {
     /// Words that the prompt must contain, letter case aside. None: any prompt.
     #[serde(default)]
     wish: Option<String>,
+    /// What is said when a title is asked for. None: no title is asked for.
+    #[serde(default)]
+    title: Option<String>,
     replies: Vec<Line>,
 }
 
@@ -161,11 +165,21 @@ impl Transcript {
         Self::parse(include_str!("../../transcripts/demo.json"))
     }
 
+    /// Whether any of its scripts has a title.
+    #[must_use]
+    pub fn titles(&self) -> Titles {
+        let scripted = self.scripts.iter().any(|script| script.title.is_some());
+        if scripted { Titles::Written } else { Titles::FirstWords }
+    }
+
     /// The line for a request.
     pub(super) fn choose(&self, history: &History) -> Chosen<'_> {
         let wish = history.wish.to_lowercase();
         let fits = |script: &&Script| script.wish.as_ref().is_none_or(|words| wish.contains(&words.to_lowercase()));
         let script = self.scripts.iter().find(fits);
+        if history.wants_title {
+            return self.saying(script.and_then(|script| script.title.as_deref()).unwrap_or_default());
+        }
         let Some(script) = script else { return self.saying(NO_LINE) };
         let heard = script.heard(&history.results);
         let place = heard.len();

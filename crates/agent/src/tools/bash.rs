@@ -13,6 +13,7 @@ use super::{CallContext, Effect, Tool, ToolError, ToolOutput, ToolSpec, argument
 use crate::{
     jobs::Decoder,
     limits,
+    turn::identity::with_hooks,
     workspace::{Exec, Exited, SandboxPath},
 };
 
@@ -62,7 +63,8 @@ impl Tool for Bash {
             Some(seconds) => Duration::from_secs(seconds.max(1)).min(limits::COMMAND_TIMEOUT_MAX),
             None => limits::COMMAND_TIMEOUT_DEFAULT,
         };
-        let exec = Exec { command: wish.command, cwd, env: context.env.to_vec(), timeout };
+        let command = with_hooks(&wish.command, context.env).into_owned();
+        let exec = Exec { command, cwd, env: context.env.to_vec(), timeout };
         if wish.background {
             let number = context.jobs.start(context.workspace().await?, exec)?;
             return Ok(ToolOutput::done(format!("Job {number} runs in the background.")));

@@ -10,7 +10,7 @@ use tokio::time::{Instant, sleep};
 use super::{Halt, Turn, millis};
 use crate::{
     limits,
-    provider::{Fault, FaultKind, ModelRequest, Piece, Reply, ReplyBlock, timeouts},
+    provider::{Fault, FaultKind, ModelRequest, Piece, Reply, ReplyBlock, ReplyLength, timeouts},
     sink::TurnOver,
 };
 
@@ -119,7 +119,8 @@ impl Turn {
         shown: &mut bool,
     ) -> Result<Timed, Fault> {
         let messages = self.input.conversation.messages();
-        let request = ModelRequest { system: &self.system, tools: &self.specs, messages: &messages };
+        let request =
+            ModelRequest { system: &self.system, tools: &self.specs, messages: &messages, length: ReplyLength::Whole };
         let began = Instant::now();
         let mut pieces = self.input.model.provider.reply(&request);
         let mut first_token = None;

@@ -7,9 +7,9 @@ use std::{
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use hangar_agent::{Conversation, Tell, TurnOver, TurnSink};
+use hangar_agent::{Conversation, Tell, TurnOver, TurnSink, conversation::Steer};
 use hangar_protocol::{
-    CallId, Cause, Event, EventBody, Exhausted, Seq, TurnId,
+    CallId, Cause, Event, EventBody, Exhausted, Person, PromptId, Seq, TurnId,
     api::OpenPullRequest,
     budget::{BudgetScope, Measure},
     event::{BlobRef, TurnOutcome},
@@ -39,6 +39,8 @@ struct Inner {
     resets: u32,
     output: BTreeMap<String, String>,
     requests: Vec<OpenPullRequest>,
+    /// What is to be said to the turn at its next step.
+    steers: Vec<(PromptId, Steer)>,
 }
 
 impl Log {
@@ -63,6 +65,22 @@ impl Log {
         inner.events.push(Event { seq, time_ms: 1_700_000_000_000 + seq.0, cause, body });
         drop(inner);
         self.changed.send_replace(());
+    }
+
+    /// Somebody wants to say something to the running turn.
+    pub(crate) fn steer(&self, prompt: u32, author: Person, text: &str) {
+        let cause = Cause::User { user: author.user.clone() };
+        if author.user.as_str() != "ada" {
+            self.append(cause.clone(), EventBody::ParticipantJoined { person: author.clone() });
+        }
+        let added = EventBody::PromptAdded {
+            prompt: PromptId(prompt),
+            request_id: format!("r{prompt}").parse().unwrap(),
+            author: author.user.clone(),
+            text: text.into(),
+        };
+        self.append(cause, added);
+        self.lock().steers.push((PromptId(prompt), Steer { author, text: text.into() }));
     }
 
     pub(crate) fn end_turn(&self, outcome: TurnOutcome) {
@@ -137,6 +155,17 @@ impl TurnSink for Log {
         }
         self.append(Cause::Turn { turn: TurnId(1) }, body);
         Ok(Seq(self.lock().events.len() as u64))
+    }
+
+    async fn steers(&self) -> Result<Vec<Steer>, TurnOver> {
+        let waiting = std::mem::take(&mut self.lock().steers);
+        let mut steers = Vec::new();
+        for (prompt, steer) in waiting {
+            let cause = Cause::User { user: steer.author.user.clone() };
+            self.append(cause, EventBody::PromptSteered { prompt, turn: TurnId(1) });
+            steers.push(steer);
+        }
+        Ok(steers)
     }
 
     fn admit_request(&self) -> Result<(), Exhausted> {

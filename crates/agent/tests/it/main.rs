@@ -10,6 +10,7 @@ mod log;
 mod openai;
 mod recorded;
 mod resume;
+mod steer;
 mod stop;
 mod tasks;
 mod world;

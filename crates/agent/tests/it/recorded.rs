@@ -9,7 +9,7 @@ use hangar_agent::{
     Model, ModelConfig,
     conversation::{Message, Part},
     models::ProviderKind,
-    provider::{ModelRequest, Piece, Reply, ReplyBlock},
+    provider::{ModelRequest, Piece, Reply, ReplyBlock, ReplyLength},
 };
 use hangar_protocol::{ModelUsage, StopReason, frame::TextChannel};
 use serde_json::{Value, json};
@@ -72,7 +72,7 @@ async fn reply_to(recording: &str, kind: ProviderKind) -> (String, Reply) {
         let service = Service::start(vec![recording.to_owned()], chunk).await;
         let model = Model::new(ModelConfig::new("recorded", "m", kind, &service.base_url, None)).unwrap();
         let messages = [Message::User(vec![Part::Text("What is the weather?")])];
-        let request = ModelRequest { system: "You are.", tools: &[], messages: &messages };
+        let request = ModelRequest { system: "You are.", tools: &[], messages: &messages, length: ReplyLength::Whole };
         let pieces: Vec<Piece> = model.provider.reply(&request).map(|piece| piece.unwrap()).collect().await;
         let mut shown: Vec<(TextChannel, String)> = Vec::new();
         let mut reply = None;

@@ -209,6 +209,10 @@ impl World {
         self.log.bodies().into_iter().filter_map(finished).collect()
     }
 
+    pub(crate) fn model(&self) -> &Model {
+        &self.model
+    }
+
     /// The last request to the model.
     pub(crate) fn last_request(&self) -> String {
         self.requests.lock().unwrap().last().unwrap().clone()

@@ -82,7 +82,9 @@ async fn a_squash_has_the_author_who_opened_it_and_names_the_others() {
     let dir = house.clone("alice", "acme/web", "more").await;
     git(&dir, &["checkout", "-q", "squash"]).await;
     write(&dir, "a.txt", "a\n");
-    commit(&dir, "alice", "Add a.txt too").await;
+    let message =
+        "Add a.txt too\n\nCo-authored-by: Carol Test <carol@example.com>\nCo-authored-by: Bob Test <bob@example.com>";
+    commit(&dir, "alice", message).await;
     git(&dir, &["push", "-q", "origin", "squash"]).await;
     let (status, merged) =
         house.api("PUT", &format!("{PULLS}/{n}/merge"), "alice", json!({"merge_method": "squash"})).await;
@@ -91,7 +93,7 @@ async fn a_squash_has_the_author_who_opened_it_and_names_the_others() {
     let log = git(&dir, &["log", "-1", "--format=%an|%cn|%P|%B", "origin/main"]).await.out;
     let base = git(&dir, &["rev-parse", "origin/main^"]).await.out;
     let body = format!(
-        "Pull squash (#{n})\n\n* Change b.txt\n\n* Add a.txt too\n\nCo-authored-by: Alice Test <alice@example.com>"
+        "Pull squash (#{n})\n\n* Change b.txt\n\n* Add a.txt too\n\nCo-authored-by: Alice Test <alice@example.com>\nCo-authored-by: Carol Test <carol@example.com>"
     );
     assert_eq!(log, format!("Bob Test|Alice Test|{base}|{body}"));
 }

@@ -66,3 +66,22 @@ fn together_the_logs_say_every_kind_of_thing() {
         assert!(said.contains(&format!("{kind:?}")), "no fixture has a {kind} event");
     }
 }
+
+#[test]
+fn a_log_from_before_queues_had_request_ids_and_titles_a_cost_is_still_read() {
+    let (_, fixture) = all().into_iter().find(|(path, _)| path.ends_with("just-created.json")).expect("it exists");
+    let mut log: Vec<serde_json::Value> =
+        fixture.events.iter().map(|event| serde_json::to_value(event).expect("it is JSON")).collect();
+    for body in [
+        serde_json::json!({"type": "prompt_added", "prompt": 1, "request_id": "r1", "author": "ada", "text": "Do it."}),
+        serde_json::json!({"type": "prompt_cancelled", "prompt": 1}),
+        serde_json::json!({"type": "title_changed", "title": "Done"}),
+    ] {
+        let seq = log.len() + 1;
+        log.push(serde_json::json!({"seq": seq, "time_ms": 1, "cause": {"by": "user", "user": "ada"}, "body": body}));
+    }
+    let log: Vec<Event> =
+        log.into_iter().map(|event| serde_json::from_value(event).expect("an old event is an event")).collect();
+    let state = SessionState::fold(&log).expect("an old log is a log");
+    assert_eq!((state.title.as_str(), state.waiting.len(), state.requests.len()), ("Done", 0, 0));
+}

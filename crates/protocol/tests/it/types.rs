@@ -72,6 +72,11 @@ fn committed_typescript_is_fresh() {
     all.visit::<api::Warming>();
     all.visit::<api::NewSession>();
     all.visit::<api::NewPrompt>();
+    all.visit::<api::SaidPrompt>();
+    all.visit::<api::PromptPatch>();
+    all.visit::<api::MovedPrompt>();
+    all.visit::<api::SteeredPrompt>();
+    all.visit::<api::StopTurn>();
     all.visit::<api::PromptAccepted>();
     all.visit::<api::StopAccepted>();
     all.visit::<api::SessionBudget>();

@@ -13,7 +13,7 @@ use super::{
 
 /// Watch a session: its history, then what happens, live.
 ///
-/// Type a line to say something to the agent; /stop ends the running turn; /quit, Ctrl-D or Ctrl-C leaves, and the session
+/// Type a line to say something to the agent, with Alt and Enter so that the running turn hears it; /stop ends the running turn; /quit, Ctrl-D or Ctrl-C leaves, and the session
 /// goes on. A connection that breaks is mended without losing or repeating anything.
 #[derive(Debug, Args)]
 #[command(after_help = "\

@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, future::pending, time::Duration};
 
 use hangar_client::{Client, Patience, Update};
-use hangar_protocol::{Event, EventBody, PromptId, Seq, SessionId, TurnId};
+use hangar_protocol::{Event, EventBody, PromptId, Seq, SessionId, TurnId, api::PromptMode, command::AfterStop};
 use tokio::{
     signal::unix::{Signal, SignalKind, signal},
     time::{Instant, MissedTickBehavior, interval},
@@ -58,7 +58,7 @@ impl Follow<'_> {
         let session = self.session.clone();
         let server = self.client.url().to_owned();
         let mut watch =
-            Watch { follow: self, keyboard, turn_of: None, last: Ended::Well, pull_request: None, typing_told: None };
+            Watch { follow: self, keyboard, turn_of: None, last: Ended::Well, paused: false, pull_request: None, typing_told: None };
         let end = watch.run(timeline.as_mut()).await;
         timeline.finish()?;
         // The keyboard gives the terminal its own ways back before anything else is printed.
@@ -98,6 +98,8 @@ struct Watch<'a> {
     turn_of: Option<(TurnId, PromptId)>,
     /// How the last turn ended.
     last: Ended,
+    /// Whether the queue waits for somebody to let it go on.
+    paused: bool,
     /// The newest pull request's number.
     pull_request: Option<u32>,
     /// When the others were last told that something is being typed.
@@ -170,7 +172,9 @@ impl Watch<'_> {
             Until::Settled(prompts) => {
                 let Some(prompt) = settled else { return Ok(None) };
                 prompts.remove(&prompt);
-                Ok(prompts.is_empty().then_some(self.last))
+                // What waits in a paused queue waits for a person.
+                let rests = prompts.is_empty() || (self.paused && self.turn_of.is_none());
+                Ok(rests.then_some(self.last))
             }
             Until::Idle if may_rest => self.at_rest().await,
             Until::Idle => Ok(None),
@@ -181,8 +185,13 @@ impl Watch<'_> {
     fn note(&mut self, event: &Event) -> Option<PromptId> {
         match &event.body {
             EventBody::TurnStarted { turn, prompt } => self.turn_of = Some((*turn, *prompt)),
+            EventBody::QueuePaused { .. } => self.paused = true,
+            EventBody::QueueResumed { .. } => self.paused = false,
             EventBody::PullRequestOpened { number, .. } => self.pull_request = Some(*number),
-            EventBody::PromptCancelled { prompt } => return Some(*prompt),
+            // What was said to a running turn is answered in it.
+            EventBody::PromptCancelled { prompt, .. } | EventBody::PromptSteered { prompt, .. } => {
+                return Some(*prompt);
+            }
             EventBody::TurnEnded { turn, outcome } => {
                 self.last = Ended::from(outcome);
                 return self.turn_of.take().filter(|(running, _)| running == turn).map(|(_, prompt)| prompt);
@@ -219,7 +228,9 @@ impl Watch<'_> {
         if state.open_turn().is_some_and(|turn| turn.paused.is_some()) {
             return Ok(Some(Ended::TurnPaused));
         }
-        if state.open_turn().is_some() || state.queue().next().is_some() {
+        // What waits in a paused queue waits for a person.
+        let goes_on = state.queue_paused_by.is_none() && state.queue().next().is_some();
+        if state.open_turn().is_some() || goes_on {
             return Ok(None);
         }
         let outcome = state.turns.last().and_then(|turn| turn.outcome.as_ref());
@@ -228,37 +239,53 @@ impl Watch<'_> {
 
     /// Carries out what was typed; `true` when the person leaves.
     async fn typed(&mut self, typed: Typed, timeline: &mut (dyn Timeline + Send)) -> bool {
-        let line = match typed {
+        let (line, mode) = match typed {
             Typed::Leave => return true,
-            Typed::More => None,
-            Typed::Line(line) => Some(line),
+            Typed::More => (None, PromptMode::Queue),
+            Typed::Line(line) => (Some(line), PromptMode::Queue),
+            Typed::Steer(line) => (Some(line), PromptMode::Steer),
         };
         timeline.typed(self.keyboard.as_ref().map_or("", Keyboard::line));
         match line.as_deref().map(str::trim) {
             None => self.say_typing(),
             Some("") => {}
             Some("/quit" | "/q") => return true,
-            Some("/stop") => {
-                if let Err(error) = self.follow.client.stop(&self.follow.session).await {
+            Some("/stop") => self.stop(AfterStop::Drain, timeline).await,
+            Some("/pause") => self.stop(AfterStop::Pause, timeline).await,
+            Some("/resume") => {
+                if let Err(error) = self.follow.client.resume(&self.follow.session).await {
                     timeline.remark(Look::Notice, &error.to_string());
                 }
             }
             Some(command) if command.starts_with('/') && !command.contains(' ') => {
                 timeline.remark(
                     Look::Notice,
-                    &format!("There is no {command}. Type /stop, /quit, or words for the agent."),
+                    &format!("There is no {command}. Type /stop, /pause, /resume, /steer WORDS, /quit, or words for the agent."),
                 );
             }
-            Some(words) => match self.follow.client.prompt(&self.follow.session, words).await {
-                Ok(accepted) => {
-                    if let Until::Settled(prompts) = &mut self.follow.until {
-                        prompts.insert(accepted.prompt);
-                    }
-                }
-                Err(error) => timeline.remark(Look::Notice, &error.to_string()),
+            Some(words) => match words.strip_prefix("/steer ") {
+                Some(words) => self.say(words, PromptMode::Steer, timeline).await,
+                None => self.say(words, mode, timeline).await,
             },
         }
         false
+    }
+
+    async fn say(&mut self, words: &str, mode: PromptMode, timeline: &mut (dyn Timeline + Send)) {
+        match self.follow.client.say(&self.follow.session, words, mode).await {
+            Ok(accepted) => {
+                if let Until::Settled(prompts) = &mut self.follow.until {
+                    prompts.insert(accepted.prompt);
+                }
+            }
+            Err(error) => timeline.remark(Look::Notice, &error.to_string()),
+        }
+    }
+
+    async fn stop(&self, then: AfterStop, timeline: &mut (dyn Timeline + Send)) {
+        if let Err(error) = self.follow.client.stop_turn(&self.follow.session, None, then).await {
+            timeline.remark(Look::Notice, &error.to_string());
+        }
     }
 }
 

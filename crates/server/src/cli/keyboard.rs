@@ -29,6 +29,8 @@ pub(super) enum Typed {
     More,
     /// Enter: the whole line.
     Line(String),
+    /// Alt and Enter: the whole line, for the turn that runs.
+    Steer(String),
     /// Ctrl-D on an empty line.
     Leave,
 }
@@ -149,6 +151,11 @@ impl LineEditor {
                 self.escape = Escape::Sequence;
                 return None;
             }
+            // Terminals send Alt as an escape before the key.
+            (Escape::Begun, '\n' | '\r') => {
+                self.escape = Escape::None;
+                return Some(Typed::Steer(std::mem::take(&mut self.text)));
+            }
             (Escape::Begun, _) => {
                 self.escape = Escape::None;
                 return None;
@@ -203,6 +210,7 @@ mod tests {
         assert_eq!(lines(&[b"helo\x7flo\n"]), [line("hello")]);
         assert_eq!(lines(&[b"one two  \x17\n", b"gone\x15here\n"]), [line("one "), line("here")]);
         assert_eq!(lines(&[b"\x1b[A\x1b[1;5Cok\x1bb\x1b[3~\n"]), [line("ok")]);
+        assert_eq!(lines(&[b"now\x1b\rlater\r"]), [Typed::Steer("now".to_owned()), line("later")]);
         assert_eq!(lines(&[b"w\xc3", b"\xb6rd\n"]), [line("wörd")], "a character may come in two pieces");
         assert_eq!(lines(&[b"\xff\xfex\n"]), [line("\u{fffd}\u{fffd}x")]);
         assert_eq!(lines(&[b"x\x04\n", b"\x04"]), [line("x"), Typed::Leave]);

@@ -25,8 +25,10 @@ mod login;
 mod pool;
 mod pr;
 mod progress;
+mod queue;
 mod repo;
 mod restore;
+mod resume;
 mod run;
 mod sessions;
 mod stop;
@@ -78,6 +80,8 @@ enum Command {
     Attach(attach::Attach),
     Sessions(sessions::Sessions),
     Stop(stop::Stop),
+    Resume(resume::Resume),
+    Queue(queue::Queue),
     Continue(go_on::Continue),
     Budget(budget::Budget),
     Allow(allow::Allow),
@@ -132,6 +136,8 @@ impl Command {
             Self::Attach(attach) => attach.carry_out(terminal).await,
             Self::Sessions(sessions) => sessions.carry_out(terminal).await,
             Self::Stop(stop) => stop.carry_out(terminal).await,
+            Self::Resume(resume) => resume.carry_out(terminal).await,
+            Self::Queue(queue) => queue.carry_out(terminal).await,
             Self::Continue(go_on) => go_on.carry_out(terminal).await,
             Self::Budget(budget) => budget.carry_out(terminal).await,
             Self::Allow(allow) => allow.carry_out(terminal).await,

@@ -27,7 +27,8 @@ const FIRST: PromptId = PromptId(1);
 /// Begin a session with a wish, and watch the agent work on it.
 ///
 /// Without --repo it works on the repository whose clone the current directory is, else on the only one there is.
-/// While it runs: type a line to say something more, /stop ends the turn, /quit or Ctrl-C leaves (the session goes on).
+/// While it runs: type a line to say something more, with Alt and Enter so that the running turn hears it; /stop ends the turn, /quit or
+/// Ctrl-C leaves (the session goes on).
 /// It ends when the agent is done: exit status 0, or 10 when the turn was stopped, 11 when it failed.
 #[derive(Debug, Args)]
 #[command(after_help = "\

@@ -1,6 +1,7 @@
 //! `hangar stop`: end the running turn.
 
 use clap::Args;
+use hangar_protocol::command::AfterStop;
 
 use super::{
     connect,
@@ -12,19 +13,25 @@ use super::{
 /// End a session's running turn now. Its files stay; a next prompt goes on from them.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Example:
-  hangar stop k3x9      exit status 5 when nothing runs")]
+Examples:
+  hangar stop k3x9           exit status 5 when nothing runs
+  hangar stop --pause k3x9   prompts that wait go on after `hangar resume k3x9`")]
 pub(super) struct Stop {
     /// The session: its id, or the beginning of it.
     #[arg(value_name = "S")]
     session: String,
+
+    /// Let the prompts that wait wait on; otherwise the next one's turn begins.
+    #[arg(long)]
+    pause: bool,
 }
 
 impl Stop {
     pub(super) async fn carry_out(self, terminal: &mut Terminal) -> Outcome {
+        let then = if self.pause { AfterStop::Pause } else { AfterStop::Drain };
         let client = connect()?;
         let session = which_session(&client, &self.session).await?;
-        let accepted = client.stop(&session).await?;
+        let accepted = client.stop_turn(&session, None, then).await?;
         if terminal.is_json() {
             terminal.json(&accepted)?;
         } else {

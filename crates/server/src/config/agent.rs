@@ -1,6 +1,6 @@
 //! Models that have no variable of their own.
 
-use hangar_agent::models::{ANTHROPIC_BASE_URL, OPENAI_BASE_URL};
+use hangar_agent::models::{ANTHROPIC_BASE_URL, OPENAI_BASE_URL, Titles};
 use serde::{Deserialize, Serialize};
 
 use super::{Secret, Shape, keys::section};
@@ -28,6 +28,25 @@ section! {
         cache_read_usd: String = String::new(), Shape::Text;
         /// What a million tokens written to the provider's cache cost in US dollars.
         cache_write_usd: String = String::new(), Shape::Text;
+    }
+}
+
+/// Who gives a session its title until a person does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TitlesWord {
+    /// Its model, asked once beside the first turn.
+    Model,
+    /// The first words of the first prompt.
+    FirstWords,
+}
+
+impl From<TitlesWord> for Titles {
+    fn from(word: TitlesWord) -> Self {
+        match word {
+            TitlesWord::Model => Self::Written,
+            TitlesWord::FirstWords => Self::FirstWords,
+        }
     }
 }
 

@@ -93,7 +93,7 @@ macro_rules! section {
 pub(super) use section;
 
 /// The keys at the top of the file. Their doc comments stand in [`Config`].
-const TOP: [Key; 3] = [
+const TOP: [Key; 4] = [
     Key {
         section: "",
         name: "data",
@@ -111,6 +111,12 @@ const TOP: [Key; 3] = [
         name: "scripted_transcript",
         about: " A transcript for the scripted model, which is no model; without it the one of the demo. It is offered where no other model is, or where this is set.",
         shape: Shape::Text,
+    },
+    Key {
+        section: "",
+        name: "titles",
+        about: " Who gives a session its title until a person does: its model, asked once beside the first turn, or the first words of the first prompt.",
+        shape: Shape::Choice(&["model", "first_words"]),
     },
 ];
 

@@ -21,7 +21,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-pub use agent::{ModelConfig, Wire};
+pub use agent::{ModelConfig, TitlesWord, Wire};
 pub use bases::{BasesConfig, RegistryConfig, Scheme};
 pub use budgets::BudgetsConfig;
 pub use http::{HttpConfig, PublicUrl};
@@ -45,6 +45,8 @@ pub struct Config {
     pub default_model: String,
     /// A transcript for the scripted model, which is no model; without it the one of the demo. It is offered where no other model is, or where this is set.
     pub scripted_transcript: Option<PathBuf>,
+    /// Who gives a session its title until a person does: its model, asked once beside the first turn, or the first words of the first prompt.
+    pub titles: TitlesWord,
     /// Where and how the server listens.
     pub http: HttpConfig,
     /// The first person, and how long they stay signed in.
@@ -81,6 +83,7 @@ impl Config {
             data,
             default_model: String::new(),
             scripted_transcript: None,
+            titles: TitlesWord::Model,
             http: HttpConfig::default(),
             people: PeopleConfig::default(),
             images: ImagesConfig::default(),

@@ -1,63 +1,56 @@
-//! Say something to the agent, take it back, stop the agent.
+//! Say something to the agent, stop the agent.
 
 use axum::{Json, extract::State, http::StatusCode};
 use hangar_protocol::{
-    Command, PromptId, RefusalCode, SessionId,
-    api::{NewPrompt, PromptAccepted, StopAccepted},
+    Command, RefusalCode, SessionId,
+    api::{PromptAccepted, PromptMode, SaidPrompt, StopAccepted, StopTurn},
 };
 use hangar_session::{Reply, random_request_id};
 
 use crate::{
     answer::{Answer, Refused},
     app::App,
-    extract::{Named, Sent},
+    extract::{MaybeSent, Named, Sent},
     gate::Asking,
 };
 
-/// Says something to the agent. When it is answered, the prompt is on disk.
+/// Says something to the agent: in a turn of its own, to the turn that runs, or with a paused queue going on. When it is answered, the
+/// prompt is on disk.
 #[utoipa::path(
-    post, path = "/api/v1/sessions/{id}/prompts", tag = "sessions", params(("id" = SessionId, Path)), request_body = NewPrompt,
+    post, path = "/api/v1/sessions/{id}/prompts", tag = "sessions", params(("id" = SessionId, Path)), request_body = SaidPrompt,
     responses((status = 202, body = PromptAccepted))
 )]
 pub(crate) async fn add_prompt(
     State(app): State<App>,
     asking: Asking,
     Named(id): Named<SessionId>,
-    Sent(NewPrompt { request_id, text }): Sent<NewPrompt>,
+    Sent(SaidPrompt { request_id, text, mode }): Sent<SaidPrompt>,
 ) -> Answer<(StatusCode, Json<PromptAccepted>)> {
     let request_id = request_id.unwrap_or_else(random_request_id);
-    match app.sessions.command(&id, asking.wants(Command::Prompt { request_id, text })).await? {
+    let command = match mode {
+        PromptMode::Queue => Command::Prompt { request_id, text },
+        PromptMode::Steer => Command::Steer { request_id, text },
+        PromptMode::Resume => Command::PromptAndResume { request_id, text },
+    };
+    match app.sessions.command(&id, asking.wants(command)).await? {
         Reply::Prompt(accepted) => Ok((StatusCode::ACCEPTED, Json(accepted))),
         other @ (Reply::Stop(_) | Reply::PullRequest(_) | Reply::Done) => Err(strange(&other)),
     }
 }
 
-/// Takes back a prompt that has not begun. Its author or the session's owner may.
-#[utoipa::path(
-    delete, path = "/api/v1/sessions/{id}/prompts/{prompt}", tag = "sessions",
-    params(("id" = SessionId, Path), ("prompt" = PromptId, Path, description = "The prompt's number.")),
-    responses((status = 204, description = "It will not be worked on."))
-)]
-pub(crate) async fn cancel_prompt(
-    State(app): State<App>,
-    asking: Asking,
-    Named((id, prompt)): Named<(SessionId, PromptId)>,
-) -> Answer<StatusCode> {
-    app.sessions.command(&id, asking.wants(Command::CancelPrompt { prompt })).await?;
-    Ok(StatusCode::NO_CONTENT)
-}
-
-/// Ends the running turn now.
+/// Ends the running turn now, and lets the prompts that wait go on or wait on.
 #[utoipa::path(
     post, path = "/api/v1/sessions/{id}/stop", tag = "sessions", params(("id" = SessionId, Path)),
+    request_body(content = Option<StopTurn>),
     responses((status = 202, body = StopAccepted))
 )]
 pub(crate) async fn stop_turn(
     State(app): State<App>,
     asking: Asking,
     Named(id): Named<SessionId>,
+    MaybeSent(StopTurn { turn, then }): MaybeSent<StopTurn>,
 ) -> Answer<(StatusCode, Json<StopAccepted>)> {
-    match app.sessions.command(&id, asking.wants(Command::Stop)).await? {
+    match app.sessions.command(&id, asking.wants(Command::Stop { turn, then })).await? {
         Reply::Stop(accepted) => Ok((StatusCode::ACCEPTED, Json(accepted))),
         other @ (Reply::Prompt(_) | Reply::PullRequest(_) | Reply::Done) => Err(strange(&other)),
     }

@@ -13,14 +13,17 @@
 
 mod budget;
 mod command;
+mod prompt;
+mod queue;
 mod report;
+mod stop;
 
 use self::{
     command::{check_title, decide_command},
     report::decide_report,
 };
 use hangar_protocol::{
-    Cause, EventBody, Exhausted, Person, Refusal, SessionState, TurnId, UserId,
+    Cause, EventBody, Exhausted, ModelUsage, Person, Refusal, SessionState, TurnId, UserId,
     api::{OpenPullRequest, PromptAccepted, RepoTarget, StopAccepted},
     command::Commanded,
     event::{FileChange, PullRequestChange, SandboxPhase, SnapshotGuarantee, TurnOutcome},
@@ -48,6 +51,20 @@ pub enum Report {
         turn: TurnId,
         /// What to write.
         body: EventBody,
+    },
+    /// The agent is about to ask the model: what waits to be said to its turn is said now.
+    StepBegins {
+        /// Its turn.
+        turn: TurnId,
+    },
+    /// The model wrote a title.
+    Titled {
+        /// The title.
+        title: String,
+        /// What it cost in tokens.
+        usage: ModelUsage,
+        /// What that cost in millionths of a US dollar, where the price is known.
+        cost_micro_usd: Option<u64>,
     },
     /// The agent's turn is over.
     TurnOver {
@@ -180,6 +197,8 @@ pub enum Effect {
     Snapshot(TurnId),
     /// Interrupt the running turn.
     StopTurn(TurnId),
+    /// Ask the model for a title, beside the turn.
+    WriteTitle,
     /// Commit, push and open a pull request; the outcome answers the command.
     OpenPullRequest {
         /// In whose name.

@@ -2,16 +2,18 @@
 
 use hangar_agent::conversation::INTERRUPTED_CALL;
 use hangar_protocol::{
-    Cause, EventBody, SessionState, TurnId,
+    Cause, EventBody, ModelUsage, SessionState, TurnId,
     event::{PullRequestChange, SandboxPhase, ToolStatus, TurnOutcome},
-    state::{Place, PullRequestStatus},
+    state::{Place, PullRequestStatus, TitleSource},
 };
 
-use super::{Answer, Decision, Effect, Report, TURN_RESUMES_MAX, budget};
+use super::{Answer, Decision, Effect, Report, TURN_RESUMES_MAX, budget, prompt::begin_turn};
 
 pub(super) fn decide_report(state: &SessionState, report: Report) -> Decision {
     match report {
         Report::Agent { turn, body } => agent_wrote(state, turn, body),
+        Report::StepBegins { turn } => say_steers(state, turn),
+        Report::Titled { title, usage, cost_micro_usd } => titled(state, title, usage, cost_micro_usd),
         Report::TurnOver { turn, outcome } => turn_over(state, turn, outcome),
         Report::TurnPaused { turn, exhausted } => budget::paused(state, turn, exhausted),
         Report::Sandbox { phase, detail, duration_ms } => {
@@ -49,9 +51,38 @@ fn event(cause: Cause, body: EventBody) -> Decision {
 /// An agent may only write into the turn that is running; what comes late from one that was cut off is dropped.
 fn agent_wrote(state: &SessionState, turn: TurnId, body: EventBody) -> Decision {
     match state.open_turn() {
-        Some(open) if open.id == turn => event(Cause::Turn { turn }, body),
+        Some(open) if open.id == turn => {
+            let effects = if wants_title(state, &body) { vec![Effect::WriteTitle] } else { Vec::new() };
+            Decision { effects, ..event(Cause::Turn { turn }, body) }
+        }
         Some(_) | None => Decision::default(),
     }
+}
+
+/// The title is written when the session's first request is on its way, so that it never waits for the title's.
+fn wants_title(state: &SessionState, body: &EventBody) -> bool {
+    let first = matches!(body, EventBody::ModelRequested { turn: TurnId(1), step: 1, .. });
+    first && state.title_from == TitleSource::Prompt
+}
+
+/// Whoever gave the session a title meanwhile knows better.
+fn titled(state: &SessionState, title: String, usage: ModelUsage, cost_micro_usd: Option<u64>) -> Decision {
+    match state.title_from {
+        TitleSource::Prompt => event(Cause::System, EventBody::TitleChanged { title, usage, cost_micro_usd }),
+        TitleSource::Model | TitleSource::Person => Decision::default(),
+    }
+}
+
+/// Says what waits for it to the running turn. Not while a call is open: a model refuses words between a call and its result.
+fn say_steers(state: &SessionState, turn: TurnId) -> Decision {
+    let hears = state.running_turn().is_some_and(|open| open.id == turn && open.stop_requested_by.is_none());
+    if !hears || !state.open_calls.is_empty() {
+        return Decision::default();
+    }
+    let said = state
+        .steers()
+        .map(|steer| (Cause::User { user: steer.author.clone() }, EventBody::PromptSteered { prompt: steer.id, turn }));
+    Decision { events: said.collect(), ..Decision::default() }
 }
 
 fn turn_over(state: &SessionState, turn: TurnId, outcome: TurnOutcome) -> Decision {
@@ -61,22 +92,21 @@ fn turn_over(state: &SessionState, turn: TurnId, outcome: TurnOutcome) -> Decisi
     }
 }
 
-/// Ends the open turn, closes its calls, and begins the next prompt's turn where one waits.
+/// Ends the open turn, and begins the next prompt's turn where one waits and the queue is not paused.
 pub(super) fn end_turn(state: &SessionState, turn: TurnId, outcome: TurnOutcome) -> Decision {
-    let cause = Cause::Turn { turn };
-    let mut events = interrupt_calls(state, turn, "The turn ended before this tool did.");
-    events.push((cause, EventBody::TurnEnded { turn, outcome }));
     // Before the next turn: what the sandbox is asked first, it does first.
-    let mut effects = vec![Effect::Snapshot(turn)];
-    if let Some(waiting) = state.queue().next() {
-        let next = TurnId(turn.0 + 1);
-        events.push((
-            Cause::User { user: waiting.author.clone() },
-            EventBody::TurnStarted { turn: next, prompt: waiting.id },
-        ));
-        effects.push(Effect::RunTurn(next));
+    let mut decision = close_turn(state, turn, outcome);
+    if let Some(waiting) = state.queue().next().filter(|_| state.queue_paused_by.is_none()) {
+        begin_turn(state, waiting.id, waiting.author.clone(), &mut decision.events, &mut decision.effects);
     }
-    Decision { events, effects, answer: Answer::Done }
+    decision
+}
+
+/// Ends the open turn and closes its calls.
+pub(super) fn close_turn(state: &SessionState, turn: TurnId, outcome: TurnOutcome) -> Decision {
+    let mut events = interrupt_calls(state, turn, "The turn ended before this tool did.");
+    events.push((Cause::Turn { turn }, EventBody::TurnEnded { turn, outcome }));
+    Decision { events, effects: vec![Effect::Snapshot(turn)], answer: Answer::Done }
 }
 
 fn interrupt_calls(state: &SessionState, turn: TurnId, why: &str) -> Vec<(Cause, EventBody)> {

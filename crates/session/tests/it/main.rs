@@ -1,4 +1,7 @@
 //! The session crate from outside.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on says so by panicking")]
 
+mod any_order;
 mod decide;
+mod queue;
+mod steer;

@@ -15,6 +15,7 @@ mod kernel;
 mod kill;
 mod leaks;
 mod people;
+mod prompts;
 mod refusals;
 mod secrets;
 mod session;

@@ -55,6 +55,8 @@ async fn start_server(folder: &Path, model: &StubModel) -> Result<Server, Failur
         ..config::ModelConfig::default()
     }];
     config.default_model = "bench/stub".to_owned();
+    // The stub notes every request: only those of turns are measured.
+    config.titles = config::TitlesWord::FirstWords;
     Ok(hangar::serve(config).await?)
 }
 

@@ -143,6 +143,12 @@ impl Live {
             | EventBody::TitleChanged { .. }
             | EventBody::PromptAdded { .. }
             | EventBody::PromptCancelled { .. }
+            | EventBody::PromptEdited { .. }
+            | EventBody::PromptMoved { .. }
+            | EventBody::SteerRequested { .. }
+            | EventBody::PromptSteered { .. }
+            | EventBody::QueuePaused { .. }
+            | EventBody::QueueResumed { .. }
             | EventBody::TurnStarted { .. }
             | EventBody::TurnResumed { .. }
             | EventBody::TurnContinued { .. }

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use hangar_protocol::{
-    Block, CallId, Event, EventBody, ModelUsage, StopReason, TodoItem, TodoStatus, TurnId,
+    Block, CallId, Event, EventBody, ModelUsage, PromptId, StopReason, TodoItem, TodoStatus, TurnId, UserId,
     event::{FileChange, FileChangeKind, PullRequestChange, SandboxPhase, ToolStatus, TurnOutcome},
     limits::clip,
 };
@@ -82,13 +82,29 @@ impl Story {
                 Some(line(Mark::Session, format!("{session} · {repo} ({base_branch}) · {model}")))
             }
             EventBody::ParticipantJoined { person } => Some(line(Mark::Note, format!("{} takes part", person.name))),
-            EventBody::TitleChanged { title } => {
+            EventBody::TitleChanged { title, .. } => {
                 Some(line(Mark::Note, format!("the title is now “{}”", words::one_line(title))))
             }
             EventBody::PromptAdded { author, text, .. } => {
                 Some(line(Mark::Person(author.to_string()), words::harmless(text.trim())))
             }
-            EventBody::PromptCancelled { prompt } => Some(line(Mark::Note, format!("prompt {prompt} was taken back"))),
+            EventBody::PromptCancelled { prompt, .. } => {
+                Some(line(Mark::Note, format!("prompt {prompt} was taken back")))
+            }
+            EventBody::PromptEdited { prompt, by, text, .. } => {
+                Some(line(Mark::Note, format!("{by} changed prompt {prompt}: {}", words::one_line(text))))
+            }
+            EventBody::PromptMoved { prompt, by, before, .. } => Some(line(Mark::Note, moved(*prompt, by, *before))),
+            EventBody::SteerRequested { prompt, by, .. } => {
+                Some(line(Mark::Note, format!("{by} sends prompt {prompt} into the running turn")))
+            }
+            EventBody::PromptSteered { prompt, .. } => {
+                Some(line(Mark::Note, format!("the agent hears prompt {prompt}")))
+            }
+            EventBody::QueuePaused { by } => {
+                Some(line(Mark::Note, format!("{by} paused the queue: what waits goes on after `hangar resume`")))
+            }
+            EventBody::QueueResumed { by } => Some(line(Mark::Note, format!("{by} lets the queue go on"))),
             EventBody::TurnStarted { turn, .. } => {
                 self.turns.insert(*turn, Turn { started_ms: event.time_ms, ..Turn::default() });
                 None
@@ -213,6 +229,13 @@ impl Story {
 
 fn line(mark: Mark, text: String) -> Line {
     Line { mark, text, aside: String::new() }
+}
+
+fn moved(prompt: PromptId, by: &UserId, before: Option<PromptId>) -> String {
+    match before {
+        Some(before) => format!("{by} moved prompt {prompt} before prompt {before}"),
+        None => format!("{by} moved prompt {prompt} to the end of the queue"),
+    }
 }
 
 fn short(commit: &str) -> &str {

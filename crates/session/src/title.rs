@@ -1,0 +1,36 @@
+//! A session's title, written by its model beside the first turn. Nobody waits for it.
+
+use std::sync::Arc;
+
+use hangar_agent::{models::Titles, title};
+use hangar_protocol::SessionState;
+
+use crate::{
+    decide::Report,
+    driver::Message,
+    home::{Home, Inbox},
+};
+
+/// Asks for a title, where the session's model is one that is asked. It comes as a report; where none comes, the server's log says why.
+pub(crate) fn spawn(home: &Arc<Home>, state: &SessionState, inbox: Inbox) {
+    let Some(model) = home.ports.models.find(&state.model) else { return };
+    let Some(prompt) = state.prompts.first().map(|prompt| prompt.text.clone()) else { return };
+    match model.titles {
+        Titles::Written => {}
+        Titles::FirstWords => return,
+    }
+    let home = Arc::clone(home);
+    tokio::spawn(async move {
+        let written = tokio::select! {
+            written = title::write(&model, &prompt) => written,
+            () = home.over.cancelled() => return,
+        };
+        match written {
+            Ok(title::Title { text: title, usage, cost_micro_usd }) => {
+                // A session that is gone keeps the title it has.
+                drop(inbox.send(Message::Report(Report::Titled { title, usage, cost_micro_usd })).await);
+            }
+            Err(reason) => tracing::warn!(session = %home.id, model = %model.id, %reason, "no title was written"),
+        }
+    });
+}
