@@ -10,6 +10,7 @@ import type {
   MergeMethod,
   ModelInfo,
   NewBuild,
+  NewFork,
   NewPrompt,
   NewRepo,
   NewSession,
@@ -26,6 +27,7 @@ import type {
   Refusal,
   RefusalCode,
   RepoInfo,
+  RewindRequest,
   SessionDiff,
   SessionId,
   SessionState,
@@ -107,6 +109,8 @@ export class Api {
   steerPrompt = (id: SessionId, prompt: PromptId, steered: SteeredPrompt): Promise<void> => this.#ask("POST", `/sessions/${id}/prompts/${prompt}/steer`, steered);
   resume = (id: SessionId): Promise<void> => this.#ask("POST", `/sessions/${id}/resume`);
   stop = (id: SessionId): Promise<StopAccepted> => this.#ask("POST", `/sessions/${id}/stop`);
+  fork = (id: SessionId, fork: NewFork): Promise<SessionSummary> => this.#ask("POST", `/sessions/${id}/forks`, fork);
+  rewind = (id: SessionId, wish: RewindRequest): Promise<SessionState> => this.#ask("POST", `/sessions/${id}/rewind`, wish);
   continueTurn = (id: SessionId): Promise<void> => this.#ask("POST", `/sessions/${id}/continue`);
   allowNetwork = (id: SessionId, place: Place): Promise<void> => this.#ask("POST", `/sessions/${id}/network/allow`, place);
   diff = (id: SessionId): Promise<SessionDiff> => this.#ask("GET", `/sessions/${id}/diff`);

@@ -24,6 +24,8 @@ const STATE_FILES_MAX = 5000;
 const STATE_SNAPSHOTS_MAX = 1000;
 /** Places in the network the folded state remembers. */
 const STATE_PLACES_MAX = 200;
+/** The longest that counts as work between two events of a turn. What is more is a clock that jumped. */
+const TURN_QUIET_MS_MAX = 30 * 60 * 1000;
 /** Milliseconds of a day; days are those of UTC. */
 const DAY_MS = 24 * 3600 * 1000;
 
@@ -66,6 +68,9 @@ export function begin(event: Event): SessionState | undefined {
     day_spent: { day: 0, by: {} },
     usage: { input_tokens: 0, output_tokens: 0, cache_read_tokens: 0, cache_write_tokens: 0 },
     cost_micro_usd: 0,
+    forked_from: null,
+    forks: [],
+    rewound: null,
   };
 }
 
@@ -86,7 +91,8 @@ export function apply(state: SessionState, event: Event): void {
   if (event.seq <= state.seq) return;
   state.seq = event.seq;
   charge(state, event);
-  state.updated_ms = event.time_ms;
+  // What a fork copied happened before it began.
+  state.updated_ms = Math.max(state.updated_ms, event.time_ms);
   applyBody(state, event.cause, event.body);
 }
 
@@ -134,6 +140,7 @@ function applyBody(state: SessionState, cause: Cause, body: EventBody): void {
         stop_requested_by: null,
         paused: null,
         outcome: null,
+        undone: false,
       });
       state.status = "running";
       return;
@@ -174,8 +181,10 @@ function applyBody(state: SessionState, cause: Cause, body: EventBody): void {
       return;
     }
     case "model_replied":
-      addUsage(state.usage, body.usage);
-      state.cost_micro_usd += body.cost_micro_usd ?? 0;
+      if (!isCopied(state, state.seq)) {
+        addUsage(state.usage, body.usage);
+        state.cost_micro_usd += body.cost_micro_usd ?? 0;
+      }
       for (const block of body.blocks) {
         if (block.type !== "tool_call") continue;
         state.open_calls.push({ turn: body.turn, call: block.call, name: block.name, started: false });
@@ -219,7 +228,8 @@ function applyBody(state: SessionState, cause: Cause, body: EventBody): void {
       return;
     }
     case "branch_pushed":
-      state.pushed = body.new;
+      // What a fork copied was pushed to another session's branch.
+      if (!isCopied(state, state.seq)) state.pushed = body.new;
       return;
     case "pull_request_opened":
       state.pull_requests.push({
@@ -237,9 +247,42 @@ function applyBody(state: SessionState, cause: Cause, body: EventBody): void {
       if (known) changePullRequest(state, known, body.change);
       return;
     }
+    case "forked_from":
+      // Everybody who took part there is told by an event of their own, in the order in which they came.
+      state.participants = [];
+      // One that is copied is its source's.
+      state.forked_from ??= { session: body.session, turn: body.turn, until: body.until };
+      return;
+    case "session_forked":
+      state.forks.push({ session: body.into, turn: body.turn, purpose: body.purpose, kept: false });
+      return;
+    case "rewound":
+      takeBack(state, body.to_turn, body.request_id);
+      return;
+    case "attempt_kept": {
+      const fork = state.forks.find((known) => known.session === body.session);
+      if (fork) fork.kept = true;
+      return;
+    }
     default:
       body satisfies never;
   }
+}
+
+/** Undoes the turns after one. What the files and the list of to-dos were then is said by the events that follow. */
+function takeBack(state: SessionState, toTurn: TurnId, requestId: string): void {
+  for (const turn of state.turns) if (turn.id > toTurn) turn.undone = true;
+  const kept = state.snapshots.findLastIndex((snapshot) => snapshot.turn === toTurn);
+  state.snapshots = state.snapshots.slice(0, kept + 1);
+  state.files = {};
+  state.todos = [];
+  state.status = restingStatus(state);
+  state.rewound = { to_turn: toTurn, request_id: requestId, seq: state.seq };
+}
+
+/** Whether an event was copied from the session that this one was forked from. */
+export function isCopied(state: SessionState, seq: number): boolean {
+  return state.forked_from !== null && seq <= state.forked_from.until;
 }
 
 function without(places: Place[], place: Place): Place[] {
@@ -264,7 +307,7 @@ function charge(state: SessionState, event: Event): void {
   const body = event.body;
   const cost: Spent = { cost_micro_usd: 0, tokens: 0, time_ms: 0, tool_calls: 0 };
   // Before a resumption nothing ran since the event before: the server was down.
-  if (body.type !== "turn_resumed") cost.time_ms = Math.max(0, event.time_ms - state.updated_ms);
+  if (body.type !== "turn_resumed") cost.time_ms = Math.min(Math.max(0, event.time_ms - state.updated_ms), TURN_QUIET_MS_MAX);
   if (body.type === "model_replied" || (body.type === "title_changed" && body.usage)) {
     const usage = body.usage;
     cost.tokens = usage.input_tokens + usage.output_tokens + usage.cache_read_tokens + usage.cache_write_tokens;
@@ -272,6 +315,8 @@ function charge(state: SessionState, event: Event): void {
   }
   if (body.type === "tool_started") cost.tool_calls = 1;
   add(state.spent, cost);
+  // What a fork copied counts against its own budget, but not against anybody's day a second time.
+  if (isCopied(state, event.seq)) return;
   const author = state.prompts.find((prompt) => prompt.id === turn.prompt)?.author;
   if (author === undefined || !state.participants.some((person) => person.user === author)) return;
   const day = Math.floor(event.time_ms / DAY_MS);

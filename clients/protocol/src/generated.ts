@@ -24,6 +24,71 @@ session: SessionId | null, };
 export type AfterStop = "drain" | "pause";
 
 /**
+ * One of several attempts at the same wish.
+ */
+export type Attempt = {
+/**
+ * In which round of attempts.
+ */
+round: number,
+/**
+ * It is the one that was chosen.
+ */
+kept: boolean,
+/**
+ * `provider/model`.
+ */
+model: string,
+/**
+ * What it changed against the commit that the session began from; `None` while it runs, or where that cannot be found out.
+ */
+diff: DiffStat | null,
+/**
+ * What it cost in millionths of a US dollar, as far as prices are known.
+ */
+cost_micro_usd: number,
+/**
+ * Tokens it read and wrote.
+ */
+tokens: number,
+/**
+ * How long its turns took that have ended, in milliseconds.
+ */
+duration_ms: number,
+/**
+ * Its id.
+ */
+id: SessionId,
+/**
+ * The repository it works on.
+ */
+repo: RepoPath,
+/**
+ * Its title.
+ */
+title: string,
+/**
+ * Who began it.
+ */
+owner: UserId,
+/**
+ * What it is doing.
+ */
+status: SessionStatus,
+/**
+ * When it began: milliseconds since 1970-01-01 UTC.
+ */
+created_ms: number,
+/**
+ * When something last happened in it.
+ */
+updated_ms: number,
+/**
+ * The newest pull request, where there is one.
+ */
+pull_request: PullRequestState | null, };
+
+/**
  * A piece of data too large for an event, kept beside the log under the hash of its content.
  */
 export type BlobRef = {
@@ -260,7 +325,11 @@ then: AfterStop, } | { "type": "resume" } | { "type": "continue_turn" } | { "typ
 /**
  * 1 to [`crate::limits::TITLE_CHARS_MAX`] characters.
  */
-title: string, } | { "type": "allow_network" } & Place | { "type": "open_pull_request" } & OpenPullRequest;
+title: string, } | { "type": "allow_network" } & Place | { "type": "keep_attempt",
+/**
+ * The session that it is.
+ */
+session: SessionId, } | { "type": "open_pull_request" } & OpenPullRequest;
 
 /**
  * A commit of a pull request.
@@ -345,6 +414,23 @@ day: number,
  * By who prompted.
  */
 by: { [key in UserId]: Spent }, };
+
+/**
+ * How much a diff changes.
+ */
+export type DiffStat = {
+/**
+ * Files.
+ */
+files: number,
+/**
+ * Lines added.
+ */
+additions: number,
+/**
+ * Lines removed.
+ */
+deletions: number, };
 
 /**
  * The body of every answer whose status is 400 or more.
@@ -795,7 +881,47 @@ port: number,
 /**
  * Who.
  */
-by: UserId, } | { "type": "warning",
+by: UserId, } | { "type": "forked_from",
+/**
+ * The other session.
+ */
+session: SessionId,
+/**
+ * After which of its turns; 0 for before the first.
+ */
+turn: TurnId,
+/**
+ * The last copied event.
+ */
+until: Seq, } | { "type": "session_forked",
+/**
+ * The other session.
+ */
+into: SessionId,
+/**
+ * After which turn; 0 for before the first.
+ */
+turn: TurnId,
+/**
+ * What for.
+ */
+purpose: ForkPurpose, } | { "type": "rewound",
+/**
+ * That turn; 0 for before the first.
+ */
+to_turn: TurnId,
+/**
+ * The client's id for it.
+ */
+request_id: RequestId, } | { "type": "attempt_kept",
+/**
+ * That session.
+ */
+session: SessionId,
+/**
+ * In which round of attempts.
+ */
+round: number, } | { "type": "warning",
 /**
  * What, and what to do.
  */
@@ -907,6 +1033,36 @@ after: Seq,
  * Whether the person is shown to others as having it open, and is told who has.
  */
 presence: boolean, };
+
+/**
+ * What a fork is for.
+ */
+export type ForkPurpose = { "type": "fork" } | { "type": "attempt",
+/**
+ * Rounds of attempts of a session are counted from 1.
+ */
+round: number, };
+
+/**
+ * A fork, as the state of the session it was made from remembers it.
+ */
+export type ForkState = {
+/**
+ * The session that it is.
+ */
+session: SessionId,
+/**
+ * After which turn; 0 for before the first.
+ */
+turn: TurnId,
+/**
+ * What for.
+ */
+purpose: ForkPurpose,
+/**
+ * It is the attempt that was chosen.
+ */
+kept: boolean, };
 
 /**
  * One message of a stream.
@@ -1183,6 +1339,23 @@ request_id: RequestId | null,
 before: PromptId | null, };
 
 /**
+ * `POST /sessions/{id}/attempts`: the same wish in several forks at once.
+ */
+export type NewAttempts = {
+/**
+ * The wish.
+ */
+prompt: NewPrompt,
+/**
+ * How many, 2 to 8.
+ */
+count: number,
+/**
+ * `provider/model` of each in turn, begun anew where there are fewer than attempts; empty for the session's own.
+ */
+models: Array<string>, };
+
+/**
  * `POST /images/builds`: build an image now.
  */
 export type NewBuild = {
@@ -1190,6 +1363,27 @@ export type NewBuild = {
  * The repository.
  */
 repo: RepoPath, };
+
+/**
+ * `POST /sessions/{id}/forks`: a session of one's own that has everything this one had after a turn.
+ */
+export type NewFork = {
+/**
+ * After which turn; 0 for before the first. `None` takes everything up to now, for which nothing may be running.
+ */
+at_turn: TurnId | null,
+/**
+ * The first prompt of the fork; `None` lets it wait for one.
+ */
+prompt: NewPrompt | null,
+/**
+ * `provider/model`; `None` for the session's own.
+ */
+model: string | null,
+/**
+ * Its title; `None` for the session's own.
+ */
+title: string | null, };
 
 /**
  * The first prompt of a session.
@@ -1302,6 +1496,23 @@ title: string | null,
  * Markdown, at most 64 KiB.
  */
 body: string | null, };
+
+/**
+ * Where a fork comes from.
+ */
+export type Origin = {
+/**
+ * The session.
+ */
+session: SessionId,
+/**
+ * After which of its turns; 0 for before the first.
+ */
+turn: TurnId,
+/**
+ * The last event that was copied from there. Work up to it was paid for there and is not part of this session's usage and cost.
+ */
+until: Seq, };
 
 /**
  * Somebody who takes part in a session, as their commits name them.
@@ -1760,6 +1971,36 @@ verdict: string,
 body: string, };
 
 /**
+ * `POST /sessions/{id}/rewind`: take files and conversation back to where they were after a turn.
+ */
+export type RewindRequest = {
+/**
+ * After which turn; 0 for before the first.
+ */
+to_turn: TurnId,
+/**
+ * The client's id: sending the same again changes nothing. `None` lets the server choose.
+ */
+request_id: RequestId | null, };
+
+/**
+ * That a session was taken back.
+ */
+export type RewoundState = {
+/**
+ * To after which turn; 0 for before the first.
+ */
+to_turn: TurnId,
+/**
+ * The client's id for it.
+ */
+request_id: RequestId,
+/**
+ * The event that says so.
+ */
+seq: Seq, };
+
+/**
  * What a person may do on this server.
  */
 export type Role = "owner" | "member";
@@ -2079,7 +2320,19 @@ usage: ModelUsage,
 /**
  * Cost of all turns in millionths of a US dollar, as far as prices are known.
  */
-cost_micro_usd: number, };
+cost_micro_usd: number,
+/**
+ * The session it was forked from; `None` where it was not.
+ */
+forked_from: Origin | null,
+/**
+ * The sessions that were forked from it, oldest first (at most [`limits::FORKS_MAX`]).
+ */
+forks: Array<ForkState>,
+/**
+ * The last time it was taken back; `None` where it never was.
+ */
+rewound: RewoundState | null, };
 
 /**
  * What a session is doing, as lists group it.
@@ -2352,7 +2605,11 @@ paused: Exhausted | null,
 /**
  * How it ended; `None` while it runs.
  */
-outcome: TurnOutcome | null, };
+outcome: TurnOutcome | null,
+/**
+ * The session was taken back to before it: neither its files nor its words count any more.
+ */
+undone: boolean, };
 
 /**
  * A person's login. It is also the login at the embedded forge.

@@ -12,6 +12,7 @@ import type {
   PullRequestChange,
   SandboxPhase,
   Seq,
+  SessionId,
   TextChannel,
   TodoItem,
   ToolStatus,
@@ -98,6 +99,10 @@ export type TimelineItem =
   | { kind: "pull_change"; key: string; number: number; change: PullRequestChange; time: number }
   | { kind: "joined"; key: string; person: Person; time: number }
   | { kind: "title"; key: string; title: string; by: UserId | null; time: number }
+  | { kind: "origin"; key: string; session: SessionId; turn: TurnId; time: number }
+  | { kind: "fork"; key: string; session: SessionId; turn: TurnId; attempt: number | null; time: number }
+  | { kind: "rewound"; key: string; turn: TurnId; by: UserId | null; time: number }
+  | { kind: "kept"; key: string; session: SessionId; time: number }
   | { kind: "note"; key: string; text: string; time: number }
   | { kind: "warning"; key: string; text: string; time: number };
 
@@ -334,6 +339,16 @@ function takeEvent(timeline: Timeline, event: Event): void {
       return add({ kind: "pull", key, number: body.number, title: body.title, author: body.author, time });
     case "pull_request_changed":
       return add({ kind: "pull_change", key, number: body.number, change: body.change, time });
+    case "forked_from":
+      return add({ kind: "origin", key, session: body.session, turn: body.turn, time });
+    case "session_forked": {
+      const attempt = body.purpose.type === "attempt" ? body.purpose.round : null;
+      return add({ kind: "fork", key, session: body.into, turn: body.turn, attempt, time });
+    }
+    case "rewound":
+      return add({ kind: "rewound", key, turn: body.to_turn, by: event.cause.by === "user" ? event.cause.user : null, time });
+    case "attempt_kept":
+      return add({ kind: "kept", key, session: body.session, time });
     case "warning":
       return add({ kind: "warning", key, text: body.text, time });
     default:

@@ -1,13 +1,13 @@
 //! What a model is shown: a fold over a session's events.
 //!
-//! Architecture invariant: the fold only ever appends. The messages after a longer log begin with the messages after a
-//! shorter one, so that a provider's prompt cache stays warm, and a server that was killed asks its next question with the
-//! same bytes.
+//! Architecture invariant: the fold only ever appends, or goes back to what it was after an earlier turn (`rewound`). The
+//! messages after a longer log begin with the messages after a shorter one, so that a provider's prompt cache stays warm, and a
+//! server that was killed asks its next question with the same bytes. A fork's copied beginning gives the messages of its source.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use hangar_protocol::{
-    Block, CallId, Event, EventBody, Person, PromptId, RepoPath, SessionId, StopReason, TurnId, UserId,
+    Block, CallId, Event, EventBody, Person, PromptId, RepoPath, Seq, SessionId, StopReason, TurnId, UserId,
     event::{BlobRef, ToolStatus, TurnOutcome},
 };
 
@@ -31,6 +31,30 @@ pub struct Conversation {
     /// Why the model stopped, when its last reply asks for nothing.
     ended: Option<StopReason>,
     given: BTreeSet<String>,
+    /// Where each turn ended, oldest first, for a way back.
+    turns: Vec<TurnMark>,
+    /// What the next prompt's reader has to know about the branch; said once.
+    branch_note: Option<String>,
+    /// Where the branch stands at the forge.
+    pushed: Option<String>,
+    /// As long as what is taken in was copied from another session, which may have copied its beginning from a third.
+    copying: Vec<Copying>,
+}
+
+/// The beginning of a fork, which is told as it was told in its source.
+#[derive(Clone, Debug, PartialEq)]
+struct Copying {
+    until: Seq,
+    /// What the first prompt after it begins with.
+    note: String,
+}
+
+/// What the conversation was when a turn had ended.
+#[derive(Clone, Debug, PartialEq)]
+struct TurnMark {
+    turn: TurnId,
+    entries: usize,
+    note: Option<String>,
 }
 
 /// What a session works on.
@@ -134,6 +158,11 @@ impl Conversation {
 
     /// Takes in the next event.
     pub fn apply(&mut self, event: &Event) {
+        while let Some(fork) = self.copying.pop_if(|fork| event.seq > fork.until) {
+            // What was copied was pushed to another branch.
+            self.pushed = None;
+            self.branch_note = Some(fork.note);
+        }
         self.apply_body(&event.body);
     }
 
@@ -166,7 +195,7 @@ impl Conversation {
                 }
             }
             EventBody::TurnStarted { turn, prompt } => self.begin_turn(*turn, *prompt),
-            EventBody::TurnEnded { outcome, .. } => self.end_turn(outcome),
+            EventBody::TurnEnded { turn, outcome } => self.end_turn(*turn, outcome),
             EventBody::ModelRequested { step, .. } => {
                 if let Some(turn) = &mut self.turn {
                     turn.steps = *step;
@@ -184,6 +213,16 @@ impl Conversation {
                     known.result = Some(CallOutput { status: *status, text: output.clone(), missing: blob.clone() });
                 }
             }
+            EventBody::BranchPushed { new, .. } => self.pushed = Some(new.clone()),
+            EventBody::ForkedFrom { session, until, .. } => {
+                // Everybody who took part there is told by an event of their own.
+                self.people.clear();
+                let note = format!(
+                    "From here on this is a session of its own, forked from {session}, with a branch of its own."
+                );
+                self.copying.push(Copying { until: *until, note });
+            }
+            EventBody::Rewound { to_turn, .. } => self.take_back(*to_turn),
             EventBody::TitleChanged { .. }
             | EventBody::PromptMoved { .. }
             | EventBody::SteerRequested { .. }
@@ -198,7 +237,6 @@ impl Conversation {
             | EventBody::ModelRetried { .. }
             | EventBody::TodoChanged { .. }
             | EventBody::FilesChanged { .. }
-            | EventBody::BranchPushed { .. }
             | EventBody::PushRefused { .. }
             | EventBody::ImageChosen { .. }
             | EventBody::SnapshotTaken { .. }
@@ -206,8 +244,34 @@ impl Conversation {
             | EventBody::NetworkAllowed { .. }
             | EventBody::PullRequestOpened { .. }
             | EventBody::PullRequestChanged { .. }
+            | EventBody::SessionForked { .. }
+            | EventBody::AttemptKept { .. }
             | EventBody::Warning { .. } => {}
         }
+    }
+
+    /// Drops what was said after a turn.
+    fn take_back(&mut self, to_turn: TurnId) {
+        self.turns.retain(|mark| mark.turn <= to_turn);
+        let (entries, note) = self.turns.last().map_or((0, None), |mark| (mark.entries, mark.note.clone()));
+        self.entries.truncate(entries);
+        self.note = note;
+        self.ended = None;
+        self.given = self.outputs().flat_map(|output| instructions::given_in(&output.text)).collect();
+        if let Some(commit) = &self.pushed {
+            self.branch_note = Some(format!(
+                "The workspace and this conversation were taken back to an earlier state. The branch at the forge still ends at {commit}. \
+                 Before you push, make your work follow it: git fetch origin {commit} && git merge -s ours -m 'Go back to an earlier state' {commit}"
+            ));
+        }
+    }
+
+    fn outputs(&self) -> impl Iterator<Item = &CallOutput> {
+        let calls = self.entries.iter().flat_map(|entry| match entry {
+            Entry::Calls(calls) => calls.as_slice(),
+            Entry::Prompt(_) | Entry::Reply(_) => &[],
+        });
+        calls.filter_map(|call| call.result.as_ref())
     }
 
     fn begin_turn(&mut self, turn: TurnId, prompt: PromptId) {
@@ -215,6 +279,9 @@ impl Conversation {
         let Some((user, text)) = self.waiting.remove(&prompt) else { return };
         let author = self.person(user);
         let mut said = self.note.take().map(|note| format!("[{note}]\n\n")).unwrap_or_default();
+        if let Some(note) = self.branch_note.take() {
+            said.push_str(&format!("[{note}]\n\n"));
+        }
         if self.people.len() > 1 {
             said.push_str(&format!("{} ({}):\n", author.name, author.user));
         }
@@ -242,7 +309,7 @@ impl Conversation {
         known.cloned().unwrap_or_else(|| Person { name: user.to_string(), email: String::new(), user })
     }
 
-    fn end_turn(&mut self, outcome: &TurnOutcome) {
+    fn end_turn(&mut self, turn: TurnId, outcome: &TurnOutcome) {
         self.close_calls();
         self.turn = None;
         self.note = match outcome {
@@ -252,6 +319,7 @@ impl Conversation {
                 Some("The turn before this message failed for a technical reason.".to_owned())
             }
         };
+        self.turns.push(TurnMark { turn, entries: self.entries.len(), note: self.note.clone() });
     }
 
     fn add_reply(&mut self, blocks: &[Block], stop: StopReason) {
@@ -338,11 +406,7 @@ impl Conversation {
     /// Results of which only the beginning and end are here. Fetch each and hand it to [`Conversation::supply`].
     #[must_use]
     pub fn missing(&self) -> Vec<BlobRef> {
-        let outputs = self.entries.iter().flat_map(|entry| match entry {
-            Entry::Calls(calls) => calls.as_slice(),
-            Entry::Prompt(_) | Entry::Reply(_) => &[],
-        });
-        outputs.filter_map(|call| call.result.as_ref()?.missing.clone()).collect()
+        self.outputs().filter_map(|output| output.missing.clone()).collect()
     }
 
     /// The whole text of a result that was [missing](Conversation::missing).

@@ -75,6 +75,10 @@ impl Hints {
             | EventBody::NetworkAllowed { .. }
             | EventBody::PullRequestOpened { .. }
             | EventBody::PullRequestChanged { .. }
+            | EventBody::ForkedFrom { .. }
+            | EventBody::SessionForked { .. }
+            | EventBody::Rewound { .. }
+            | EventBody::AttemptKept { .. }
             | EventBody::Warning { .. } => {}
         }
         Vec::new()

@@ -9,6 +9,7 @@
 
 mod client;
 mod error;
+mod forks;
 mod hints;
 mod images;
 mod people;

@@ -96,6 +96,6 @@ impl Client {
 }
 
 /// A request id nobody else will choose: 128 random bits.
-fn new_request_id() -> Result<RequestId, Error> {
+pub(crate) fn new_request_id() -> Result<RequestId, Error> {
     Ok(RequestId::try_from(format!("cli-{:032x}", rand::random::<u128>()))?)
 }

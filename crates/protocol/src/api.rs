@@ -1,10 +1,12 @@
 //! Bodies of the REST API under `/api/v1`. The routes themselves are listed in `docs/api.md` and `/api/v1/openapi.json`.
 
 mod budgets;
+mod forks;
 mod images;
 mod prompts;
 
 pub use budgets::{DayBudgets, SessionBudget};
+pub use forks::{Attempt, DiffStat, NewAttempts, NewFork, Rewind, RewindRequest};
 pub use images::{
     BuildInfo, BuildLog, BuildStatus, ImageInfo, ImportedImage, NewBuild, PoolInfo, RepoPool, SlotInfo, Warm, Warming,
 };

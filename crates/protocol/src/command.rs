@@ -7,7 +7,7 @@ use utoipa::ToSchema;
 use crate::{
     Budget,
     api::{OpenPullRequest, RepoTarget},
-    ids::{Person, PromptId, RequestId, TurnId},
+    ids::{Person, PromptId, RequestId, SessionId, TurnId},
     state::Place,
 };
 
@@ -90,6 +90,11 @@ pub enum Command {
     },
     /// Open the network of this session's sandbox towards a place, for as long as the session lives.
     AllowNetwork(Place),
+    /// Go on with one of several attempts at the same wish.
+    KeepAttempt {
+        /// The session that it is.
+        session: SessionId,
+    },
     /// Commit what is not committed, push, and open a pull request in this person's name.
     OpenPullRequest(OpenPullRequest),
 }

@@ -387,6 +387,39 @@ pub enum EventBody {
         /// Who.
         by: UserId,
     },
+    /// The session began as a fork: the events after this one, up to `until`, are copied from another session's log, so that this log needs no other.
+    /// The second event where there is one (a later one was copied from a source that is a fork itself). Work that is copied was paid for there.
+    ForkedFrom {
+        /// The other session.
+        session: SessionId,
+        /// After which of its turns; 0 for before the first.
+        turn: TurnId,
+        /// The last copied event.
+        until: Seq,
+    },
+    /// Another session began as a fork of this one. Nothing else of this one changed.
+    SessionForked {
+        /// The other session.
+        into: SessionId,
+        /// After which turn; 0 for before the first.
+        turn: TurnId,
+        /// What for.
+        purpose: ForkPurpose,
+    },
+    /// Files and conversation were taken back to where they were after a turn. What came later stays in the log and is undone.
+    Rewound {
+        /// That turn; 0 for before the first.
+        to_turn: TurnId,
+        /// The client's id for it.
+        request_id: RequestId,
+    },
+    /// One of several attempts at the same wish was chosen: it goes on in the session that it is.
+    AttemptKept {
+        /// That session.
+        session: SessionId,
+        /// In which round of attempts.
+        round: u32,
+    },
     /// Something did not work that nobody waits for; the session goes on.
     Warning {
         /// What, and what to do.
@@ -434,6 +467,19 @@ pub enum SnapshotGuarantee {
     Quiescent,
     /// They were held still while the files were copied: every file is as it was at one moment, as after a power cut.
     Frozen,
+}
+
+/// What a fork is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, TS, ToSchema)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum ForkPurpose {
+    /// To go another way.
+    Fork,
+    /// To be compared with others that got the same wish.
+    Attempt {
+        /// Rounds of attempts of a session are counted from 1.
+        round: u32,
+    },
 }
 
 /// How a tool ended.

@@ -20,10 +20,18 @@ pub const PARTICIPANTS_MAX: usize = 500;
 pub const EVENT_OUTPUT_BYTES_MAX: usize = 4 * 1024;
 /// Paths named in one `files_changed` event; the event counts the rest.
 pub const EVENT_FILES_MAX: usize = 200;
+/// The longest that counts as work between two events of a turn: a command may run for 10 minutes, a reply may take as long. What is more is a clock that jumped.
+pub const TURN_QUIET_MS_MAX: u64 = 30 * 60 * 1000;
 /// Changed paths the folded state remembers.
 pub const STATE_FILES_MAX: usize = 5_000;
 /// Snapshots the folded state remembers.
 pub const STATE_SNAPSHOTS_MAX: usize = 1_000;
+/// Forks one session may have.
+pub const FORKS_MAX: usize = 100;
+/// Attempts at one wish side by side, fewest.
+pub const ATTEMPTS_MIN: u32 = 2;
+/// Attempts at one wish side by side, most.
+pub const ATTEMPTS_MAX: u32 = 8;
 /// Longest name of a host (RFC 1035, 2.3.4).
 pub const HOST_BYTES_MAX: usize = 253;
 /// Places in the network the folded state remembers, denied and allowed each.

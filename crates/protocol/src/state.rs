@@ -11,7 +11,10 @@ use utoipa::ToSchema;
 use crate::{
     budget::{Budget, DaySpent, Exhausted, Spent, day_of},
     conversation::{Block, ModelUsage, TodoItem},
-    event::{Cause, Event, EventBody, FileChangeKind, PullRequestChange, SandboxPhase, SnapshotGuarantee, TurnOutcome},
+    event::{
+        Cause, Event, EventBody, FileChangeKind, ForkPurpose, PullRequestChange, SandboxPhase, SnapshotGuarantee,
+        TurnOutcome,
+    },
     ids::{CallId, Person, PromptId, RepoPath, RequestId, Seq, SessionId, TurnId, UserId},
     limits,
 };
@@ -95,6 +98,15 @@ pub struct SessionState {
     /// Cost of all turns in millionths of a US dollar, as far as prices are known.
     #[ts(type = "number")]
     pub cost_micro_usd: u64,
+    /// The session it was forked from; `None` where it was not.
+    #[serde(default)]
+    pub forked_from: Option<Origin>,
+    /// The sessions that were forked from it, oldest first (at most [`limits::FORKS_MAX`]).
+    #[serde(default)]
+    pub forks: Vec<ForkState>,
+    /// The last time it was taken back; `None` where it never was.
+    #[serde(default)]
+    pub rewound: Option<RewoundState>,
 }
 
 /// What a session is doing, as lists group it.
@@ -191,6 +203,9 @@ pub struct TurnState {
     pub paused: Option<Exhausted>,
     /// How it ended; `None` while it runs.
     pub outcome: Option<TurnOutcome>,
+    /// The session was taken back to before it: neither its files nor its words count any more.
+    #[serde(default)]
+    pub undone: bool,
 }
 
 /// A tool call that has begun and not ended.
@@ -234,6 +249,41 @@ pub struct SnapshotState {
     pub turn: Option<TurnId>,
     /// What was promised about programs that were running.
     pub guarantee: SnapshotGuarantee,
+}
+
+/// Where a fork comes from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, TS, ToSchema)]
+pub struct Origin {
+    /// The session.
+    pub session: SessionId,
+    /// After which of its turns; 0 for before the first.
+    pub turn: TurnId,
+    /// The last event that was copied from there. Work up to it was paid for there and is not part of this session's usage and cost.
+    pub until: Seq,
+}
+
+/// A fork, as the state of the session it was made from remembers it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, TS, ToSchema)]
+pub struct ForkState {
+    /// The session that it is.
+    pub session: SessionId,
+    /// After which turn; 0 for before the first.
+    pub turn: TurnId,
+    /// What for.
+    pub purpose: ForkPurpose,
+    /// It is the attempt that was chosen.
+    pub kept: bool,
+}
+
+/// That a session was taken back.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, TS, ToSchema)]
+pub struct RewoundState {
+    /// To after which turn; 0 for before the first.
+    pub to_turn: TurnId,
+    /// The client's id for it.
+    pub request_id: RequestId,
+    /// The event that says so.
+    pub seq: Seq,
 }
 
 /// A place in the network.
@@ -320,6 +370,9 @@ impl SessionState {
             day_spent: DaySpent::default(),
             usage: ModelUsage::default(),
             cost_micro_usd: 0,
+            forked_from: None,
+            forks: Vec::new(),
+            rewound: None,
         })
     }
 
@@ -355,7 +408,8 @@ impl SessionState {
         }
         self.seq = event.seq;
         self.charge(event);
-        self.updated_ms = event.time_ms;
+        // What a fork copied happened before it began.
+        self.updated_ms = self.updated_ms.max(event.time_ms);
         self.apply_body(&event.cause, &event.body);
     }
 
@@ -415,6 +469,7 @@ impl SessionState {
                     stop_requested_by: None,
                     paused: None,
                     outcome: None,
+                    undone: false,
                 });
                 self.status = SessionStatus::Running;
             }
@@ -442,8 +497,10 @@ impl SessionState {
                 }
             }
             EventBody::ModelReplied { turn, blocks, usage, cost_micro_usd, .. } => {
-                self.usage.add(*usage);
-                self.cost_micro_usd += cost_micro_usd.unwrap_or(0);
+                if !self.is_copied(self.seq) {
+                    self.usage.add(*usage);
+                    self.cost_micro_usd += cost_micro_usd.unwrap_or(0);
+                }
                 self.open_calls.extend(blocks.iter().filter_map(|block| asked_call(*turn, block)));
             }
             EventBody::ToolStarted { turn, call, name, .. } => {
@@ -484,6 +541,8 @@ impl SessionState {
                     }
                 }
             }
+            // What a fork copied was pushed to another session's branch.
+            EventBody::BranchPushed { .. } if self.is_copied(self.seq) => {}
             EventBody::BranchPushed { new, .. } => self.pushed = Some(new.clone()),
             EventBody::PullRequestOpened { number, title, author, url } => {
                 self.pull_requests.push(PullRequestState {
@@ -497,8 +556,42 @@ impl SessionState {
                 });
             }
             EventBody::PullRequestChanged { number, change } => self.change_pull_request(*number, change),
+            EventBody::ForkedFrom { session, turn, until } => {
+                // Everybody who took part there is told by an event of their own, in the order in which they came.
+                self.participants.clear();
+                // One that is copied is its source's.
+                self.forked_from.get_or_insert_with(|| Origin { session: session.clone(), turn: *turn, until: *until });
+            }
+            EventBody::SessionForked { into, turn, purpose } => {
+                self.forks.push(ForkState { session: into.clone(), turn: *turn, purpose: *purpose, kept: false });
+            }
+            EventBody::Rewound { to_turn, request_id } => self.take_back(*to_turn, request_id),
+            EventBody::AttemptKept { session, .. } => {
+                if let Some(known) = self.forks.iter_mut().find(|known| known.session == *session) {
+                    known.kept = true;
+                }
+            }
             EventBody::Warning { .. } => {}
         }
+    }
+
+    /// Undoes the turns after one. What the files and the list of to-dos were then is said by the events that follow.
+    fn take_back(&mut self, to_turn: TurnId, request_id: &RequestId) {
+        for turn in self.turns.iter_mut().filter(|turn| turn.id > to_turn) {
+            turn.undone = true;
+        }
+        let kept = self.snapshots.iter().rposition(|snapshot| snapshot.turn == Some(to_turn));
+        self.snapshots.truncate(kept.map_or(0, |last| last + 1));
+        self.files.clear();
+        self.todos.clear();
+        self.status = self.resting_status();
+        self.rewound = Some(RewoundState { to_turn, request_id: request_id.clone(), seq: self.seq });
+    }
+
+    /// Whether this event was copied from the session that this one was forked from.
+    #[must_use]
+    pub fn is_copied(&self, seq: Seq) -> bool {
+        self.forked_from.as_ref().is_some_and(|origin| seq <= origin.until)
     }
 
     fn note_stop(&mut self, turn: TurnId, by: &UserId) {
@@ -518,7 +611,8 @@ impl SessionState {
         let Some(turn) = self.running_turn().map(|turn| turn.id) else { return };
         // Before a resumption nothing ran since the event before: the server was down.
         let down = matches!(event.body, EventBody::TurnResumed { .. });
-        let time_ms = if down { 0 } else { event.time_ms.saturating_sub(self.updated_ms) };
+        let passed_ms = event.time_ms.saturating_sub(self.updated_ms).min(limits::TURN_QUIET_MS_MAX);
+        let time_ms = if down { 0 } else { passed_ms };
         let mut cost = Spent { time_ms, ..Spent::default() };
         if let EventBody::ModelReplied { usage, cost_micro_usd, .. }
         | EventBody::TitleChanged { usage, cost_micro_usd, .. } = &event.body
@@ -530,6 +624,10 @@ impl SessionState {
             cost.tool_calls = 1;
         }
         self.spent.add(cost);
+        // What a fork copied counts against its own budget, but not against anybody's day a second time.
+        if self.is_copied(event.seq) {
+            return;
+        }
         let Some(author) = self.author_of(turn).map(|person| person.user.clone()) else { return };
         let day = day_of(event.time_ms);
         if self.day_spent.day != day {
@@ -593,6 +691,12 @@ impl SessionState {
     #[must_use]
     pub fn open_turn(&self) -> Option<&TurnState> {
         self.turns.last().filter(|turn| turn.outcome.is_none())
+    }
+
+    /// The last turn that counts: one that was not undone. `None` before the first.
+    #[must_use]
+    pub fn last_turn(&self) -> Option<&TurnState> {
+        self.turns.iter().rev().find(|turn| !turn.undone)
     }
 }
 

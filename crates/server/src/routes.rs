@@ -5,6 +5,7 @@ mod budgets;
 mod diff;
 mod events;
 mod exchange;
+mod forks;
 mod health;
 mod images;
 mod me;
@@ -70,6 +71,8 @@ fn quick() -> OpenApiRouter<App> {
         .routes(routes!(prompts::stop_turn)) //                  POST   /api/v1/sessions/{id}/stop
         .routes(routes!(typing::note_typing)) //                 POST   /api/v1/sessions/{id}/typing
         .routes(routes!(queue::resume_queue)) //                 POST   /api/v1/sessions/{id}/resume
+        .routes(routes!(forks::fork_session)) //                 POST   /api/v1/sessions/{id}/forks
+        .routes(routes!(forks::rewind_session)) //               POST   /api/v1/sessions/{id}/rewind
         .routes(routes!(budgets::session_budget, budgets::set_session_budget)) // GET, PUT /api/v1/sessions/{id}/budget
         .routes(routes!(budgets::continue_turn)) //              POST   /api/v1/sessions/{id}/continue
         .routes(routes!(budgets::day_budgets)) //                GET    /api/v1/budgets
@@ -91,6 +94,8 @@ fn slow() -> OpenApiRouter<App> {
         .routes(routes!(images::cancel_build)) //                DELETE /api/v1/images/builds/{build}
         .routes(routes!(exchange::import_image)) //              POST   /api/v1/images
         .routes(routes!(exchange::export_image)) //              GET    /api/v1/images/{image}/export
+        .routes(routes!(forks::list_attempts, forks::begin_attempts)) // GET, POST /api/v1/sessions/{id}/attempts
+        .routes(routes!(forks::keep_attempt)) //                 POST   /api/v1/sessions/{id}/attempts/{attempt}/keep
         .routes(routes!(pull_request::merge_pull_request)) //    POST   /api/v1/sessions/{id}/pull-request/merge
 }
 

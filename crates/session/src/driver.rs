@@ -22,8 +22,8 @@ use std::{
 
 use hangar_agent::{Conversation, conversation::Steer};
 use hangar_protocol::{
-    Cause, Event, EventBody, Refusal, RefusalCode, Seq, SessionState, TurnId,
-    api::{PromptAccepted, StopAccepted},
+    Cause, Event, EventBody, Person, Refusal, RefusalCode, Seq, SessionState, TurnId,
+    api::{PromptAccepted, Rewind, StopAccepted},
     command::Commanded,
     event::SandboxPhase,
     state::{PromptState, PullRequestState},
@@ -33,7 +33,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     clock::now_ms,
-    decide::{Answer, Decision, Effect, Input, Report, decide},
+    decide::{Answer, Decision, Effect, Input, Past, Report, decide},
     home::{Home, Inbox},
     index::{self, Lister, Wakefulness},
     log::{SessionLog, StoredEvent},
@@ -57,6 +57,19 @@ pub(crate) const GOODBYE: &str = "hangar is shutting down. Connect again when it
 pub(crate) enum Message {
     /// A person wants something.
     Command(Commanded, oneshot::Sender<Result<Reply, Refusal>>),
+    /// A person wants to go back.
+    Rewind {
+        /// Who.
+        by: Person,
+        /// Where to.
+        wish: Rewind,
+        /// What was true then.
+        past: Past,
+        /// What came of it.
+        answer: oneshot::Sender<Result<Reply, Refusal>>,
+    },
+    /// Put the sandbox away, unless a turn runs. Answered when that is done, and all it reported waits in the inbox.
+    Rest(oneshot::Sender<()>),
     /// News; whoever sends it need not know when it is written.
     Report(Report),
     /// News; the sender waits until it is durable. `None` is answered when it no longer belongs to anything.
@@ -91,6 +104,8 @@ pub(crate) struct Driver {
     inbox: mpsc::Receiver<Message>,
     sender: Inbox,
     running: Option<(TurnId, CancellationToken)>,
+    /// Who waits for the sandbox to be put away.
+    resting: Vec<oneshot::Sender<()>>,
     lister: Lister,
 }
 
@@ -134,7 +149,7 @@ impl Driver {
         sender: Inbox,
     ) -> Self {
         let lister = Lister::start(home.index.clone(), index::summary(&state));
-        Self { home, state, conversation, log, inbox, sender, running: None, lister }
+        Self { home, state, conversation, log, inbox, sender, running: None, resting: Vec::new(), lister }
     }
 
     /// Runs until the session sleeps.
@@ -171,6 +186,30 @@ impl Driver {
             if shutting_down {
                 return End::ShutDown;
             }
+            self.rest().await;
+        }
+    }
+
+    /// Puts the sandbox away for those who asked for it.
+    async fn rest(&mut self) {
+        if self.resting.is_empty() {
+            return;
+        }
+        if self.running.is_none() {
+            self.home.sandbox.put_away().await;
+            // Behind what the sandbox itself reported.
+            let gone = Message::Report(Report::Sandbox {
+                phase: SandboxPhase::Absent,
+                detail: "It was put away. The workspace's files are kept.".to_owned(),
+                duration_ms: 0,
+            });
+            if let Err(error) = self.sender.try_send(gone) {
+                // The inbox is full: the phase that is shown is put right when the session wakes.
+                tracing::warn!(session = %self.state.id, %error, "nobody is told that the sandbox was put away");
+            }
+        }
+        for asked in self.resting.drain(..) {
+            let _gone = asked.send(());
         }
     }
 
@@ -217,6 +256,11 @@ impl Driver {
                 Ok(decision) => self.accept_command(decision, answer, batch),
                 Err(refusal) => drop(answer.send(Err(refusal))),
             },
+            Message::Rewind { by, wish, past, answer } => match decide(&self.state, Input::Rewind { by, wish, past }) {
+                Ok(decision) => self.accept_command(decision, answer, batch),
+                Err(refusal) => drop(answer.send(Err(refusal))),
+            },
+            Message::Rest(asked) => self.resting.push(asked),
             Message::Report(report) => {
                 let decision = self.decide_report(report);
                 self.accept(decision, None, batch);
@@ -358,6 +402,7 @@ impl Driver {
             }
             Effect::WriteTitle => title::spawn(&self.home, &self.state, self.sender.clone()),
             Effect::Snapshot(turn) => self.home.sandbox.keep_after(turn),
+            Effect::TakeBackFiles => self.home.sandbox.take_back(&self.state),
             Effect::OpenNetwork(place) => self.home.sandbox.allow(place),
             Effect::StopTurn(turn) => match &self.running {
                 Some((running, cancel)) if *running == turn => cancel.cancel(),
@@ -409,14 +454,14 @@ impl Driver {
 
 fn refuse(message: Message, refusal: &Refusal) {
     match message {
-        Message::Command(_, answer) => drop(answer.send(Err(refusal.clone()))),
+        Message::Command(_, answer) | Message::Rewind { answer, .. } => drop(answer.send(Err(refusal.clone()))),
         Message::Record(_, recorded) => {
             let _gone = recorded.send(None);
         }
         Message::Steers(_, answer) => {
             let _gone = answer.send(None);
         }
-        Message::Report(_) | Message::State(_) | Message::ShutDown => {}
+        Message::Rest(_) | Message::Report(_) | Message::State(_) | Message::ShutDown => {}
     }
 }
 

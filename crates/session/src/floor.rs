@@ -20,7 +20,7 @@ use hangar_image::{
     BaseKind, Image,
     recipe::{Service, Step},
 };
-use hangar_protocol::{Refusal, RefusalCode};
+use hangar_protocol::{Refusal, RefusalCode, Seq};
 use hangar_sandbox::{
     Root,
     layers::{InUse, LayerError, LayerId, LayerStore, Snapshot, snapshots},
@@ -30,7 +30,7 @@ use serde::{Deserialize, Serialize};
 /// The file in the session's folder.
 const FILE: &str = "floor.json";
 /// Where a session's sandbox keeps its changes, in its folder or its place of the pool.
-const FILES: &str = "files";
+pub(crate) const FILES: &str = "files";
 /// The pool's folder in the data directory.
 const POOL: &str = "pool";
 
@@ -55,6 +55,12 @@ pub(crate) struct Floor {
     /// The session's files are in this place of the pool, which made them; `None` where they are in its own folder.
     #[serde(default)]
     pool: Option<String>,
+    /// The name of the directory with the session's files in its own folder, where that is not `files`: each rewind begins another one.
+    #[serde(default)]
+    directory: Option<String>,
+    /// The rewind that the files have followed last, by the number of its event.
+    #[serde(default)]
+    pub(crate) rewound: Option<Seq>,
     /// Snapshots beside the stack: copies that were made while programs ran. Somebody may go back to them.
     #[serde(default)]
     aside: Vec<LayerId>,
@@ -84,6 +90,8 @@ impl Floor {
             start: image.recipe.start.clone(),
             services: image.recipe.services.clone(),
             pool: None,
+            directory: None,
+            rewound: None,
             aside: Vec::new(),
         }
     }
@@ -97,10 +105,20 @@ impl Floor {
 
     /// Where the files of the session in this folder are.
     pub(crate) fn files(&self, folder: &Path) -> PathBuf {
-        match (&self.pool, folder.ancestors().nth(2)) {
-            (Some(place), Some(data)) => data.join(POOL).join(place).join(FILES),
-            (Some(_), None) | (None, _) => folder.join(FILES),
+        match self.place_in_pool(folder) {
+            Some(place) => place.join(FILES),
+            None => folder.join(self.directory.as_deref().unwrap_or(FILES)),
         }
+    }
+
+    /// The place of the pool that has the files of the session in this folder.
+    pub(crate) fn place_in_pool(&self, folder: &Path) -> Option<PathBuf> {
+        Some(folder.ancestors().nth(2)?.join(POOL).join(self.pool.as_ref()?))
+    }
+
+    /// The floor of a session whose files are in the directory `directory` of its own folder, and have followed the rewind `rewound`.
+    pub(crate) fn moved(&self, directory: Option<String>, rewound: Option<Seq>) -> Self {
+        Self { pool: None, directory, rewound, ..self.clone() }
     }
 
     /// The floor of a repository that has no image yet: the machine's own programs and a clone of the commit.
@@ -115,6 +133,8 @@ impl Floor {
             start: Vec::new(),
             services: Vec::new(),
             pool: None,
+            directory: None,
+            rewound: None,
             aside: Vec::new(),
         }
     }

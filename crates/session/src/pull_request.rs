@@ -22,6 +22,14 @@ use crate::{
 
 /// Longest words of git that a refusal carries.
 const GIT_WORDS_CHARS_MAX: usize = 600;
+/// After a rewind the branch may have commits at the forge that the workspace has no longer: the work goes on top of them, with its own files, so that the push moves
+/// the branch forward and what was pushed stays.
+const FOLLOW_PUSHED: &str = "if [ -n \"$HANGAR_PUSHED\" ]; then\n\
+        git cat-file -e \"$HANGAR_PUSHED^{commit}\" 2>/dev/null || git fetch --quiet origin \"$HANGAR_PUSHED\"\n\
+        if ! git merge-base --is-ancestor \"$HANGAR_PUSHED\" HEAD; then\n\
+            git merge --quiet --strategy ours --message 'Go back to an earlier state' \"$HANGAR_PUSHED\"\n\
+        fi\n\
+    fi\n";
 /// What the script says when there is nothing to push.
 const NO_COMMITS: &str = "hangar: no commits";
 
@@ -86,7 +94,7 @@ async fn record(inbox: &Inbox, opened: &PullRequestState) -> Result<(), Refusal>
 
 /// Commits what the last turn left, in the names of those who prompted and steered it (`by` where nobody did), and pushes.
 async fn publish(home: &Home, state: &SessionState, by: &Person, title: &str) -> Result<(), Refusal> {
-    let turn = state.turns.last().map(|turn| turn.id);
+    let turn = state.last_turn().map(|turn| turn.id);
     let worker = turn.and_then(|turn| state.author_of(turn)).unwrap_or(by);
     let others: Vec<Person> =
         turn.map(|turn| state.co_authors_of(turn)).unwrap_or_default().into_iter().cloned().collect();
@@ -95,12 +103,16 @@ async fn publish(home: &Home, state: &SessionState, by: &Person, title: &str) ->
          git add -A\n\
          git diff --cached --quiet || git commit --quiet --message \"$HANGAR_TITLE\" ${{HANGAR_TRAILERS:+--message \"$HANGAR_TRAILERS\"}}\n\
          if [ \"$(git rev-list --count '{}..HEAD')\" = 0 ]; then echo '{NO_COMMITS}'; exit 1; fi\n\
+         {}\
          git push --quiet origin \"HEAD:refs/heads/{}\"",
-        state.base_commit, state.branch
+        state.base_commit,
+        if state.rewound.is_some() { FOLLOW_PUSHED } else { "" },
+        state.branch
     );
     let mut env = commit_env(worker);
     env.push(("HANGAR_TITLE".to_owned(), title.to_owned()));
     env.push(("HANGAR_TRAILERS".to_owned(), trailers(&others)));
+    env.push(("HANGAR_PUSHED".to_owned(), state.pushed.clone().unwrap_or_default()));
     let Script { ok, output } = home.sandbox.script(&script, env).await?;
     if ok {
         return Ok(());

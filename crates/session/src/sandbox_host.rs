@@ -23,10 +23,15 @@ use hangar_forge::{
 use hangar_image::{At, Taken, Target};
 use hangar_network::{Inner, Rule};
 use hangar_protocol::{
-    Person, Refusal, RefusalCode, SessionState, TurnId, UserId, event::SandboxPhase, guest::BORDER_HOST,
-    state::Place as Destination,
+    Person, Refusal, RefusalCode, SessionState, TurnId, UserId,
+    event::SandboxPhase,
+    guest::BORDER_HOST,
+    state::{Place as Destination, SnapshotState},
 };
-use hangar_sandbox::{ExecSpec, Life, Root, Sandbox, SandboxSpec, layers::InUse};
+use hangar_sandbox::{
+    ExecSpec, Life, Root, Sandbox, SandboxSpec,
+    layers::{InUse, is_changed, snapshots},
+};
 use tokio::sync::{Mutex, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
@@ -35,7 +40,8 @@ use crate::{
     decide::Report,
     driver::Message,
     file_watch,
-    floor::{Floor, blocking},
+    floor::{Floor, FloorError, blocking},
+    ground::{self, Due, Ground, GroundError},
     outbound::{Open, Plan},
     ports::Ports,
     pull_request::branch_name,
@@ -63,6 +69,8 @@ struct Shared {
     snapshots: Snapshots,
     /// Places that people opened for this session.
     allowed: StdMutex<Vec<Destination>>,
+    /// The session's last rewind: its files follow it before a sandbox is made, if they have not yet.
+    due: StdMutex<Option<Due>>,
     live: Mutex<Option<Live>>,
     up: AtomicBool,
     /// In whose name branches move at the forge: the author of the turn.
@@ -81,6 +89,8 @@ struct Facts {
     pushed: Option<String>,
     /// A sandbox was made before the task began.
     worked: bool,
+    /// It is a fork: its workspace may be on the branch of another session.
+    forked: bool,
 }
 
 /// A sandbox, what its commands find in their environment beside the image's own, and the services that run beside them.
@@ -91,6 +101,15 @@ pub(crate) struct Place {
     pub(crate) beside: Option<Beside>,
 }
 
+/// What is known of a workspace before its sandbox is there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Workspace {
+    /// Whether the session's branch was begun in it, it says itself.
+    Unknown,
+    /// It was kept before: whatever git's head is, somebody left it so.
+    Begun,
+}
+
 /// A sandbox that runs, with what serves it.
 struct Live {
     place: Place,
@@ -99,6 +118,17 @@ struct Live {
     _started: Started,
     /// Its layers are not collected while it runs.
     _layers: Vec<InUse>,
+}
+
+/// How files were kept as they are now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kept {
+    /// A snapshot was asked for; its event, or a warning, follows.
+    Taken,
+    /// No sandbox runs and nothing was changed since the last snapshot.
+    AsTheyWere,
+    /// There never was a sandbox.
+    NeverBegun,
 }
 
 /// How a command of hangar's own ended.
@@ -136,6 +166,7 @@ impl SandboxHost {
             branch: state.branch.clone(),
             owner: state.owner.clone(),
             pushed: state.pushed.clone(),
+            forked: state.forked_from.is_some(),
             worked: state.sandbox == SandboxPhase::Ready
                 || state.image.is_some()
                 || state.pushed.is_some()
@@ -145,6 +176,7 @@ impl SandboxHost {
             shared: Arc::new(Shared {
                 snapshots: Snapshots::new(folder.clone(), Arc::clone(&ports.layers), inbox.clone()),
                 allowed: StdMutex::new(state.allowed.clone()),
+                due: StdMutex::new(due(state)),
                 ports,
                 state: facts,
                 folder,
@@ -180,10 +212,64 @@ impl SandboxHost {
     /// Keeps the files as they are after a turn, if a sandbox runs. Answers at once; whoever asks for the sandbox next waits until its files are frozen.
     pub(crate) fn keep_after(&self, turn: TurnId) {
         let shared = Arc::clone(&self.shared);
+        let promise = shared.snapshots.promise();
         tokio::spawn(async move {
             let live = shared.live.lock().await;
             if let Some(live) = live.as_ref().filter(|live| live.runs()) {
-                shared.snapshots.take(&live.place.sandbox, Some(turn)).await;
+                shared.snapshots.take(&live.place.sandbox, Some(turn), promise).await;
+            }
+        });
+    }
+
+    /// Keeps the files as they are now. Where they were changed and no sandbox runs (hangar was killed), one is made for it.
+    pub(crate) async fn keep_now(&self) -> Result<Kept, Refusal> {
+        let shared = &self.shared;
+        let folder = shared.folder.clone();
+        let changed = blocking(move || match Floor::read(&folder)? {
+            Some(floor) => Ok(Some(is_changed(&floor.files(&folder))?)),
+            None => Ok(None),
+        });
+        let changed = changed.await?;
+        if changed == Some(true) {
+            self.get().await?;
+        }
+        let promise = shared.snapshots.promise();
+        let live = shared.live.lock().await;
+        if let Some(live) = live.as_ref().filter(|live| live.runs()) {
+            shared.snapshots.take(&live.place.sandbox, None, promise).await;
+            return Ok(Kept::Taken);
+        }
+        Ok(if changed.is_some() { Kept::AsTheyWere } else { Kept::NeverBegun })
+    }
+
+    /// Waits until every snapshot that was asked for is told.
+    pub(crate) async fn snapshots_told(&self) {
+        self.shared.snapshots.told().await;
+    }
+
+    /// What the files were made of when the last of `wanted` had been taken.
+    pub(crate) async fn ground_at(&self, wanted: Vec<SnapshotState>) -> Result<Ground, GroundError> {
+        let still = self.shared.snapshots.still().await;
+        let (folder, store) = (self.shared.folder.clone(), Arc::clone(&self.shared.ports.layers));
+        let found = tokio::task::spawn_blocking(move || {
+            let _still = still;
+            ground::at(&folder, &store, &wanted)
+        });
+        found.await.unwrap_or_else(|error| Err(FloorError::from(std::io::Error::other(error)).into()))
+    }
+
+    /// The session was taken back: its files follow, before anybody has a sandbox over them again.
+    pub(crate) fn take_back(&self, state: &SessionState) {
+        *self.shared.due.lock().unwrap_or_else(PoisonError::into_inner) = due(state);
+        let shared = Arc::clone(&self.shared);
+        tokio::spawn(async move {
+            let mut live = shared.live.lock().await;
+            if let Some(live) = live.take() {
+                live.end().await;
+            }
+            shared.up.store(false, Ordering::Release);
+            if let Err(refusal) = shared.settle().await {
+                tracing::error!(session = %shared.state.session, %refusal, "the files could not follow a rewind yet");
             }
         });
     }
@@ -204,7 +290,8 @@ impl SandboxHost {
     pub(crate) async fn put_away(&self) {
         if let Some(live) = self.shared.live.lock().await.take() {
             if live.runs() {
-                self.shared.snapshots.take(&live.place.sandbox, None).await;
+                let promise = self.shared.snapshots.promise();
+                self.shared.snapshots.take(&live.place.sandbox, None, promise).await;
             }
             live.end().await;
         }
@@ -257,10 +344,29 @@ impl Shared {
         }
     }
 
+    /// Lets the files follow the last rewind. Nobody has a sandbox over them.
+    async fn settle(&self) -> Result<(), Refusal> {
+        let Some(due) = self.due.lock().unwrap_or_else(PoisonError::into_inner).clone() else { return Ok(()) };
+        let (folder, store) = (self.folder.clone(), Arc::clone(&self.ports.layers));
+        let still = self.snapshots.still().await;
+        let settled = tokio::task::spawn_blocking(move || {
+            let _still = still;
+            ground::settle(&folder, &store, &due)
+        });
+        let settled = settled.await.unwrap_or_else(|error| Err(FloorError::from(std::io::Error::other(error)).into()));
+        settled.map_err(|error| ground_refusal(&error))
+    }
+
     async fn make(&self) -> Result<Live, Refusal> {
+        self.settle().await?;
         let folder = self.folder.clone();
-        match blocking(move || Floor::read(&folder)).await? {
-            Some(floor) => self.again(floor).await,
+        let found = blocking(move || {
+            let Some(floor) = Floor::read(&folder)? else { return Ok(None) };
+            let kept = !snapshots(&floor.files(&folder))?.is_empty();
+            Ok(Some((floor, if kept { Workspace::Begun } else { Workspace::Unknown })))
+        });
+        match found.await? {
+            Some((floor, workspace)) => self.again(floor, workspace).await,
             None => self.first().await,
         }
     }
@@ -281,7 +387,7 @@ impl Shared {
         let floor = Floor::of_clone(self.state.base_commit.clone());
         let (folder, written) = (self.folder.clone(), floor.clone());
         blocking(move || written.write(&folder)).await?;
-        self.again(floor).await
+        self.again(floor, Workspace::Unknown).await
     }
 
     /// The session worked before and nothing says on which files: it comes from a backup.
@@ -307,11 +413,12 @@ impl Shared {
         let (folder, store, held) = (self.folder.clone(), Arc::clone(&self.ports.layers), floor.clone());
         let layers = blocking(move || held.hold(&folder, &store)).await?;
         let Taken { sandbox, lease, services, .. } = taken;
-        self.furnished(sandbox, plan, layers, move |_, _| Started::before(services, lease)).await
+        let started = move |_: &Sandbox, _| Started::before(services, lease);
+        self.furnished(sandbox, plan, layers, Workspace::Unknown, started).await
     }
 
     /// A sandbox over what the session's files stand on.
-    async fn again(&self, floor: Floor) -> Result<Live, Refusal> {
+    async fn again(&self, floor: Floor, workspace: Workspace) -> Result<Live, Refusal> {
         let (layers, root) = self.ground(&floor).await?;
         let plan = self.plan(&floor)?;
         let mut spec = SandboxSpec::new(self.state.session.to_string(), root, floor.files(&self.folder));
@@ -321,7 +428,7 @@ impl Shared {
         let begin = move |sandbox: &Sandbox, serving: CancellationToken| {
             Started::begin(sandbox, &floor, &floor.env, inbox, serving)
         };
-        self.furnished(sandbox, plan, layers, begin).await
+        self.furnished(sandbox, plan, layers, workspace, begin).await
     }
 
     fn plan(&self, floor: &Floor) -> Result<Plan, Refusal> {
@@ -335,11 +442,12 @@ impl Shared {
         sandbox: Sandbox,
         plan: Plan,
         layers: Vec<InUse>,
+        workspace: Workspace,
         start: impl FnOnce(&Sandbox, CancellationToken) -> Started,
     ) -> Result<Live, Refusal> {
         let serving = CancellationToken::new();
         let env = Arc::new(plan.env().clone());
-        match self.furnish(&sandbox, plan, serving.clone()).await {
+        match self.furnish(&sandbox, plan, workspace, serving.clone()).await {
             Ok(network) => {
                 let started = start(&sandbox, serving.clone());
                 let place = Place { sandbox, env, beside: started.beside() };
@@ -369,7 +477,13 @@ impl Shared {
     }
 
     /// Opens the border, brings the session's branch to where it begins, and starts to watch the files.
-    async fn furnish(&self, sandbox: &Sandbox, plan: Plan, serving: CancellationToken) -> Result<Open, Refusal> {
+    async fn furnish(
+        &self,
+        sandbox: &Sandbox,
+        plan: Plan,
+        workspace: Workspace,
+        serving: CancellationToken,
+    ) -> Result<Open, Refusal> {
         plan.furnish(sandbox).await.map_err(|error| sandbox_refusal(&error))?;
         let network = self.open_border(sandbox, plan, serving.clone()).await?;
         let env = [
@@ -377,6 +491,8 @@ impl Shared {
             ("HANGAR_BASE_BRANCH", self.state.base_branch.as_str()),
             ("HANGAR_BASE_COMMIT", self.state.base_commit.as_str()),
             ("HANGAR_PUSHED", self.state.pushed.as_deref().unwrap_or_default()),
+            ("HANGAR_FORKED", if self.state.forked { "1" } else { "" }),
+            ("HANGAR_BEGUN", if workspace == Workspace::Begun { "1" } else { "" }),
         ];
         let env = env.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
         let switched = run(sandbox, BEGIN_BRANCH, env, SCRIPT_OUTPUT_BYTES_MAX).await;
@@ -449,6 +565,23 @@ impl Shared {
     }
 }
 
+/// The rewind that the files of a session in this state have followed, or have to.
+fn due(state: &SessionState) -> Option<Due> {
+    let rewound = state.rewound.as_ref()?;
+    let snapshots = ground::up_to_turn(&state.snapshots, rewound.to_turn)?;
+    Some(Due { seq: rewound.seq, snapshots: snapshots.to_vec() })
+}
+
+/// Why the files of some turn cannot be had, for people.
+pub(crate) fn ground_refusal(error: &GroundError) -> Refusal {
+    tracing::error!(%error, "the files of an earlier turn cannot be had");
+    Refusal::new(
+        RefusalCode::Unavailable,
+        format!("The files of that turn cannot be had: {error}."),
+        "Nothing was changed. Another turn's may be there.",
+    )
+}
+
 impl Live {
     fn runs(&self) -> bool {
         matches!(self.place.sandbox.health().borrow().life, Life::Running)
@@ -462,8 +595,20 @@ impl Live {
 
 /// Brings a fresh workspace to the commit the session begins at, on its branch. One that has a branch was begun before. What was pushed already
 /// is only missing in the workspace of a restored session, which goes on from there.
+///
+/// A fork has its source's workspace: its branch gets the fork's name, with all that was committed to it and nothing else touched.
 const BEGIN_BRANCH: &str = "set -e\n\
-    git symbolic-ref --quiet HEAD >/dev/null && exit 0\n\
+    if head=$(git symbolic-ref --quiet --short HEAD); then\n\
+        case \"$HANGAR_FORKED:$head\" in\n\
+            \"1:$HANGAR_BRANCH\" | \"1:$HANGAR_BRANCH\"/*) ;;\n\
+            1:hangar/*)\n\
+                if git branch --move \"$HANGAR_BRANCH\" 2>/dev/null; then\n\
+                    git branch --unset-upstream 2>/dev/null || true\n\
+                fi;;\n\
+        esac\n\
+        exit 0\n\
+    fi\n\
+    if [ -n \"$HANGAR_BEGUN\" ]; then exit 0; fi\n\
     if [ \"$(git rev-parse HEAD)\" != \"$HANGAR_BASE_COMMIT\" ]; then\n\
         git cat-file -e \"$HANGAR_BASE_COMMIT^{commit}\" 2>/dev/null || git fetch --quiet origin \"$HANGAR_BASE_BRANCH\"\n\
         git cat-file -e \"$HANGAR_BASE_COMMIT^{commit}\" 2>/dev/null || git fetch --quiet origin \"$HANGAR_BASE_COMMIT\"\n\

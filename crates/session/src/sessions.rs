@@ -1,11 +1,16 @@
 //! All sessions of a server: the one door to them.
 
+mod attempts;
+mod fork;
+mod rewind;
+
 use std::{
     collections::HashSet,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError, atomic::AtomicBool},
 };
 
+pub use fork::ForkWish;
 use hangar_agent::{Conversation, Jobs};
 use hangar_protocol::{
     Command, Event, Kinds, Person, Refusal, RefusalCode, RequestId, Seq, SessionId, SessionState,
@@ -97,6 +102,7 @@ impl Sessions {
             closing: CancellationToken::new(),
         };
         let sessions = Self { inner: Arc::new(inner) };
+        let untold = sessions.begun_forks().await?;
         sessions.list_unlisted().await?;
         // Before any turn goes on.
         sessions.read_day().await?;
@@ -104,6 +110,9 @@ impl Sessions {
             if let Err(refusal) = sessions.wake(&id).await {
                 tracing::error!(session = %id, %refusal, "a session could not be put right");
             }
+        }
+        for id in untold {
+            sessions.tell_source(&id).await;
         }
         tokio::spawn(forge_follower::run(sessions.clone()));
         Ok(sessions)
@@ -140,6 +149,19 @@ impl Sessions {
 
     async fn begin(&self, id: &SessionId, folder: &Path, beginning: &[Event]) -> Result<SessionState, Refusal> {
         tokio::fs::create_dir_all(folder).await.map_err(|error| folder_refusal(&error))?;
+        let (task, state) = self.write_beginning(id, folder, beginning).await?;
+        // After the log: a session that is missing in the list is found by its folder at the next start.
+        task.home.list(index::summary(&state), Wakefulness::Awake).await;
+        Ok(state)
+    }
+
+    /// Writes the first events of a session into its folder and starts its task.
+    async fn write_beginning(
+        &self,
+        id: &SessionId,
+        folder: &Path,
+        beginning: &[Event],
+    ) -> Result<(Task, SessionState), Refusal> {
         let log = SessionLog::open(&self.inner.writers, folder).await.map_err(|error| log_refusal(&error))?;
         let state = SessionState::fold(beginning).map_err(|error| log_refusal(&error.into()))?;
         let rows = beginning.iter().map(StoredEvent::new).collect::<Result<Vec<_>, _>>();
@@ -150,9 +172,7 @@ impl Sessions {
         let (tail, waking) = self.inner.registry.enter(id);
         let _only_one = waking.lock().await;
         let task = self.start_task(id, tail, Start { state: state.clone(), conversation, log, woken: Woken::New });
-        // After the log: a session that is missing in the list is found by its folder at the next start.
-        task.home.list(index::summary(&state), Wakefulness::Awake).await;
-        Ok(state)
+        Ok((task, state))
     }
 
     /// Carries out a command. What it did is durable when this answers.

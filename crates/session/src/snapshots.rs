@@ -14,7 +14,7 @@ use hangar_sandbox::{
     Frozen, Guarantee, Sandbox,
     layers::{About, Kind, LayerId, LayerStore, Manifest},
 };
-use tokio::sync::{Mutex, mpsc};
+use tokio::sync::{Mutex, OwnedMutexGuard, mpsc, watch};
 
 use crate::{
     clock::millis,
@@ -30,15 +30,44 @@ pub(crate) struct Snapshots {
     inbox: mpsc::WeakSender<Message>,
     /// One is sealed at a time, in the order in which they were taken.
     sealing: Arc<Mutex<()>>,
+    /// How many were promised and are not told yet.
+    promised: Arc<watch::Sender<usize>>,
+}
+
+/// A snapshot that somebody counts on: until this is dropped it is being taken, sealed or told.
+pub(crate) struct Promise(Arc<watch::Sender<usize>>);
+
+impl Drop for Promise {
+    fn drop(&mut self) {
+        self.0.send_modify(|count| *count -= 1);
+    }
 }
 
 impl Snapshots {
     pub(crate) fn new(folder: PathBuf, layers: Arc<LayerStore>, inbox: mpsc::WeakSender<Message>) -> Self {
-        Self { folder, layers, inbox, sealing: Arc::default() }
+        Self { folder, layers, inbox, sealing: Arc::default(), promised: Arc::new(watch::Sender::new(0)) }
+    }
+
+    /// Says that one is about to be taken.
+    pub(crate) fn promise(&self) -> Promise {
+        self.promised.send_modify(|count| *count += 1);
+        Promise(Arc::clone(&self.promised))
+    }
+
+    /// Waits until every promised snapshot is on disk and in the session's inbox.
+    pub(crate) async fn told(&self) {
+        let mut promised = self.promised.subscribe();
+        // The sender lives as long as this.
+        let _closed = promised.wait_for(|count| *count == 0).await;
+    }
+
+    /// As long as the answer lives, none is sealed.
+    pub(crate) async fn still(&self) -> OwnedMutexGuard<()> {
+        Arc::clone(&self.sealing).lock_owned().await
     }
 
     /// Freezes the sandbox's files as they are. Answers as soon as the sandbox may go on; the rest runs by itself and ends with an event.
-    pub(crate) async fn take(&self, sandbox: &Sandbox, turn: Option<TurnId>) {
+    pub(crate) async fn take(&self, sandbox: &Sandbox, turn: Option<TurnId>, promise: Promise) {
         let began = Instant::now();
         match sandbox.snapshot().await {
             Ok(frozen) => {
@@ -54,6 +83,7 @@ impl Snapshots {
                         Err(error) => failed(&error.to_string()),
                     };
                     tell(&inbox, report).await;
+                    drop(promise);
                 });
             }
             // The sandbox has ended: its files are where they were.

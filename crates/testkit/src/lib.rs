@@ -14,6 +14,7 @@
     reason = "a test that cannot go on fails here, with its words"
 )]
 
+mod asked;
 mod person;
 mod program;
 mod repository;
@@ -23,6 +24,7 @@ mod traces;
 mod transcript;
 mod watch;
 
+pub use asked::AskedModel;
 pub use person::{Person, refusal};
 pub use program::{Ran, program};
 pub use repository::{commits_of, messages_of, tiny_repository};

@@ -145,6 +145,10 @@ impl Teller {
             }
             EventBody::NetworkDenied { host, port, .. } => format!("network_denied {host}:{port}"),
             EventBody::NetworkAllowed { host, port, by } => format!("network_allowed {host}:{port} by {by}"),
+            EventBody::ForkedFrom { turn, until, .. } => format!("forked_from after turn {turn}, copied until {until}"),
+            EventBody::SessionForked { turn, purpose, .. } => format!("session_forked after turn {turn}: {purpose:?}"),
+            EventBody::Rewound { to_turn, .. } => format!("rewound to turn {to_turn}"),
+            EventBody::AttemptKept { round, .. } => format!("attempt_kept of round {round}"),
             EventBody::Warning { text } => format!("warning {text:?}"),
             EventBody::SandboxChanged { phase, .. } => format!("sandbox_changed {}", phase_word(*phase)),
             EventBody::FilesChanged { files, more } => format!("files_changed {} and {more} more", files.len()),

@@ -1,10 +1,11 @@
 // One row of the timeline; each kind of row is drawn by a component of its own.
 
-import { A } from "@solidjs/router";
+import { A, useNavigate } from "@solidjs/router";
 import { type DeniedItem, type PullRequestChange, Refused, type ReplyItem, type TimelineItem } from "@hangar/protocol";
-import { Avatar, clock, duration, Icon, type IconName, Inline, Markdown, Note, type Tone } from "@hangar/ui";
+import { Avatar, Button, clock, duration, Icon, type IconName, Inline, Markdown, Note, type Tone } from "@hangar/ui";
 import { createMemo, createSignal, Index, type JSX, Match, Show, Switch } from "solid-js";
 import { api } from "../account.tsx";
+import { createAction } from "../action.ts";
 import { PullBadge } from "../status.tsx";
 import { useSession } from "./following.ts";
 import { Tool } from "./tool.tsx";
@@ -37,10 +38,18 @@ export function Row(props: { item: TimelineItem }): JSX.Element {
       <Match when={as("image")}>{(item) => <Line icon="box" time={item().time}>Starts from the image of <code>{item().commit.slice(0, 8)}</code><span class="faint"> · {duration(item().age_ms)} old</span></Line>}</Match>
       <Match when={as("denied")}>{(item) => <Denied item={item()} />}</Match>
       <Match when={as("allowed")}>{(item) => <Line icon="check" time={item().time}>{session.nameOf(item().by)} opened the way to <code>{item().host}:{item().port}</code></Line>}</Match>
+      <Match when={as("origin")}>{(item) => <Line icon="branch" time={item().time}>Forked from <A href={`/s/${item().session}`}>{item().session}</A> {afterTurn(item().turn)}</Line>}</Match>
+      <Match when={as("fork")}>{(item) => <Line icon="branch" time={item().time}>{item().attempt === null ? "Forked into" : "Attempt"} <A href={`/s/${item().session}`}>{item().session}</A> {afterTurn(item().turn)}</Line>}</Match>
+      <Match when={as("rewound")}>{(item) => <RowNote tone="warn" icon="repeat">{session.nameOf(item().by ?? "")} went back to where it was {afterTurn(item().turn)}. What came later is undone.</RowNote>}</Match>
+      <Match when={as("kept")}>{(item) => <Line icon="check" time={item().time}>Attempt <A href={`/s/${item().session}`}>{item().session}</A> was chosen</Line>}</Match>
       <Match when={as("note")}>{(item) => <Line icon="check" time={item().time}>{item().text}</Line>}</Match>
       <Match when={as("warning")}>{(item) => <RowNote tone="warn" icon="alert"><Markdown text={item().text} /></RowNote>}</Match>
     </Switch>
   );
+}
+
+function afterTurn(turn: number): string {
+  return turn === 0 ? "before the first turn" : `after turn ${turn}`;
 }
 
 function RowNote(props: { tone: Tone; icon: IconName; children: JSX.Element }): JSX.Element {
@@ -115,7 +124,7 @@ function TurnEnd(props: { item: Of<"turn_end"> }): JSX.Element {
   return (
     <Switch>
       <Match when={outcome.type === "done"}>
-        <p class="turn-end"><Icon name="check" /> Worked {took()}<Show when={props.item.tools > 0}> · {props.item.tools} tool {props.item.tools === 1 ? "call" : "calls"}</Show></p>
+        <p class="turn-end"><Icon name="check" /> Worked {took()}<Show when={props.item.tools > 0}> · {props.item.tools} tool {props.item.tools === 1 ? "call" : "calls"}</Show> <ForkHere turn={props.item.turn} /></p>
       </Match>
       <Match when={outcome.type === "stopped" && outcome}>
         {(stopped) => <p class="turn-end"><Icon name="stop" /> Stopped by {session.nameOf(stopped().by)} after {took()}</p>}
@@ -124,6 +133,22 @@ function TurnEnd(props: { item: Of<"turn_end"> }): JSX.Element {
         {(failed) => <RowNote tone="bad" icon="alert"><strong>This turn failed.</strong> <Markdown text={failed().reason} /></RowNote>}
       </Match>
     </Switch>
+  );
+}
+
+/** Begins a session of one's own with everything that this one had after a turn, and goes there. */
+function ForkHere(props: { turn: number }): JSX.Element {
+  const session = useSession();
+  const navigate = useNavigate();
+  const fork = createAction(async () => {
+    const made = await api.fork(session.id, { at_turn: props.turn, prompt: null, model: null, title: null });
+    navigate(`/s/${made.id}`);
+  });
+  return (
+    <>
+      <Button kind="quiet" busy={fork.busy()} onClick={() => void fork.run()}>Fork from here</Button>
+      <Show when={fork.problem()}>{(problem) => <span role="alert"> {problem().message} {problem().hint}</span>}</Show>
+    </>
   );
 }
 

@@ -82,6 +82,10 @@ fn committed_typescript_is_fresh() {
     all.visit::<api::SessionBudget>();
     all.visit::<api::DayBudgets>();
     all.visit::<api::SessionPatch>();
+    all.visit::<api::NewFork>();
+    all.visit::<api::RewindRequest>();
+    all.visit::<api::NewAttempts>();
+    all.visit::<api::Attempt>();
     all.visit::<api::SessionSummary>();
     all.visit::<api::EventPage>();
     all.visit::<api::MergePullRequest>();

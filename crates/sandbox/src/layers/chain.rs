@@ -72,6 +72,19 @@ fn snapshot(session_dir: &Path, number: u64) -> Result<Snapshot, LayerError> {
     }
 }
 
+/// Whether something was changed since the newest snapshot of the session in this directory, as far as the disk says. A sandbox may run over it.
+///
+/// # Errors
+/// When the directory cannot be read.
+pub fn is_changed(session_dir: &Path) -> Result<bool, LayerError> {
+    let upper = session_dir.join(UPPER);
+    match fs::read_dir(&upper) {
+        Ok(mut entries) => Ok(entries.next().is_some()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(LayerError::at("list", &upper)(error)),
+    }
+}
+
 /// Begins a session over snapshots of another: with nothing changed since. `layers` has the topmost first. For a restore, a fork, and a rewind into a new session.
 /// The directory is made; the layers should be verified and must be kept from being collected (they are in [`snapshots`] from now on).
 ///

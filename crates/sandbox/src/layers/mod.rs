@@ -35,7 +35,7 @@ mod walk;
 
 pub use about::{About, Kind, LABEL_CHARS_MAX, Manifest};
 pub use adopt::Given;
-pub use chain::{Snapshot, begin, rewind, snapshots};
+pub use chain::{Snapshot, begin, is_changed, rewind, snapshots};
 pub use collect::{Collected, Keep};
 pub(crate) use copy::copy_changes;
 pub use error::LayerError;

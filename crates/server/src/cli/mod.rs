@@ -6,6 +6,7 @@
 
 mod allow;
 mod attach;
+mod attempts;
 mod backup;
 mod bench;
 mod browser;
@@ -17,6 +18,7 @@ mod ended;
 mod exchange;
 mod export;
 mod follow;
+mod fork;
 mod go_on;
 mod image;
 mod keyboard;
@@ -29,6 +31,7 @@ mod queue;
 mod repo;
 mod restore;
 mod resume;
+mod rewind;
 mod run;
 mod sessions;
 mod stop;
@@ -82,6 +85,9 @@ enum Command {
     Stop(stop::Stop),
     Resume(resume::Resume),
     Queue(queue::Queue),
+    Fork(fork::Fork),
+    Rewind(rewind::Rewind),
+    Attempts(attempts::Attempts),
     Continue(go_on::Continue),
     Budget(budget::Budget),
     Allow(allow::Allow),
@@ -138,6 +144,9 @@ impl Command {
             Self::Stop(stop) => stop.carry_out(terminal).await,
             Self::Resume(resume) => resume.carry_out(terminal).await,
             Self::Queue(queue) => queue.carry_out(terminal).await,
+            Self::Fork(fork) => fork.carry_out(terminal).await,
+            Self::Rewind(rewind) => rewind.carry_out(terminal).await,
+            Self::Attempts(attempts) => attempts.carry_out(terminal).await,
             Self::Continue(go_on) => go_on.carry_out(terminal).await,
             Self::Budget(budget) => budget.carry_out(terminal).await,
             Self::Allow(allow) => allow.carry_out(terminal).await,

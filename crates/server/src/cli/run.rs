@@ -14,6 +14,7 @@ use hangar_protocol::{
 };
 
 use super::{
+    attempts::{Watch, best_of},
     bad_request, connect,
     ended::{Ended, Failure, Outcome},
     follow::{Follow, Until},
@@ -37,6 +38,7 @@ Examples:
   hangar run --repo acme/website --model anthropic/claude-sonnet-4-5 \"add a dark mode\"
   hangar run --detach \"update the dependencies\"    print the session's id and return
   git diff | hangar run -                          the wish comes from standard input
+  hangar run --best-of 3 \"speed up the parser\"     three attempts side by side, of which you keep one
   hangar run --json \"fix the typo\" | jq .body.type  one event a line")]
 pub(super) struct Run {
     /// What you wish for; `-` reads it from standard input.
@@ -57,6 +59,10 @@ pub(super) struct Run {
     /// Print the session's id and return; the agent works on.
     #[arg(long)]
     detach: bool,
+
+    /// Let so many forks of a new session try it at once, 2 to 8; `hangar attempts` compares them and chooses one.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(2..=8))]
+    best_of: Option<u32>,
 }
 
 impl Run {
@@ -64,6 +70,11 @@ impl Run {
         let wish = wish(self.wish)?;
         let client = connect()?;
         let repo = which_repo(&client, self.repo.as_deref()).await?;
+        if let Some(count) = self.best_of {
+            let session = NewSession { repo, base_branch: self.base, model: self.model, prompt: None };
+            let watch = if self.detach { Watch::Leave } else { Watch::UntilAllEnded };
+            return best_of(&client, &session, wish, count, watch, terminal).await;
+        }
         let session = NewSession {
             repo,
             base_branch: self.base,

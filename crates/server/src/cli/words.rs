@@ -1,7 +1,7 @@
 //! How things are said in a terminal: durations, ages, sizes, tool calls.
 
 use hangar_protocol::{
-    Budget,
+    Budget, TurnId,
     budget::Measure,
     limits::clip,
     state::{PullRequestState, PullRequestStatus, SessionStatus},
@@ -23,6 +23,11 @@ pub(super) fn duration(ms: u64) -> String {
         60..3_600 => format!("{} min {:02} s", seconds / 60, seconds % 60),
         3_600.. => format!("{} h {:02} min", seconds / 3_600, seconds % 3_600 / 60),
     }
+}
+
+/// `after turn 3`, `before the first turn`.
+pub(super) fn after_turn(turn: TurnId) -> String {
+    if turn.0 == 0 { "before the first turn".to_owned() } else { format!("after turn {turn}") }
 }
 
 /// `7 ms`, else as [`duration`] has it.

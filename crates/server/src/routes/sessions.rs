@@ -7,6 +7,7 @@ use hangar_protocol::{
     api::{NewSession, RepoTarget, SessionPatch, SessionSummary},
     limits,
 };
+use hangar_session::BRANCH_PREFIX;
 use rand::seq::IndexedRandom as _;
 
 use super::repos::forge_path;
@@ -81,13 +82,13 @@ async fn resolve(app: &App, new: &NewSession) -> Answer<RepoTarget> {
     };
     let commit = app.forge.branch_tip(&repo.path, &base).await?;
     let model = match &new.model {
-        Some(id) => app.models.find(id).map(|model| model.id.clone()).ok_or_else(|| no_model(app, id))?,
+        Some(id) => known_model(app, id)?,
         None => app.models.default_id().to_owned(),
     };
     let session = new_id()?;
     let title = new.prompt.as_ref().and_then(|prompt| first_words(&prompt.text));
     Ok(RepoTarget {
-        branch: format!("hangar/{session}"),
+        branch: branch_of(&session),
         session,
         repo: repo.path.to_string().parse()?,
         base_branch: base.to_string(),
@@ -97,13 +98,23 @@ async fn resolve(app: &App, new: &NewSession) -> Answer<RepoTarget> {
     })
 }
 
+/// The id of a model that this server has.
+pub(super) fn known_model(app: &App, id: &str) -> Result<String, Refusal> {
+    app.models.find(id).map(|model| model.id.clone()).ok_or_else(|| no_model(app, id))
+}
+
+/// The branch that a session works on.
+pub(super) fn branch_of(session: &SessionId) -> String {
+    format!("{BRANCH_PREFIX}{session}")
+}
+
 fn no_model(app: &App, id: &str) -> Refusal {
     let message = format!("There is no model {:?}.", limits::clip(id, 80));
     let known: Vec<String> = app.models.list().into_iter().map(|model| model.id).collect();
     Refusal::new(RefusalCode::NotFound, message, format!("There are: {}.", known.join(", ")))
 }
 
-fn new_id() -> Result<SessionId, Refusal> {
+pub(super) fn new_id() -> Result<SessionId, Refusal> {
     let mut random = rand::rng();
     let letters = (0..ID_CHARS).filter_map(|_| ID_LETTERS.choose(&mut random).copied());
     letters.map(char::from).collect::<String>().parse()
@@ -117,7 +128,7 @@ fn first_words(prompt: &str) -> Option<String> {
 }
 
 /// A state as lists show it.
-fn summary(state: &SessionState) -> SessionSummary {
+pub(super) fn summary(state: &SessionState) -> SessionSummary {
     SessionSummary {
         id: state.id.clone(),
         repo: state.repo.clone(),

@@ -7,7 +7,7 @@ use hangar_protocol::{
     state::{Place, PullRequestStatus},
 };
 
-use super::{Answer, Decision, Effect, budget, prompt, queue, stop};
+use super::{Answer, Decision, Effect, budget, forks::keep_attempt, prompt, queue, stop};
 
 pub(super) fn decide_command(state: &SessionState, by: Person, command: Command) -> Result<Decision, Refusal> {
     match command {
@@ -32,6 +32,7 @@ pub(super) fn decide_command(state: &SessionState, by: Person, command: Command)
             Ok(Decision { events: vec![(Cause::User { user: by.user }, titled(title))], ..Decision::default() })
         }
         Command::AllowNetwork(place) => allow_network(state, by, place),
+        Command::KeepAttempt { session } => keep_attempt(state, by, &session),
         Command::OpenPullRequest(request) => open_pull_request(state, by, request),
     }
 }
@@ -107,7 +108,7 @@ fn check_host(place: &Place) -> Result<(), Refusal> {
     ))
 }
 
-pub(super) fn check_title(title: &str) -> Result<(), Refusal> {
+pub(crate) fn check_title(title: &str) -> Result<(), Refusal> {
     let chars = title.chars().count();
     if title.trim().is_empty() || chars > limits::TITLE_CHARS_MAX || title.contains(char::is_control) {
         return Err(Refusal::new(

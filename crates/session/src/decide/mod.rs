@@ -13,20 +13,22 @@
 
 mod budget;
 mod command;
+mod forks;
 mod prompt;
 mod queue;
 mod report;
 mod stop;
 
-use self::{
-    command::{check_title, decide_command},
-    report::decide_report,
-};
+pub(crate) use self::command::check_title;
+pub use self::forks::{check_fork, check_rewind};
+use self::{command::decide_command, forks::rewind, report::decide_report};
+use std::collections::BTreeMap;
+
 use hangar_protocol::{
-    Cause, EventBody, Exhausted, ModelUsage, Person, Refusal, SessionState, TurnId, UserId,
-    api::{OpenPullRequest, PromptAccepted, RepoTarget, StopAccepted},
+    Cause, EventBody, Exhausted, ModelUsage, Person, Refusal, SessionId, SessionState, TodoItem, TurnId, UserId,
+    api::{OpenPullRequest, PromptAccepted, RepoTarget, Rewind, StopAccepted},
     command::Commanded,
-    event::{FileChange, PullRequestChange, SandboxPhase, SnapshotGuarantee, TurnOutcome},
+    event::{FileChange, FileChangeKind, ForkPurpose, PullRequestChange, SandboxPhase, SnapshotGuarantee, TurnOutcome},
     state::Place,
 };
 
@@ -38,8 +40,26 @@ pub const TURN_RESUMES_MAX: u32 = 5;
 pub enum Input {
     /// A person wants something.
     Command(Commanded),
+    /// A person wants to go back. What was true then is read from the log by whoever asks.
+    Rewind {
+        /// Who.
+        by: Person,
+        /// Where to.
+        wish: Rewind,
+        /// The session as it was then.
+        past: Past,
+    },
     /// Something that ran has news.
     Report(Report),
+}
+
+/// What a session's state cannot say of an earlier time by itself.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Past {
+    /// The files changed until then.
+    pub files: BTreeMap<String, FileChangeKind>,
+    /// The to-do list.
+    pub todos: Vec<TodoItem>,
 }
 
 /// News from what a session set going.
@@ -168,6 +188,17 @@ pub enum Report {
         /// How often since it was last told.
         count: u32,
     },
+    /// Another session began as a fork of this one.
+    Forked {
+        /// Which.
+        into: SessionId,
+        /// After which turn.
+        turn: TurnId,
+        /// What for.
+        purpose: ForkPurpose,
+        /// Who made it.
+        by: UserId,
+    },
     /// Something did not work that nobody waits for.
     Warning {
         /// What.
@@ -195,6 +226,8 @@ pub enum Effect {
     OpenNetwork(Place),
     /// Keep the sandbox's files as they are after this turn.
     Snapshot(TurnId),
+    /// End the sandbox without keeping anything of it, and let the files follow what the log says.
+    TakeBackFiles,
     /// Interrupt the running turn.
     StopTurn(TurnId),
     /// Ask the model for a title, beside the turn.
@@ -242,6 +275,7 @@ pub fn begin(target: RepoTarget, by: Person) -> Result<Vec<(Cause, EventBody)>, 
 pub fn decide(state: &SessionState, input: Input) -> Result<Decision, Refusal> {
     match input {
         Input::Command(Commanded { by, command }) => decide_command(state, by, command),
+        Input::Rewind { by, wish, past } => rewind(state, by, wish, past),
         Input::Report(report) => Ok(decide_report(state, report)),
     }
 }

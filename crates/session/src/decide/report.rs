@@ -40,6 +40,12 @@ pub(super) fn decide_report(state: &SessionState, report: Report) -> Decision {
         Report::NetworkDenied { place: Place { host, port }, reason, approvable, count } => {
             event(Cause::Sandbox, EventBody::NetworkDenied { host, port, reason, approvable, count })
         }
+        Report::Forked { into, turn, purpose, by } => {
+            if state.forks.iter().any(|known| known.session == into) {
+                return Decision::default();
+            }
+            event(Cause::User { user: by }, EventBody::SessionForked { into, turn, purpose })
+        }
         Report::Warning { text } => event(Cause::System, EventBody::Warning { text }),
     }
 }

@@ -133,7 +133,7 @@ proptest! {
             let before = story.state.clone();
             let by = match &input {
                 Input::Command(Commanded { by, .. }) => Some(by.user.clone()),
-                Input::Report(_) => None,
+                Input::Rewind { .. } | Input::Report(_) => None,
             };
             let outcome = story.feed(input);
             let state = &story.state;
@@ -172,7 +172,7 @@ proptest! {
             Command::Stop { turn, .. } => turn.is_some(),
             Command::Resume => true,
             Command::Create(_) | Command::CancelPrompt { .. } | Command::Rename { .. } | Command::AllowNetwork(_)
-            | Command::OpenPullRequest(_) => false,
+            | Command::OpenPullRequest(_) | Command::ContinueTurn | Command::SetBudget(_) | Command::KeepAttempt { .. } => false,
         };
         prop_assume!(has_id);
         let first = story.command(by, command.clone());

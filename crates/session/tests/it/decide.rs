@@ -15,7 +15,7 @@ pub(crate) fn person(user: &str) -> Person {
     Person { user: user.parse().unwrap(), name: user.to_uppercase(), email: format!("{user}@example.com") }
 }
 
-fn target() -> RepoTarget {
+pub(crate) fn target() -> RepoTarget {
     RepoTarget {
         session: "abc123".parse().unwrap(),
         repo: "acme/web".parse().unwrap(),

@@ -3,5 +3,6 @@
 
 mod any_order;
 mod decide;
+mod past;
 mod queue;
 mod steer;

@@ -9,6 +9,7 @@
 mod backup;
 mod budgets;
 mod disk;
+mod forks;
 mod idle;
 mod images;
 mod kernel;

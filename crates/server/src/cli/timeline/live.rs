@@ -164,6 +164,10 @@ impl Live {
             | EventBody::NetworkAllowed { .. }
             | EventBody::PullRequestOpened { .. }
             | EventBody::PullRequestChanged { .. }
+            | EventBody::ForkedFrom { .. }
+            | EventBody::SessionForked { .. }
+            | EventBody::Rewound { .. }
+            | EventBody::AttemptKept { .. }
             | EventBody::Warning { .. } => {}
         }
         match line {

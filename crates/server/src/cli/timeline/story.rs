@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use hangar_protocol::{
     Block, CallId, Event, EventBody, ModelUsage, PromptId, StopReason, TodoItem, TodoStatus, TurnId, UserId,
-    event::{FileChange, FileChangeKind, PullRequestChange, SandboxPhase, ToolStatus, TurnOutcome},
+    event::{FileChange, FileChangeKind, ForkPurpose, PullRequestChange, SandboxPhase, ToolStatus, TurnOutcome},
     limits::clip,
 };
 
@@ -174,6 +174,23 @@ impl Story {
             }),
             EventBody::NetworkAllowed { host, port, by } => {
                 Some(line(Mark::Note, format!("{by} opened the way to {}:{port}", words::one_line(host))))
+            }
+            EventBody::ForkedFrom { session, turn, .. } => Some(line(
+                Mark::Note,
+                format!("a fork of {session} {}; what follows was copied", words::after_turn(*turn)),
+            )),
+            EventBody::SessionForked { into, turn, purpose } => Some(line(
+                Mark::Note,
+                match purpose {
+                    ForkPurpose::Fork => format!("{into} was forked from here {}", words::after_turn(*turn)),
+                    ForkPurpose::Attempt { round } => format!("attempt {into} of round {round} began"),
+                },
+            )),
+            EventBody::Rewound { to_turn, .. } => {
+                Some(line(Mark::Note, format!("back to where it was {}", words::after_turn(*to_turn))))
+            }
+            EventBody::AttemptKept { session, .. } => {
+                Some(line(Mark::Note, format!("attempt {session} was chosen; it goes on there")))
             }
             EventBody::Warning { text } => Some(line(Mark::Warning, words::one_line(text))),
         }
