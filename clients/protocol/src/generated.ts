@@ -2,6 +2,11 @@
 /* oxlint-disable */
 
 /**
+ * What becomes of the prompts that wait when a turn is stopped.
+ */
+export type AfterStop = "drain" | "pause";
+
+/**
  * What a client may say on a WebSocket. Anything else is ignored on the stream of one session, and refused on that of many.
  */
 export type Ask = { "ask": "follow",
@@ -17,11 +22,6 @@ sessions: Array<SessionId>, } | { "ask": "typing",
  * In which session; may be left out on the stream of one.
  */
 session: SessionId | null, };
-
-/**
- * What becomes of the prompts that wait when a turn is stopped.
- */
-export type AfterStop = "drain" | "pause";
 
 /**
  * One of several attempts at the same wish.
@@ -930,7 +930,7 @@ text: string, };
 /**
  *A kind of event, as `kinds=` names it: the `type` of the event's body.
  */
-export type EventKind = "session_created" | "participant_joined" | "title_changed" | "prompt_added" | "prompt_cancelled" | "turn_started" | "turn_resumed" | "stop_requested" | "turn_ended" | "sandbox_changed" | "model_requested" | "model_retried" | "model_replied" | "tool_started" | "tool_finished" | "todo_changed" | "files_changed" | "branch_pushed" | "push_refused" | "pull_request_opened" | "pull_request_changed" | "image_chosen" | "snapshot_taken" | "network_denied" | "network_allowed" | "warning";
+export type EventKind = "session_created" | "participant_joined" | "title_changed" | "prompt_added" | "prompt_cancelled" | "prompt_edited" | "prompt_moved" | "steer_requested" | "prompt_steered" | "queue_paused" | "queue_resumed" | "turn_started" | "turn_resumed" | "turn_paused" | "turn_continued" | "budget_changed" | "stop_requested" | "turn_ended" | "sandbox_changed" | "model_requested" | "model_retried" | "model_replied" | "tool_started" | "tool_finished" | "todo_changed" | "files_changed" | "branch_pushed" | "push_refused" | "pull_request_opened" | "pull_request_changed" | "image_chosen" | "snapshot_taken" | "network_denied" | "network_allowed" | "forked_from" | "session_forked" | "rewound" | "attempt_kept" | "warning";
 
 /**
  * A page of history.
@@ -943,7 +943,12 @@ events: Array<Event>,
 /**
  * The log's last sequence number when the page was read; more can be fetched while it is larger than the last event's.
  */
-head: Seq, };
+head: Seq,
+/**
+ * How far was looked for events: with `after`, go on after it; with `before`, go on before it, until it is 1. It differs from the
+ * last (or first) event where `kinds` leaves events out.
+ */
+looked_at: Seq, };
 
 /**
  * A budget that is used up.

@@ -90,6 +90,8 @@ impl Bench {
         let connection = (with_one - empty) / opened;
         let kernel = (with_one_kernel - empty_kernel) / opened / 2.0;
         let session = (with_all - empty - connection * self.connections as f64) / self.sessions as f64;
+        // Pages that the allocator gave back in between outweigh a small sample.
+        let measurable = session > 0.0;
         let n = self.connections;
         let wake = Row::of_times(WAKE, &woken, &wake_floor);
         let create = Row::of_times(CREATE, &created, &create_floor);
@@ -100,7 +102,7 @@ impl Bench {
                 n,
                 connection,
                 "at most 4 KiB of the server's memory for each idle connection, none of them lost",
-                connection <= CONNECTION_BYTES_MAX && lost == 0,
+                connection > 0.0 && connection <= CONNECTION_BYTES_MAX && lost == 0,
             ),
             Row::of_figure(
                 "connection_kernel_bytes",
@@ -115,8 +117,8 @@ impl Bench {
                 "bytes",
                 self.sessions,
                 session,
-                "at most 2 KiB and no descriptor for each session that was at work and sleeps, with a reader",
-                session <= SESSION_BYTES_MAX && open_logs == 0,
+                "at most 2 KiB and no descriptor for each session that was at work and sleeps, with a reader; missed too where the sample is too small to measure it",
+                measurable && session <= SESSION_BYTES_MAX && open_logs == 0,
             ),
             Row { ok: wake.p99 <= WAKE_MS_MAX, ..wake },
             Row { ok: create.p50 <= CREATE_MS_MAX, ..create },
