@@ -6,6 +6,8 @@ import type {
   CreatedToken,
   EventPage,
   ImageInfo,
+  InvitationView,
+  Joined,
   Me,
   MergeMethod,
   ModelInfo,
@@ -97,7 +99,7 @@ export class Api {
   pool = (): Promise<PoolInfo> => this.#ask("GET", "/pool");
   warm = (warm: Warm): Promise<Warming> => this.#ask("POST", "/warm", warm);
   models = (): Promise<ModelInfo[]> => this.#ask("GET", "/models");
-  sessions = (): Promise<SessionSummary[]> => this.#ask("GET", "/sessions");
+  sessions = (): Promise<SessionSummary[]> => this.#ask("GET", "/sessions?limit=500");
   createSession = (session: NewSession): Promise<SessionSummary> => this.#ask("POST", "/sessions", session);
   session = (id: SessionId): Promise<SessionState> => this.#ask("GET", `/sessions/${id}`);
   rename = (id: SessionId, title: string): Promise<void> => this.#ask("PATCH", `/sessions/${id}`, { title });
@@ -108,6 +110,9 @@ export class Api {
   editPrompt = (id: SessionId, prompt: PromptId, patch: PromptPatch): Promise<void> => this.#ask("PATCH", `/sessions/${id}/prompts/${prompt}`, patch);
   steerPrompt = (id: SessionId, prompt: PromptId, steered: SteeredPrompt): Promise<void> => this.#ask("POST", `/sessions/${id}/prompts/${prompt}/steer`, steered);
   resume = (id: SessionId): Promise<void> => this.#ask("POST", `/sessions/${id}/resume`);
+  lookAtInvitation = (id: SessionId, secret: string): Promise<InvitationView> =>
+    this.#ask("POST", `/sessions/${encodeURIComponent(id)}/invitations/look`, { secret });
+  join = (id: SessionId, secret: string): Promise<Joined> => this.#ask("POST", `/sessions/${encodeURIComponent(id)}/join`, { secret });
   stop = (id: SessionId): Promise<StopAccepted> => this.#ask("POST", `/sessions/${id}/stop`);
   fork = (id: SessionId, fork: NewFork): Promise<SessionSummary> => this.#ask("POST", `/sessions/${id}/forks`, fork);
   rewind = (id: SessionId, wish: RewindRequest): Promise<SessionState> => this.#ask("POST", `/sessions/${id}/rewind`, wish);

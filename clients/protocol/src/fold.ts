@@ -6,15 +6,18 @@ import type {
   Event,
   EventBody,
   ModelUsage,
+  InvitationId,
   Place,
   PullRequestChange,
   PullRequestState,
+  SessionRole,
   SessionState,
   SessionStatus,
   Spent,
   TurnId,
   TurnOutcome,
   TurnState,
+  UserId,
 } from "./generated.ts";
 import { applyToQueue, settlePrompt } from "./queue.ts";
 
@@ -48,6 +51,12 @@ export function begin(event: Event): SessionState | undefined {
     seq: event.seq,
     status: "idle",
     participants: [body.owner],
+    members: { [body.owner.user]: "owner" },
+    visibility: "team",
+    invitations: [],
+    invitations_made: 0,
+    archived_ms: null,
+    deleted: null,
     prompts: [],
     waiting: [],
     queue_paused_by: null,
@@ -264,6 +273,43 @@ function applyBody(state: SessionState, cause: Cause, body: EventBody): void {
       if (fork) fork.kept = true;
       return;
     }
+    case "member_added":
+      admit(state, body.person.user, body.role, body.invitation);
+      return;
+    case "role_changed":
+      admit(state, body.user, body.role, body.invitation);
+      return;
+    case "member_removed":
+      delete state.members[body.user];
+      return;
+    case "ownership_taken":
+      admit(state, body.person.user, "owner", null);
+      return;
+    case "visibility_changed":
+      state.visibility = body.visibility;
+      return;
+    case "invitation_made": {
+      const { invitation: id, role, by, hash, expires_ms } = body;
+      state.invitations_made = Math.max(state.invitations_made, id);
+      const open = state.invitations.filter((known) => known.expires_ms > state.updated_ms);
+      state.invitations = [...open, { id, role, by, hash, expires_ms }];
+      return;
+    }
+    case "invitation_revoked":
+      state.invitations = state.invitations.filter((known) => known.id !== body.invitation);
+      return;
+    case "session_archived":
+      state.archived_ms = state.updated_ms;
+      return;
+    case "session_unarchived":
+      state.archived_ms = null;
+      return;
+    case "session_deleted":
+      state.deleted = { by: body.by, deleted_ms: state.updated_ms, purge_ms: body.purge_ms };
+      return;
+    case "session_restored":
+      state.deleted = null;
+      return;
     default:
       body satisfies never;
   }
@@ -283,6 +329,12 @@ function takeBack(state: SessionState, toTurn: TurnId, requestId: string): void 
 /** Whether an event was copied from the session that this one was forked from. */
 export function isCopied(state: SessionState, seq: number): boolean {
   return state.forked_from !== null && seq <= state.forked_from.until;
+}
+
+/** Somebody has this role from now on. A link that made an owner does not make another. */
+function admit(state: SessionState, user: UserId, role: SessionRole, invitation: InvitationId | null): void {
+  state.members[user] = role;
+  state.invitations = state.invitations.filter((known) => known.id !== invitation || known.role !== "owner");
 }
 
 function without(places: Place[], place: Place): Place[] {

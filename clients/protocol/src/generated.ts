@@ -86,7 +86,23 @@ updated_ms: number,
 /**
  * The newest pull request, where there is one.
  */
-pull_request: PullRequestState | null, };
+pull_request: PullRequestState | null,
+/**
+ * Who may see it.
+ */
+visibility: Visibility,
+/**
+ * Who has a role of their own in it.
+ */
+members: { [key in UserId]: SessionRole },
+/**
+ * Since when it is put away, likewise.
+ */
+archived_ms: number | null,
+/**
+ * Whether it was deleted, and until when it can be taken back.
+ */
+deleted: Deletion | null, };
 
 /**
  * A piece of data too large for an event, kept beside the log under the hash of its content.
@@ -329,7 +345,55 @@ title: string, } | { "type": "allow_network" } & Place | { "type": "keep_attempt
 /**
  * The session that it is.
  */
-session: SessionId, } | { "type": "open_pull_request" } & OpenPullRequest;
+session: SessionId, } | { "type": "open_pull_request" } & OpenPullRequest | { "type": "set_role",
+/**
+ * Who.
+ */
+person: Person,
+/**
+ * What they may do.
+ */
+role: SessionRole, } | { "type": "remove_member",
+/**
+ * Who.
+ */
+user: UserId, } | { "type": "take_ownership" } | { "type": "set_visibility",
+/**
+ * To whom.
+ */
+visibility: Visibility, } | { "type": "invite",
+/**
+ * What they may do.
+ */
+role: SessionRole,
+/**
+ * SHA-256 of the link's secret, 64 hex digits.
+ */
+hash: string,
+/**
+ * When it stops working: milliseconds since 1970-01-01 UTC.
+ */
+expires_ms: number,
+/**
+ * What time it is by the server's clock.
+ */
+now_ms: number, } | { "type": "revoke_invitation",
+/**
+ * Which.
+ */
+invitation: InvitationId, } | { "type": "join",
+/**
+ * SHA-256 of the link's secret, 64 hex digits.
+ */
+hash: string,
+/**
+ * What time it is by the server's clock.
+ */
+now_ms: number, } | { "type": "archive" } | { "type": "unarchive" } | { "type": "delete",
+/**
+ * From when on it is removed for good: milliseconds since 1970-01-01 UTC.
+ */
+purge_ms: number, } | { "type": "restore" };
 
 /**
  * A commit of a pull request.
@@ -414,6 +478,23 @@ day: number,
  * By who prompted.
  */
 by: { [key in UserId]: Spent }, };
+
+/**
+ * A session that was deleted and can still be taken back.
+ */
+export type Deletion = {
+/**
+ * Who deleted it.
+ */
+by: UserId,
+/**
+ * When: milliseconds since 1970-01-01 UTC.
+ */
+deleted_ms: number,
+/**
+ * From when on it is removed for good, likewise.
+ */
+purge_ms: number, };
 
 /**
  * How much a diff changes.
@@ -921,7 +1002,75 @@ session: SessionId,
 /**
  * In which round of attempts.
  */
-round: number, } | { "type": "warning",
+round: number, } | { "type": "member_added",
+/**
+ * Who.
+ */
+person: Person,
+/**
+ * What they may do.
+ */
+role: SessionRole,
+/**
+ * The invitation they accepted, whose author is the cause; `None` where somebody gave them the role.
+ */
+invitation: InvitationId | null, } | { "type": "role_changed",
+/**
+ * Who.
+ */
+user: UserId,
+/**
+ * What they may do now.
+ */
+role: SessionRole,
+/**
+ * The invitation they accepted, likewise.
+ */
+invitation: InvitationId | null, } | { "type": "member_removed",
+/**
+ * Who.
+ */
+user: UserId, } | { "type": "ownership_taken",
+/**
+ * Who.
+ */
+person: Person, } | { "type": "visibility_changed",
+/**
+ * Who may see it now.
+ */
+visibility: Visibility, } | { "type": "invitation_made",
+/**
+ * Its number.
+ */
+invitation: InvitationId,
+/**
+ * What whoever accepts it may do.
+ */
+role: SessionRole,
+/**
+ * Who invites.
+ */
+by: UserId,
+/**
+ * SHA-256 of the link's secret, 64 hex digits.
+ */
+hash: string,
+/**
+ * When it stops working: milliseconds since 1970-01-01 UTC.
+ */
+expires_ms: number, } | { "type": "invitation_revoked",
+/**
+ * Which.
+ */
+invitation: InvitationId, } | { "type": "session_archived" } | { "type": "session_unarchived" } | { "type": "session_deleted",
+/**
+ * Who did it.
+ */
+by: UserId,
+/**
+ * From when on it is removed for good: milliseconds since 1970-01-01 UTC.
+ */
+purge_ms: number, } | { "type": "session_restored" } | { "type": "warning",
 /**
  * What, and what to do.
  */
@@ -1253,6 +1402,91 @@ new: boolean,
 remarks: Array<string>, };
 
 /**
+ * An invitation of a session, counted from 1.
+ */
+export type InvitationId = number;
+
+/**
+ * What stands behind the `#` of an invitation's link.
+ */
+export type InvitationSecret = {
+/**
+ * 64 hex digits.
+ */
+secret: string, };
+
+/**
+ * A link that lets people in, as the state remembers it.
+ */
+export type InvitationState = {
+/**
+ * Its number.
+ */
+id: InvitationId,
+/**
+ * What whoever accepts it may do.
+ */
+role: SessionRole,
+/**
+ * Who invites.
+ */
+by: UserId,
+/**
+ * SHA-256 of the link's secret, 64 hex digits. The secret itself is kept nowhere.
+ */
+hash: string,
+/**
+ * When it stops working: milliseconds since 1970-01-01 UTC, by the server's clock.
+ */
+expires_ms: number, };
+
+/**
+ * `POST /sessions/{id}/invitations/look`: what one is invited to, before one accepts.
+ */
+export type InvitationView = {
+/**
+ * The session.
+ */
+session: SessionId,
+/**
+ * Its title.
+ */
+title: string,
+/**
+ * The repository it works on.
+ */
+repo: RepoPath,
+/**
+ * Who invites.
+ */
+by: UserId,
+/**
+ * What one may do there once one has accepted.
+ */
+role: SessionRole,
+/**
+ * What one may do there already.
+ */
+has: SessionRole | null,
+/**
+ * When the invitation stops working: milliseconds since 1970-01-01 UTC.
+ */
+expires_ms: number, };
+
+/**
+ * `POST /sessions/{id}/join`: the invitation was accepted.
+ */
+export type Joined = {
+/**
+ * The session.
+ */
+session: SessionId,
+/**
+ * What one may do there now.
+ */
+role: SessionRole, };
+
+/**
  * `GET /me`: who asks.
  */
 export type Me = {
@@ -1391,6 +1625,44 @@ model: string | null,
 title: string | null, };
 
 /**
+ * `POST /sessions/{id}/invitations`: a link by which people become members.
+ */
+export type NewInvitation = {
+/**
+ * What whoever accepts it may do.
+ */
+role: SessionRole,
+/**
+ * How long it works, in seconds, at most 30 days; `None` for 7 days.
+ */
+expires_in_s: number | null, };
+
+/**
+ * An invitation, the one time its link is shown.
+ */
+export type NewInvitationLink = {
+/**
+ * Open it in a browser, or give it to `hangar join`. Whoever has it and is a user of the server can accept it.
+ */
+url: string,
+/**
+ * Its number.
+ */
+id: InvitationId,
+/**
+ * What whoever accepts it may do.
+ */
+role: SessionRole,
+/**
+ * Who invites.
+ */
+by: UserId,
+/**
+ * When it stops working: milliseconds since 1970-01-01 UTC.
+ */
+expires_ms: number, };
+
+/**
  * The first prompt of a session.
  */
 export type NewPrompt = {
@@ -1436,7 +1708,11 @@ model: string | null,
 /**
  * The first prompt; `None` opens a session that waits for one.
  */
-prompt: NewPrompt | null, };
+prompt: NewPrompt | null,
+/**
+ * Who may see it; `None` for the server's default.
+ */
+visibility: Visibility | null, };
 
 /**
  * `POST /tokens`: a personal access token for scripts.
@@ -1934,7 +2210,11 @@ model: string,
 /**
  * Shown in lists.
  */
-title: string, };
+title: string,
+/**
+ * Who may see it.
+ */
+visibility: Visibility, };
 
 /**
  * Chosen by a client so that a command sent twice is carried out once.
@@ -2009,6 +2289,15 @@ seq: Seq, };
  * What a person may do on this server.
  */
 export type Role = "owner" | "member";
+
+/**
+ * `PUT /sessions/{id}/members/{user}`.
+ */
+export type RoleWish = {
+/**
+ * What they may do from now on.
+ */
+role: SessionRole, };
 
 /**
  * `POST /sessions/{id}/prompts`: say something to the agent.
@@ -2187,6 +2476,11 @@ export type SessionPatch = {
 title: string, };
 
 /**
+ * What somebody may do in a session. Ordered: a later one may do what the earlier ones may.
+ */
+export type SessionRole = "viewer" | "prompter" | "owner";
+
+/**
  * The folded state of one session. Small and bounded: the words themselves stay in the log.
  */
 export type SessionState = {
@@ -2246,6 +2540,30 @@ status: SessionStatus,
  * Everybody who took part, in order of arrival.
  */
 participants: Array<Person>,
+/**
+ * Who has a role of their own (at most [`limits::MEMBERS_MAX`]).
+ */
+members: { [key in UserId]: SessionRole },
+/**
+ * Who may see it.
+ */
+visibility: Visibility,
+/**
+ * Links that let people in and have not been taken back. Expired ones stay until the next is made.
+ */
+invitations: Array<InvitationState>,
+/**
+ * How many invitations there ever were.
+ */
+invitations_made: number,
+/**
+ * Since when it is put away: milliseconds since 1970-01-01 UTC.
+ */
+archived_ms: number | null,
+/**
+ * Whether it was deleted, and until when it can be taken back.
+ */
+deleted: Deletion | null,
 /**
  * Every prompt, in the order in which they were accepted.
  */
@@ -2379,7 +2697,23 @@ updated_ms: number,
 /**
  * The newest pull request, where there is one.
  */
-pull_request: PullRequestState | null, };
+pull_request: PullRequestState | null,
+/**
+ * Who may see it.
+ */
+visibility: Visibility,
+/**
+ * Who has a role of their own in it.
+ */
+members: { [key in UserId]: SessionRole },
+/**
+ * Since when it is put away, likewise.
+ */
+archived_ms: number | null,
+/**
+ * Whether it was deleted, and until when it can be taken back.
+ */
+deleted: Deletion | null, };
 
 /**
  * `POST /sign-in`: trade a one-time link for a session cookie.
@@ -2620,6 +2954,20 @@ undone: boolean, };
  * A person's login. It is also the login at the embedded forge.
  */
 export type UserId = string;
+
+/**
+ * Who may see a session.
+ */
+export type Visibility = "team" | "private";
+
+/**
+ * `PUT /sessions/{id}/visibility`.
+ */
+export type VisibilityWish = {
+/**
+ * Who may see the session from now on.
+ */
+visibility: Visibility, };
 
 /**
  * `POST /warm`: somebody began to type.

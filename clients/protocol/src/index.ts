@@ -10,6 +10,7 @@ export {
   type ReplyBlock,
   type ReplyItem,
   type DeniedItem,
+  type PeopleChange,
   type Timeline,
   type TimelineItem,
   type ToolItem,

@@ -48,6 +48,7 @@ export function takeRoom(room: Room, frame: Frame, now: number): Room {
     case "text_reset":
     case "tool_output":
     case "session_changed":
+    case "session_unlisted":
     case "list_complete":
     case "refused":
     case "bye":

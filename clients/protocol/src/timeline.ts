@@ -4,6 +4,7 @@
 import type {
   BlobRef,
   Event,
+  EventBody,
   FileChange,
   Frame,
   Person,
@@ -103,8 +104,28 @@ export type TimelineItem =
   | { kind: "fork"; key: string; session: SessionId; turn: TurnId; attempt: number | null; time: number }
   | { kind: "rewound"; key: string; turn: TurnId; by: UserId | null; time: number }
   | { kind: "kept"; key: string; session: SessionId; time: number }
+  | { kind: "people"; key: string; change: PeopleChange; by: UserId | null; time: number }
   | { kind: "note"; key: string; text: string; time: number }
   | { kind: "warning"; key: string; text: string; time: number };
+
+/** Who may do what, and where the session is kept. */
+export type PeopleChange = Extract<
+  EventBody,
+  {
+    type:
+      | "member_added"
+      | "role_changed"
+      | "member_removed"
+      | "ownership_taken"
+      | "visibility_changed"
+      | "invitation_made"
+      | "invitation_revoked"
+      | "session_archived"
+      | "session_unarchived"
+      | "session_deleted"
+      | "session_restored";
+  }
+>;
 
 /** The rows, and what is needed to find the one that the next frame belongs to. */
 export interface Timeline {
@@ -153,6 +174,7 @@ export function takeFrame(timeline: Timeline, frame: Frame): void {
     case "presence":
     case "typing":
     case "session_changed":
+    case "session_unlisted":
     case "list_complete":
     case "refused":
     case "bye":
@@ -349,6 +371,18 @@ function takeEvent(timeline: Timeline, event: Event): void {
       return add({ kind: "rewound", key, turn: body.to_turn, by: event.cause.by === "user" ? event.cause.user : null, time });
     case "attempt_kept":
       return add({ kind: "kept", key, session: body.session, time });
+    case "member_added":
+    case "role_changed":
+    case "member_removed":
+    case "ownership_taken":
+    case "visibility_changed":
+    case "invitation_made":
+    case "invitation_revoked":
+    case "session_archived":
+    case "session_unarchived":
+    case "session_deleted":
+    case "session_restored":
+      return add({ kind: "people", key, change: body, by: event.cause.by === "user" ? event.cause.user : null, time });
     case "warning":
       return add({ kind: "warning", key, text: body.text, time });
     default:

@@ -309,8 +309,8 @@ function waiting(session: Session): number | undefined {
 }
 
 function summary(state: SessionState): SessionSummary {
-  const { id, repo, title, owner, status, created_ms, updated_ms } = state;
-  return { id, repo, title, owner, status, created_ms, updated_ms, pull_request: state.pull_requests.at(-1) ?? null };
+  const { id, repo, title, owner, status, created_ms, updated_ms, visibility, members, archived_ms, deleted } = state;
+  return { id, repo, title, owner, status, created_ms, updated_ms, pull_request: state.pull_requests.at(-1) ?? null, visibility, members, archived_ms, deleted };
 }
 
 /** A session with very many tool calls. */

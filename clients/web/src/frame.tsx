@@ -5,6 +5,7 @@ import { Avatar, Dialog, ErrorNote, Icon, IconButton, Kbd, Loading } from "@hang
 import { Refused } from "@hangar/protocol";
 import { createEffect, createSignal, ErrorBoundary, For, type JSX, Match, onCleanup, Show, Suspense, Switch } from "solid-js";
 import { askWho, me, whoever } from "./account.tsx";
+import { keepSecret } from "./invitation.ts";
 import { keysNow, listenForKeys, offerKeys } from "./keys.ts";
 
 export function Frame(props: RouteSectionProps): JSX.Element {
@@ -20,6 +21,7 @@ export function Frame(props: RouteSectionProps): JSX.Element {
   createEffect(() => {
     if (whoever.state === "ready" && whoever() === "stranger" && location.pathname !== "/sign-in") {
       const from = location.pathname === "/" ? "" : `?from=${encodeURIComponent(location.pathname)}`;
+      keepSecret(location.pathname, location.hash);
       navigate(`/sign-in${from}`, { replace: true });
     }
   });

@@ -11,6 +11,7 @@ import { SignIn } from "./pages/sign-in.tsx";
 import { Session } from "./session/page.tsx";
 import { TimelineTab } from "./session/timeline.tsx";
 
+const Join = lazy(() => import("./pages/join.tsx"));
 const Settings = lazy(() => import("./pages/settings.tsx"));
 const ChangesTab = lazy(() => import("./session/changes.tsx"));
 const PullRequestTab = lazy(() => import("./session/pull-request.tsx"));
@@ -38,6 +39,7 @@ render(
         <Route path="/changes" component={ChangesTab} />
         <Route path="/pull-request" component={PullRequestTab} />
       </Route>
+      <Route path="/join/:id" component={Join} />
       <Route path="/settings" component={Settings} />
       <Route path="/sign-in" component={SignIn} />
       <Route path="*" component={NotFound} />

@@ -246,6 +246,17 @@ impl Conversation {
             | EventBody::PullRequestChanged { .. }
             | EventBody::SessionForked { .. }
             | EventBody::AttemptKept { .. }
+            | EventBody::MemberAdded { .. }
+            | EventBody::RoleChanged { .. }
+            | EventBody::MemberRemoved { .. }
+            | EventBody::OwnershipTaken { .. }
+            | EventBody::VisibilityChanged { .. }
+            | EventBody::InvitationMade { .. }
+            | EventBody::InvitationRevoked { .. }
+            | EventBody::SessionArchived
+            | EventBody::SessionUnarchived
+            | EventBody::SessionDeleted { .. }
+            | EventBody::SessionRestored
             | EventBody::Warning { .. } => {}
         }
     }

@@ -79,6 +79,17 @@ impl Hints {
             | EventBody::SessionForked { .. }
             | EventBody::Rewound { .. }
             | EventBody::AttemptKept { .. }
+            | EventBody::MemberAdded { .. }
+            | EventBody::RoleChanged { .. }
+            | EventBody::MemberRemoved { .. }
+            | EventBody::OwnershipTaken { .. }
+            | EventBody::VisibilityChanged { .. }
+            | EventBody::InvitationMade { .. }
+            | EventBody::InvitationRevoked { .. }
+            | EventBody::SessionArchived
+            | EventBody::SessionUnarchived
+            | EventBody::SessionDeleted { .. }
+            | EventBody::SessionRestored
             | EventBody::Warning { .. } => {}
         }
         Vec::new()
@@ -120,6 +131,7 @@ impl Hints {
             | Frame::Presence { .. }
             | Frame::Typing { .. }
             | Frame::SessionChanged { .. }
+            | Frame::SessionUnlisted { .. }
             | Frame::ListComplete {}
             | Frame::Refused { .. }
             | Frame::Bye { .. } => Some(frame),

@@ -13,11 +13,6 @@ use crate::{
 };
 
 impl Client {
-    /// `GET /sessions`: all sessions this person may see, newest first.
-    pub async fn sessions(&self) -> Result<Vec<SessionSummary>, Error> {
-        self.get("/api/v1/sessions").await
-    }
-
     /// `POST /sessions`: begins a session. When this answers, the session and its first prompt are on disk.
     pub async fn create_session(&self, session: &NewSession) -> Result<SessionSummary, Error> {
         self.post("/api/v1/sessions", session, Pace::Ordinary).await

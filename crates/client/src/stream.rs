@@ -73,7 +73,7 @@ pub enum Update {
         /// The new output.
         text: String,
     },
-    /// Who has the session open; only on a stream that is [joined](Client::join).
+    /// Who has the session open; only on a stream that is [joined](Client::attend).
     Presence {
         /// Whether `people` is everybody or those with whom something changed.
         scope: PresenceScope,
@@ -140,7 +140,7 @@ impl Client {
 
     /// Follows a session as [`Client::follow`] does, shown to others as having it open, and told who has and who is typing.
     #[must_use]
-    pub fn join(&self, session: &SessionId, after: Seq, patience: Patience) -> Stream {
+    pub fn attend(&self, session: &SessionId, after: Seq, patience: Patience) -> Stream {
         self.stream(session, after, Watching::Shown, patience)
     }
 
@@ -278,6 +278,7 @@ impl Follower {
                 // Of streams that leave events out, or are about many sessions, or were asked something.
                 Frame::Cursor { .. }
                 | Frame::SessionChanged { .. }
+                | Frame::SessionUnlisted { .. }
                 | Frame::ListComplete {}
                 | Frame::Refused { .. } => continue,
                 Frame::Bye { reason, .. } => return Ok(Cut::Broken(reason)),

@@ -3,6 +3,7 @@
 mod budgets;
 mod forks;
 mod images;
+mod people;
 mod prompts;
 
 pub use budgets::{DayBudgets, SessionBudget};
@@ -11,7 +12,13 @@ pub use images::{
     BuildInfo, BuildLog, BuildStatus, ImageInfo, ImportedImage, NewBuild, PoolInfo, RepoPool, SlotInfo, Warm, Warming,
 };
 
+pub use people::{
+    InvitationInfo, InvitationSecret, InvitationView, Joined, NewInvitation, NewInvitationLink, RoleWish,
+    VisibilityWish,
+};
 pub use prompts::{MovedPrompt, PromptMode, PromptPatch, SaidPrompt, SteeredPrompt, StopTurn};
+
+use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use ts_rs::TS;
@@ -20,8 +27,9 @@ use utoipa::ToSchema;
 use crate::{
     event::Event,
     ids::{Person, PromptId, RepoPath, RequestId, Seq, SessionId, TurnId, UserId},
+    people::{Deletion, SessionRole, Visibility},
     refusal::Refusal,
-    state::{PullRequestState, SessionStatus},
+    state::{PullRequestState, SessionState, SessionStatus},
 };
 
 /// The body of every answer whose status is 400 or more.
@@ -174,6 +182,8 @@ pub struct RepoTarget {
     pub model: String,
     /// Shown in lists.
     pub title: String,
+    /// Who may see it.
+    pub visibility: Visibility,
 }
 
 /// `POST /sessions`: begin a session, most often with its first prompt.
@@ -193,6 +203,9 @@ pub struct NewSession {
     /// The first prompt; `None` opens a session that waits for one.
     #[serde(default)]
     pub prompt: Option<NewPrompt>,
+    /// Who may see it; `None` for the server's default.
+    #[serde(default)]
+    pub visibility: Option<Visibility>,
 }
 
 /// The first prompt of a session.
@@ -253,6 +266,40 @@ pub struct SessionSummary {
     pub updated_ms: u64,
     /// The newest pull request, where there is one.
     pub pull_request: Option<PullRequestState>,
+    /// Who may see it.
+    #[serde(default)]
+    pub visibility: Visibility,
+    /// Who has a role of their own in it.
+    #[serde(default)]
+    pub members: BTreeMap<UserId, SessionRole>,
+    /// Since when it is put away, likewise.
+    #[serde(default)]
+    #[ts(type = "number | null")]
+    pub archived_ms: Option<u64>,
+    /// Whether it was deleted, and until when it can be taken back.
+    #[serde(default)]
+    pub deleted: Option<Deletion>,
+}
+
+impl SessionSummary {
+    /// A state as lists show it.
+    #[must_use]
+    pub fn of(state: &SessionState) -> Self {
+        Self {
+            id: state.id.clone(),
+            repo: state.repo.clone(),
+            title: state.title.clone(),
+            owner: state.owner.clone(),
+            status: state.status,
+            created_ms: state.created_ms,
+            updated_ms: state.updated_ms,
+            pull_request: state.pull_requests.last().cloned(),
+            visibility: state.visibility,
+            members: state.members.clone(),
+            archived_ms: state.archived_ms,
+            deleted: state.deleted.clone(),
+        }
+    }
 }
 
 /// A page of history.

@@ -7,7 +7,8 @@ use utoipa::ToSchema;
 use crate::{
     Budget,
     api::{OpenPullRequest, RepoTarget},
-    ids::{Person, PromptId, RequestId, SessionId, TurnId},
+    ids::{Person, PromptId, RequestId, SessionId, TurnId, UserId},
+    people::{InvitationId, SessionRole, Visibility},
     state::Place,
 };
 
@@ -97,6 +98,63 @@ pub enum Command {
     },
     /// Commit what is not committed, push, and open a pull request in this person's name.
     OpenPullRequest(OpenPullRequest),
+    /// Give somebody a role of their own, or another one.
+    SetRole {
+        /// Who.
+        person: Person,
+        /// What they may do.
+        role: SessionRole,
+    },
+    /// Take somebody's own role away; everybody may take their own.
+    RemoveMember {
+        /// Who.
+        user: UserId,
+    },
+    /// Make oneself an owner of the session. The server lets its owners send this, and nobody else.
+    TakeOwnership,
+    /// Open the session to everybody of the server, or to its members alone.
+    SetVisibility {
+        /// To whom.
+        visibility: Visibility,
+    },
+    /// Make a link by which people become members.
+    Invite {
+        /// What they may do.
+        role: SessionRole,
+        /// SHA-256 of the link's secret, 64 hex digits.
+        hash: String,
+        /// When it stops working: milliseconds since 1970-01-01 UTC.
+        #[ts(type = "number")]
+        expires_ms: u64,
+        /// What time it is by the server's clock.
+        #[ts(type = "number")]
+        now_ms: u64,
+    },
+    /// Take an invitation back.
+    RevokeInvitation {
+        /// Which.
+        invitation: InvitationId,
+    },
+    /// Accept an invitation.
+    Join {
+        /// SHA-256 of the link's secret, 64 hex digits.
+        hash: String,
+        /// What time it is by the server's clock.
+        #[ts(type = "number")]
+        now_ms: u64,
+    },
+    /// Put the session away: lists leave it out. The next prompt takes it out again.
+    Archive,
+    /// Take it out again.
+    Unarchive,
+    /// Delete the session. It can be taken back for a while.
+    Delete {
+        /// From when on it is removed for good: milliseconds since 1970-01-01 UTC.
+        #[ts(type = "number")]
+        purge_ms: u64,
+    },
+    /// Take a deleted session back.
+    Restore,
 }
 
 /// What becomes of the prompts that wait when a turn is stopped.

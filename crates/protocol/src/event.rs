@@ -8,6 +8,7 @@ use crate::{
     budget::{Budget, Exhausted},
     conversation::{Block, ModelUsage, StopReason, TodoItem},
     ids::{CallId, Person, PromptId, RepoPath, RequestId, Seq, SessionId, TurnId, UserId},
+    people::{InvitationId, SessionRole, Visibility},
 };
 
 /// One entry of a session's log.
@@ -388,7 +389,7 @@ pub enum EventBody {
         by: UserId,
     },
     /// The session began as a fork: the events after this one, up to `until`, are copied from another session's log, so that this log needs no other.
-    /// The second event where there is one (a later one was copied from a source that is a fork itself). Work that is copied was paid for there.
+    /// Among the first events where there is one (a later one was copied from a source that is a fork itself). Work that is copied was paid for there.
     ForkedFrom {
         /// The other session.
         session: SessionId,
@@ -420,6 +421,72 @@ pub enum EventBody {
         /// In which round of attempts.
         round: u32,
     },
+    /// Somebody has a role of their own in the session.
+    MemberAdded {
+        /// Who.
+        person: Person,
+        /// What they may do.
+        role: SessionRole,
+        /// The invitation they accepted, whose author is the cause; `None` where somebody gave them the role.
+        invitation: Option<InvitationId>,
+    },
+    /// A member has another role.
+    RoleChanged {
+        /// Who.
+        user: UserId,
+        /// What they may do now.
+        role: SessionRole,
+        /// The invitation they accepted, likewise.
+        invitation: Option<InvitationId>,
+    },
+    /// Somebody has no role of their own any more.
+    MemberRemoved {
+        /// Who.
+        user: UserId,
+    },
+    /// An owner of the server made themselves an owner of the session.
+    OwnershipTaken {
+        /// Who.
+        person: Person,
+    },
+    /// Others may see the session, or may not any more.
+    VisibilityChanged {
+        /// Who may see it now.
+        visibility: Visibility,
+    },
+    /// A link was made by which people become members.
+    InvitationMade {
+        /// Its number.
+        invitation: InvitationId,
+        /// What whoever accepts it may do.
+        role: SessionRole,
+        /// Who invites.
+        by: UserId,
+        /// SHA-256 of the link's secret, 64 hex digits.
+        hash: String,
+        /// When it stops working: milliseconds since 1970-01-01 UTC.
+        #[ts(type = "number")]
+        expires_ms: u64,
+    },
+    /// A link was taken back.
+    InvitationRevoked {
+        /// Which.
+        invitation: InvitationId,
+    },
+    /// The session was put away: lists leave it out.
+    SessionArchived,
+    /// The session was taken out again.
+    SessionUnarchived,
+    /// The session was deleted. It can be taken back until it is removed.
+    SessionDeleted {
+        /// Who did it.
+        by: UserId,
+        /// From when on it is removed for good: milliseconds since 1970-01-01 UTC.
+        #[ts(type = "number")]
+        purge_ms: u64,
+    },
+    /// The session was taken back.
+    SessionRestored,
     /// Something did not work that nobody waits for; the session goes on.
     Warning {
         /// What, and what to do.

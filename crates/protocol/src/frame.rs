@@ -89,6 +89,12 @@ pub enum Frame {
         /// The session as lists show it now.
         summary: Box<SessionSummary>,
     },
+    /// A session that this stream has shown in the list is no longer there for this person: removed for good, or hidden from them. Only
+    /// where the list is followed.
+    SessionUnlisted {
+        /// Which.
+        id: SessionId,
+    },
     /// Every session that lists show has been sent; what follows are changes. Only where the list is followed.
     ListComplete {},
     /// What the client asked for on this stream was refused; the stream goes on.

@@ -30,6 +30,8 @@ pub mod kinds;
 #[cfg(feature = "words")]
 pub mod limits;
 #[cfg(feature = "words")]
+pub mod people;
+#[cfg(feature = "words")]
 pub mod refusal;
 #[cfg(feature = "words")]
 pub mod state;
@@ -48,6 +50,8 @@ pub use frame::Frame;
 pub use ids::{CallId, Person, PromptId, RepoPath, RequestId, Seq, SessionId, TurnId, UserId};
 #[cfg(feature = "words")]
 pub use kinds::Kinds;
+#[cfg(feature = "words")]
+pub use people::{InvitationId, SessionRole, Visibility};
 #[cfg(feature = "words")]
 pub use refusal::{Refusal, RefusalCode};
 #[cfg(feature = "words")]

@@ -16,6 +16,16 @@ pub const TITLE_CHARS_MAX: usize = 200;
 pub const PULL_REQUEST_BODY_BYTES_MAX: usize = 64 * 1024;
 /// People who may take part in one session.
 pub const PARTICIPANTS_MAX: usize = 500;
+/// People who may have a role of their own in one session.
+pub const MEMBERS_MAX: usize = 500;
+/// Invitations of one session that may be open at the same time.
+pub const OPEN_INVITATIONS_MAX: usize = 20;
+/// Longest time an invitation may be open: 30 days, in seconds.
+pub const INVITATION_LIFE_S_MAX: u32 = 30 * 24 * 3600;
+/// How long an invitation is open unless somebody says otherwise: 7 days, in seconds.
+pub const INVITATION_LIFE_S: u32 = 7 * 24 * 3600;
+/// Sessions one page of a list may hold.
+pub const SESSION_PAGE_MAX: u32 = 500;
 /// How much of a tool's output stands in its event; the rest is a blob.
 pub const EVENT_OUTPUT_BYTES_MAX: usize = 4 * 1024;
 /// Paths named in one `files_changed` event; the event counts the rest.

@@ -17,6 +17,7 @@ use crate::{
     },
     ids::{CallId, Person, PromptId, RepoPath, RequestId, Seq, SessionId, TurnId, UserId},
     limits,
+    people::{Deletion, InvitationState, SessionRole, Visibility},
 };
 
 pub use queue::Asked;
@@ -54,6 +55,19 @@ pub struct SessionState {
     pub status: SessionStatus,
     /// Everybody who took part, in order of arrival.
     pub participants: Vec<Person>,
+    /// Who has a role of their own (at most [`limits::MEMBERS_MAX`]).
+    pub members: BTreeMap<UserId, SessionRole>,
+    /// Who may see it.
+    pub visibility: Visibility,
+    /// Links that let people in and have not been taken back. Expired ones stay until the next is made.
+    pub invitations: Vec<InvitationState>,
+    /// How many invitations there ever were.
+    pub invitations_made: u32,
+    /// Since when it is put away: milliseconds since 1970-01-01 UTC.
+    #[ts(type = "number | null")]
+    pub archived_ms: Option<u64>,
+    /// Whether it was deleted, and until when it can be taken back.
+    pub deleted: Option<Deletion>,
     /// Every prompt, in the order in which they were accepted.
     pub prompts: Vec<PromptState>,
     /// The prompts that wait, the next one first: those to be said to a running turn before those that wait for one of their own.
@@ -350,6 +364,12 @@ impl SessionState {
             seq: event.seq,
             status: SessionStatus::Idle,
             participants: vec![owner.clone()],
+            members: BTreeMap::from([(owner.user.clone(), SessionRole::Owner)]),
+            visibility: Visibility::Team,
+            invitations: Vec::new(),
+            invitations_made: 0,
+            archived_ms: None,
+            deleted: None,
             prompts: Vec::new(),
             waiting: Vec::new(),
             queue_paused_by: None,
@@ -571,6 +591,27 @@ impl SessionState {
                     known.kept = true;
                 }
             }
+            EventBody::MemberAdded { person, role, invitation } => self.admit(&person.user, *role, *invitation),
+            EventBody::RoleChanged { user, role, invitation } => self.admit(user, *role, *invitation),
+            EventBody::MemberRemoved { user } => drop(self.members.remove(user)),
+            EventBody::OwnershipTaken { person } => self.admit(&person.user, SessionRole::Owner, None),
+            EventBody::VisibilityChanged { visibility } => self.visibility = *visibility,
+            EventBody::InvitationMade { invitation, role, by, hash, expires_ms } => {
+                self.note_invitation(InvitationState {
+                    id: *invitation,
+                    role: *role,
+                    by: by.clone(),
+                    hash: hash.clone(),
+                    expires_ms: *expires_ms,
+                });
+            }
+            EventBody::InvitationRevoked { invitation } => self.invitations.retain(|known| known.id != *invitation),
+            EventBody::SessionArchived => self.archived_ms = Some(self.updated_ms),
+            EventBody::SessionUnarchived => self.archived_ms = None,
+            EventBody::SessionDeleted { by, purge_ms } => {
+                self.deleted = Some(Deletion { by: by.clone(), deleted_ms: self.updated_ms, purge_ms: *purge_ms });
+            }
+            EventBody::SessionRestored => self.deleted = None,
             EventBody::Warning { .. } => {}
         }
     }

@@ -5,13 +5,13 @@ use std::{ops::Deref, sync::Arc};
 use hangar_agent::Models;
 use hangar_forge::LocalForge;
 use hangar_image::{Images, Pool, base::BaseMaker};
-use hangar_protocol::{Refusal, UserId, api::SignInLink};
+use hangar_protocol::{Refusal, SessionId, SessionRole, UserId, api::SignInLink};
 use hangar_sandbox::{Engine, toolchains::Toolchain};
 use hangar_session::Sessions;
 
 use crate::{
     config::Config,
-    gate::{Busy, KnownHosts},
+    gate::{Asking, Busy, KnownHosts},
     people::{People, SignInRate},
     stream::StreamPlaces,
 };
@@ -45,6 +45,14 @@ impl App {
     /// Puts the parts together.
     pub(crate) fn new(parts: Parts) -> Self {
         Self(Arc::new(parts))
+    }
+
+    /// What the asking person may do in a session. Every route that reads one asks this first, and whatever writes asks the session.
+    ///
+    /// # Errors
+    /// When there is no such session, or they may not see it: the two look the same.
+    pub(crate) async fn seen(&self, asking: &Asking, session: &SessionId) -> Result<SessionRole, Refusal> {
+        self.sessions.role(session, &asking.account.person.user).await
     }
 
     /// A one-time link by which this user signs in.

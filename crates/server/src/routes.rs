@@ -8,7 +8,9 @@ mod exchange;
 mod forks;
 mod health;
 mod images;
+mod invitations;
 mod me;
+mod members;
 mod models;
 mod network;
 mod pool;
@@ -17,6 +19,8 @@ mod pull_request;
 mod pull_request_page;
 mod queue;
 mod repos;
+mod session_life;
+mod session_list;
 mod sessions;
 mod sign_in;
 mod tokens;
@@ -60,8 +64,18 @@ fn quick() -> OpenApiRouter<App> {
         .routes(routes!(tokens::list_tokens, tokens::create_token)) // GET, POST /api/v1/tokens
         .routes(routes!(tokens::delete_token)) //                DELETE /api/v1/tokens/{id}
         .routes(routes!(models::list_models)) //                 GET    /api/v1/models
-        .routes(routes!(sessions::list_sessions, sessions::begin_session)) // GET, POST /api/v1/sessions
-        .routes(routes!(sessions::session_state, sessions::rename_session)) // GET, PATCH /api/v1/sessions/{id}
+        .routes(routes!(session_list::list_sessions, sessions::begin_session)) // GET, POST /api/v1/sessions
+        .routes(routes!(sessions::session_state, sessions::rename_session, session_life::delete_session)) // GET, PATCH, DELETE /api/v1/sessions/{id}
+        .routes(routes!(session_life::undelete_session)) //      POST   /api/v1/sessions/{id}/undelete
+        .routes(routes!(session_life::archive_session)) //       POST   /api/v1/sessions/{id}/archive
+        .routes(routes!(session_life::unarchive_session)) //     POST   /api/v1/sessions/{id}/unarchive
+        .routes(routes!(members::set_role, members::remove_member)) // PUT, DELETE /api/v1/sessions/{id}/members/{user}
+        .routes(routes!(members::set_visibility)) //             PUT    /api/v1/sessions/{id}/visibility
+        .routes(routes!(members::take_ownership)) //             POST   /api/v1/sessions/{id}/take
+        .routes(routes!(invitations::list_invitations, invitations::invite)) // GET, POST /api/v1/sessions/{id}/invitations
+        .routes(routes!(invitations::revoke_invitation)) //      DELETE /api/v1/sessions/{id}/invitations/{invitation}
+        .routes(routes!(invitations::look_at_invitation)) //     POST   /api/v1/sessions/{id}/invitations/look
+        .routes(routes!(invitations::join)) //                   POST   /api/v1/sessions/{id}/join
         .routes(routes!(events::session_events)) //              GET    /api/v1/sessions/{id}/events
         .routes(routes!(events::session_blob)) //                GET    /api/v1/sessions/{id}/blobs/{sha256}
         .routes(routes!(prompts::add_prompt)) //                 POST   /api/v1/sessions/{id}/prompts

@@ -23,7 +23,7 @@ use std::{
 use hangar_agent::{Conversation, conversation::Steer};
 use hangar_protocol::{
     Cause, Event, EventBody, Person, Refusal, RefusalCode, Seq, SessionState, TurnId,
-    api::{PromptAccepted, Rewind, StopAccepted},
+    api::{PromptAccepted, Rewind, SessionSummary, StopAccepted},
     command::Commanded,
     event::SandboxPhase,
     state::{PromptState, PullRequestState},
@@ -32,10 +32,11 @@ use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    access::Access,
     clock::now_ms,
-    decide::{Answer, Decision, Effect, Input, Past, Report, decide},
+    decide::{Answer, Decision, Effect, Input, Past, Report, decide, no_session},
     home::{Home, Inbox},
-    index::{self, Lister, Wakefulness},
+    index::{Lister, Wakefulness},
     log::{SessionLog, StoredEvent},
     pull_request, title, turn,
 };
@@ -80,6 +81,8 @@ pub(crate) enum Message {
     State(oneshot::Sender<SessionState>),
     /// End in order: the server shuts down.
     ShutDown,
+    /// End for good, if the session was deleted and this time is past the end of its grace; answers whether it does.
+    Remove(u64, oneshot::Sender<bool>),
 }
 
 /// What a command is answered once it is durable.
@@ -107,6 +110,7 @@ pub(crate) struct Driver {
     /// Who waits for the sandbox to be put away.
     resting: Vec<oneshot::Sender<()>>,
     lister: Lister,
+    access: Arc<Access>,
 }
 
 /// What a task does first.
@@ -121,6 +125,8 @@ pub(crate) enum First {
 enum End {
     Idle,
     ShutDown,
+    /// The session was deleted, and its time has come.
+    Removed,
     /// With what everybody who still waits is told.
     LogFailed(Refusal),
 }
@@ -148,8 +154,10 @@ impl Driver {
         inbox: mpsc::Receiver<Message>,
         sender: Inbox,
     ) -> Self {
-        let lister = Lister::start(home.index.clone(), index::summary(&state));
-        Self { home, state, conversation, log, inbox, sender, running: None, resting: Vec::new(), lister }
+        let lister = Lister::start(home.index.clone(), &state);
+        let access = home.access.note(&home.id, Arc::new(Access::of(&state)));
+        home.tail.let_follow(Arc::clone(&access));
+        Self { home, state, conversation, log, inbox, sender, running: None, resting: Vec::new(), lister, access }
     }
 
     /// Runs until the session sleeps.
@@ -180,8 +188,13 @@ impl Driver {
                 return end;
             }
             let shutting_down = messages.iter().any(|message| matches!(message, Message::ShutDown));
+            // Asked last: what came in the same moment may have taken the session back.
+            let (removals, messages) = messages.into_iter().partition(|message| matches!(message, Message::Remove(..)));
             if let Err(refusal) = self.handle(messages).await {
                 return End::LogFailed(refusal);
+            }
+            if self.is_over(removals) {
+                return End::Removed;
             }
             if shutting_down {
                 return End::ShutDown;
@@ -213,6 +226,19 @@ impl Driver {
         }
     }
 
+    /// Answers those who asked for the session's removal; `true` when its time has come.
+    fn is_over(&self, asked: Vec<Message>) -> bool {
+        let mut over = false;
+        for message in asked {
+            if let Message::Remove(now_ms, answer) = message {
+                let due = self.state.deleted.as_ref().is_some_and(|deletion| deletion.purge_ms <= now_ms);
+                let _gone = answer.send(due);
+                over |= due;
+            }
+        }
+        over
+    }
+
     /// Waits for messages; says when to end instead.
     async fn wait(&mut self, messages: &mut Vec<Message>) -> Option<End> {
         loop {
@@ -232,11 +258,11 @@ impl Driver {
                 }
                 Err(_elapsed) => {
                     // Listed as asleep first: once it is off the register, a new task may list it as awake.
-                    self.home.list(index::summary(&self.state), Wakefulness::Asleep).await;
+                    self.home.list(SessionSummary::of(&self.state), Wakefulness::Asleep).await;
                     if self.home.try_sleep(&self.inbox) {
                         return Some(End::Idle);
                     }
-                    self.home.list(index::summary(&self.state), Wakefulness::Awake).await;
+                    self.home.list(SessionSummary::of(&self.state), Wakefulness::Awake).await;
                 }
             }
         }
@@ -286,7 +312,8 @@ impl Driver {
                 batch.steered.push((answer, steers));
             }
             Message::State(answer) => batch.asked.push(answer),
-            Message::ShutDown => {}
+            // Both are answered where the loop ends.
+            Message::ShutDown | Message::Remove(..) => {}
         }
     }
 
@@ -372,8 +399,12 @@ impl Driver {
         for (effect, later) in effects {
             self.start(effect, later);
         }
+        self.show_access();
         if !events.is_empty() {
             self.home.tail.publish(&events);
+        }
+        if self.lister.sorts_otherwise(&self.state) {
+            self.home.list(SessionSummary::of(&self.state), Wakefulness::Awake).await;
         }
         // A caller that went away has its command carried out all the same: it was accepted.
         for (answer, reply) in replies {
@@ -388,8 +419,16 @@ impl Driver {
         for answer in asked {
             drop(answer.send(self.state.clone()));
         }
-        self.lister.show(index::summary(&self.state));
+        self.lister.show(SessionSummary::of(&self.state));
         Ok(())
+    }
+
+    /// Before an event is shown that shuts somebody out: they do not see it.
+    fn show_access(&mut self) {
+        if !self.access.holds(&self.state) {
+            self.access = self.home.access.note(&self.home.id, Arc::new(Access::of(&self.state)));
+            self.home.tail.let_follow(Arc::clone(&self.access));
+        }
     }
 
     fn start(&mut self, effect: Effect, later: Option<CommandAnswer>) {
@@ -426,6 +465,7 @@ impl Driver {
         let refusal = match &end {
             End::LogFailed(refusal) => refusal.clone(),
             End::Idle | End::ShutDown => closing(),
+            End::Removed => no_session(&self.home.id),
         };
         let mut rest = Vec::new();
         while self.inbox.recv_many(&mut rest, BATCH_MAX).await > 0 {
@@ -438,6 +478,7 @@ impl Driver {
         }
         let goodbye = match end {
             End::Idle => None,
+            End::Removed => Some("The session was deleted, and its time is over."),
             End::ShutDown => Some(GOODBYE),
             End::LogFailed(_) => Some("The session's log cannot be written. Connect again later."),
         };
@@ -460,6 +501,9 @@ fn refuse(message: Message, refusal: &Refusal) {
         }
         Message::Steers(_, answer) => {
             let _gone = answer.send(None);
+        }
+        Message::Remove(_, answer) => {
+            let _gone = answer.send(false);
         }
         Message::Rest(_) | Message::Report(_) | Message::State(_) | Message::ShutDown => {}
     }

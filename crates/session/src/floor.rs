@@ -27,6 +27,8 @@ use hangar_sandbox::{
 };
 use serde::{Deserialize, Serialize};
 
+use crate::removal;
+
 /// The file in the session's folder.
 const FILE: &str = "floor.json";
 /// Where a session's sandbox keeps its changes, in its folder or its place of the pool.
@@ -218,6 +220,7 @@ fn all(sessions_dir: &Path) -> Result<Vec<(PathBuf, Floor)>, FloorError> {
         let folder = entry?.path();
         // The list of sessions lies beside them.
         if folder.is_dir()
+            && !removal::is_left_over(&folder)
             && let Some(floor) = Floor::read(&folder)?
         {
             all.push((folder, floor));

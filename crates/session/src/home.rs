@@ -9,6 +9,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    access::AccessList,
     blobs::Blobs,
     budgets::Meter,
     driver::Message,
@@ -35,6 +36,7 @@ pub(crate) struct Home {
     pub(crate) jobs: Jobs,
     pub(crate) meter: Meter,
     pub(crate) index: Index,
+    pub(crate) access: Arc<AccessList>,
     pub(crate) registry: Weak<Registry>,
     /// Whether something waits to be said to the running turn. Follows the state, so that a turn need not ask the task at every step.
     pub(crate) steered: AtomicBool,

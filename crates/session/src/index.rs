@@ -3,9 +3,13 @@
 //! The logs are the truth. What only this file knows is which sessions had a task when the server was last alive (`awake`): those
 //! are put right at the next start.
 
-use std::{collections::HashSet, path::Path, sync::Arc};
+use std::{
+    collections::{BTreeMap, HashSet},
+    path::Path,
+    sync::Arc,
+};
 
-use hangar_protocol::{SessionId, SessionState, api::SessionSummary};
+use hangar_protocol::{SessionId, SessionRole, SessionState, UserId, Visibility, api::SessionSummary};
 use hangar_store::{Database, Schema, StoreError, Writers, rusqlite};
 use tokio::{sync::watch, task::JoinHandle};
 
@@ -31,8 +35,6 @@ const FORGE_CURSOR: &str = "SELECT coalesce(max(cursor), 0) FROM forge_cursor";
 const SET_FORGE_CURSOR: &str = "INSERT OR REPLACE INTO forge_cursor (one, cursor) VALUES (1, ?1)";
 /// How far the time of the last event may lag behind in the list.
 const LIST_EVERY_MS: u64 = 5_000;
-/// Sessions one list returns: the newest.
-const LIST_MAX: u32 = 500;
 
 /// Whether a session has a task.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,15 +80,20 @@ impl Index {
         &self.tail
     }
 
-    /// The newest sessions, newest first.
-    pub(crate) async fn list(&self) -> Result<Vec<SessionSummary>, StoreError> {
-        let read = |connection: &rusqlite::Connection| {
-            let mut statement =
-                connection.prepare_cached("SELECT summary FROM session ORDER BY updated_ms DESC LIMIT ?1")?;
-            statement.query_map([LIST_MAX], |row| row.get::<_, String>(0))?.collect::<Result<Vec<_>, _>>()
+    /// Takes a session off the list. It is gone already.
+    pub(crate) async fn remove(&self, id: &SessionId) -> Result<(), StoreError> {
+        let removed = id.clone();
+        let write = move |connection: &rusqlite::Connection| {
+            connection.execute("DELETE FROM session WHERE id = ?1", [removed.as_str()])
         };
-        let rows = self.database.read(read).await?;
-        Ok(rows.iter().filter_map(|json| serde_json::from_str(json).ok()).collect())
+        self.database.write(write).await?;
+        self.tail.removed(id);
+        Ok(())
+    }
+
+    /// The open database, for `list.rs`.
+    pub(crate) fn database(&self) -> &Database {
+        &self.database
     }
 
     /// The ids of the sessions that had a task when the server was last alive.
@@ -164,11 +171,33 @@ pub(crate) fn put_right(
 pub(crate) struct Lister {
     latest: watch::Sender<SessionSummary>,
     writing: JoinHandle<()>,
+    sorted: Sorted,
+}
+
+/// What decides in which lists a session is, and in whose.
+#[derive(Debug, PartialEq, Eq)]
+struct Sorted {
+    visibility: Visibility,
+    members: BTreeMap<UserId, SessionRole>,
+    archived: bool,
+    deleted: Option<u64>,
+}
+
+impl Sorted {
+    fn of(state: &SessionState) -> Self {
+        Self {
+            visibility: state.visibility,
+            members: state.members.clone(),
+            archived: state.archived_ms.is_some(),
+            deleted: state.deleted.as_ref().map(|deletion| deletion.purge_ms),
+        }
+    }
 }
 
 impl Lister {
     /// Begins with what is listed already.
-    pub(crate) fn start(index: Index, listed: SessionSummary) -> Self {
+    pub(crate) fn start(index: Index, state: &SessionState) -> Self {
+        let (listed, sorted) = (SessionSummary::of(state), Sorted::of(state));
         let (latest, mut changed) = watch::channel(listed);
         let writing = tokio::spawn(async move {
             while changed.changed().await.is_ok() {
@@ -178,7 +207,7 @@ impl Lister {
                 }
             }
         });
-        Self { latest, writing }
+        Self { latest, writing, sorted }
     }
 
     /// Lists this soon, if it differs from what is listed in more than its time, or if that time is old.
@@ -194,26 +223,20 @@ impl Lister {
         });
     }
 
+    /// Whether what decides in which lists a session is has changed since this was asked last: that must be listed before anybody is answered.
+    pub(crate) fn sorts_otherwise(&mut self, state: &SessionState) -> bool {
+        let sorted = Sorted::of(state);
+        let other = sorted != self.sorted;
+        self.sorted = sorted;
+        other
+    }
+
     /// Waits until everything shown is listed.
     pub(crate) async fn end(self) {
         drop(self.latest);
         if let Err(error) = self.writing.await {
             tracing::error!(%error, "the list of sessions was not kept");
         }
-    }
-}
-
-/// What lists show of a session.
-pub(crate) fn summary(state: &SessionState) -> SessionSummary {
-    SessionSummary {
-        id: state.id.clone(),
-        repo: state.repo.clone(),
-        title: state.title.clone(),
-        owner: state.owner.clone(),
-        status: state.status,
-        created_ms: state.created_ms,
-        updated_ms: state.updated_ms,
-        pull_request: state.pull_requests.last().cloned(),
     }
 }
 

@@ -7,6 +7,7 @@
 //! Architecture invariant: only this crate writes a session's database, and only its driver knows both agent and sandbox. It
 //! knows no HTTP.
 
+mod access;
 mod backup;
 mod bell;
 mod blobs;
@@ -23,6 +24,7 @@ mod forge_words;
 mod ground;
 mod home;
 mod index;
+mod list;
 mod list_tail;
 mod log;
 mod outbound;
@@ -32,6 +34,7 @@ mod ports;
 mod present;
 mod pull_request;
 mod registry;
+mod removal;
 mod ring;
 mod sandbox_host;
 mod sessions;
@@ -50,6 +53,7 @@ pub use diff::from_forge as diff_from_forge;
 pub use driver::Reply;
 pub use forge_follower::BRANCH_PREFIX;
 pub use forge_words::forge_refusal;
+pub use list::{Before, SessionQuery, Shelf};
 pub use outbound::{Credential, Offer, Outbound};
 pub use ports::{People, Ports};
 pub use sandbox_host::origin_url;

@@ -7,7 +7,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use hangar_protocol::{Frame, SessionId, api::SessionSummary};
+use hangar_protocol::{Frame, SessionId, UserId, api::SessionSummary, people::role_in};
 use slab::Slab;
 
 use crate::{
@@ -26,7 +26,7 @@ pub(crate) struct ListTail {
 
 #[derive(Debug, Default)]
 struct End {
-    changes: VecDeque<(SessionId, Arc<str>)>,
+    changes: VecDeque<Change>,
     /// Position of `changes[0]`.
     first: u64,
     readers: Slab<Reader>,
@@ -40,11 +40,28 @@ struct Reader {
     rung: bool,
 }
 
+/// One session's entry is another now.
+#[derive(Clone, Debug)]
+pub(crate) struct Change {
+    pub(crate) session: SessionId,
+    /// What it is, and its frame; `None` when the session was removed.
+    pub(crate) now: Option<(Arc<SessionSummary>, Arc<str>)>,
+}
+
+impl Change {
+    /// The frame for somebody who may see the session.
+    pub(crate) fn shown_to(&self, user: &UserId) -> Option<Framed> {
+        let (summary, frame) = self.now.as_ref()?;
+        role_in(summary.visibility, &summary.members, user)?;
+        Some(Framed::hint(Arc::clone(frame)))
+    }
+}
+
 /// What a follower gets.
 #[derive(Debug)]
 pub(crate) enum Changes {
-    /// The newest change of each session after the position.
-    Frames { frames: Vec<Framed>, position: u64 },
+    /// The newest change of each session after the position, whoever may see it.
+    New { changes: Vec<Change>, position: u64 },
     /// Too much has changed: read the list, then go on from this position.
     ReadAnew(u64),
     /// The stream has ended, for this reason.
@@ -58,12 +75,22 @@ impl ListTail {
 
     /// The list shows this now.
     pub(crate) fn changed(&self, summary: &SessionSummary) {
+        let now = || Some((Arc::new(summary.clone()), changed_frame(summary.clone())));
+        self.push(&summary.id, now);
+    }
+
+    /// The list does not show this session any more.
+    pub(crate) fn removed(&self, session: &SessionId) {
+        self.push(session, || None);
+    }
+
+    fn push(&self, session: &SessionId, now: impl FnOnce() -> Option<(Arc<SessionSummary>, Arc<str>)>) {
         let mut end = self.end();
         if end.readers.is_empty() {
             // Nobody has a position, so nobody can miss anything.
             return;
         }
-        end.changes.push_back((summary.id.clone(), changed_frame(summary.clone())));
+        end.changes.push_back(Change { session: session.clone(), now: now() });
         if end.changes.len() > CHANGES_MAX {
             end.changes.pop_front();
             end.first += 1;
@@ -106,10 +133,9 @@ impl ListTail {
         };
         let mut told = HashSet::new();
         let new = end.changes.iter().skip(usize::try_from(skip).unwrap_or(usize::MAX)).rev();
-        let newest = new.filter(|(session, _)| told.insert(session));
-        let mut frames: Vec<Framed> = newest.map(|(_, frame)| Framed::hint(Arc::clone(frame))).collect();
-        frames.reverse();
-        Changes::Frames { frames, position: last }
+        let mut changes: Vec<Change> = new.filter(|change| told.insert(&change.session)).cloned().collect();
+        changes.reverse();
+        Changes::New { changes, position: last }
     }
 }
 

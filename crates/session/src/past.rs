@@ -11,7 +11,9 @@
 
 use std::collections::BTreeSet;
 
-use hangar_protocol::{Cause, Event, EventBody, Person, Seq, SessionId, SessionState, TurnId, UserId, api::RepoTarget};
+use hangar_protocol::{
+    Cause, Event, EventBody, Person, Seq, SessionId, SessionState, TurnId, UserId, Visibility, api::RepoTarget,
+};
 
 /// How much of a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -106,13 +108,16 @@ struct Copy {
 
 impl Copy {
     fn begin(Forking { target, by, source, turn, time_ms }: Forking) -> Self {
-        let RepoTarget { session, repo, base_branch, base_commit, branch, model, title } = target;
+        let RepoTarget { session, repo, base_branch, base_commit, branch, model, title, visibility } = target;
         let owner = by.clone();
         let created =
             EventBody::SessionCreated { session, owner, repo, base_branch, base_commit, branch, model, title };
         let mut copy = Self { events: Vec::new(), by, joined: BTreeSet::new(), time_ms, numbers: Vec::new() };
         let cause = user(&copy.by.user);
         copy.add(time_ms, cause.clone(), created);
+        if visibility == Visibility::Private {
+            copy.add(time_ms, cause.clone(), EventBody::VisibilityChanged { visibility });
+        }
         // How far it goes is known at the end.
         copy.add(time_ms, cause, EventBody::ForkedFrom { session: source, turn, until: Seq::START });
         copy
@@ -134,7 +139,7 @@ impl Copy {
         self.numbers.push((event.seq, Seq(self.events.len() as u64)));
     }
 
-    /// What a fork takes over of an event. Pull requests, what people allowed, and the source's own forks stay with the source;
+    /// What a fork takes over of an event. Pull requests, what people allowed, who may do what, and the source's own forks stay with the source;
     /// the fork has its own name and sandbox.
     fn inherited(&self, body: &EventBody) -> Option<EventBody> {
         match body {
@@ -149,7 +154,18 @@ impl Copy {
             | EventBody::QueuePaused { .. }
             | EventBody::QueueResumed { .. }
             | EventBody::SessionForked { .. }
-            | EventBody::AttemptKept { .. } => None,
+            | EventBody::AttemptKept { .. }
+            | EventBody::MemberAdded { .. }
+            | EventBody::RoleChanged { .. }
+            | EventBody::MemberRemoved { .. }
+            | EventBody::OwnershipTaken { .. }
+            | EventBody::VisibilityChanged { .. }
+            | EventBody::InvitationMade { .. }
+            | EventBody::InvitationRevoked { .. }
+            | EventBody::SessionArchived
+            | EventBody::SessionUnarchived
+            | EventBody::SessionDeleted { .. }
+            | EventBody::SessionRestored => None,
             EventBody::ForkedFrom { .. }
             | EventBody::ParticipantJoined { .. }
             | EventBody::PromptAdded { .. }

@@ -13,7 +13,7 @@ use std::{
 pub use fork::ForkWish;
 use hangar_agent::{Conversation, Jobs};
 use hangar_protocol::{
-    Command, Event, Kinds, Person, Refusal, RefusalCode, RequestId, Seq, SessionId, SessionState,
+    Command, Event, Kinds, Person, Refusal, RefusalCode, RequestId, Seq, SessionId, SessionRole, SessionState, UserId,
     api::{DayBudgets, EventPage, NewPrompt, RepoTarget, SessionDiff, SessionSummary},
     budget::day_of,
     command::Commanded,
@@ -26,20 +26,22 @@ use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    Budgets, KeepClones, Reply, Subscription,
+    Budgets, KeepClones, Reply, SessionQuery, Subscription,
+    access::{Access, AccessList},
     blobs::Blobs,
     budgets::{Ledger, Meter},
     clock::now_ms,
-    decide::{self, Input, Report, decide},
+    decide::{self, Input, Report, decide, needed, no_session},
     diff,
     driver::{Driver, First, GOODBYE, INBOX_MAX, Message, closing},
     floor, forge_follower,
     home::{Home, log_refusal},
-    index::{self, Index, Wakefulness},
+    index::{Index, Wakefulness},
     list_tail::ListTail,
     log::{self, LogError, LogPage, LogReader, SessionLog, Side, StoredEvent},
     ports::Ports,
     registry::{Registry, Task},
+    removal::{self, Removals, refuse_removed},
     sandbox_host::SandboxHost,
     tail::Tail,
 };
@@ -60,6 +62,8 @@ struct Inner {
     writers: Writers,
     index: Index,
     registry: Arc<Registry>,
+    access: Arc<AccessList>,
+    removals: Removals,
     ledger: Arc<Ledger>,
     /// Cancelled when the server shuts down: no session is woken any more.
     closing: CancellationToken,
@@ -98,10 +102,13 @@ impl Sessions {
             writers,
             index,
             registry: Arc::default(),
+            access: Arc::default(),
+            removals: Removals::default(),
             ledger: Arc::default(),
             closing: CancellationToken::new(),
         };
         let sessions = Self { inner: Arc::new(inner) };
+        removal::forget_left_over(&folder, sessions.index()).await.map_err(failed)?;
         let untold = sessions.begun_forks().await?;
         sessions.list_unlisted().await?;
         // Before any turn goes on.
@@ -115,6 +122,7 @@ impl Sessions {
             sessions.tell_source(&id).await;
         }
         tokio::spawn(forge_follower::run(sessions.clone()));
+        tokio::spawn(removal::run(sessions.clone()));
         Ok(sessions)
     }
 
@@ -151,7 +159,7 @@ impl Sessions {
         tokio::fs::create_dir_all(folder).await.map_err(|error| folder_refusal(&error))?;
         let (task, state) = self.write_beginning(id, folder, beginning).await?;
         // After the log: a session that is missing in the list is found by its folder at the next start.
-        task.home.list(index::summary(&state), Wakefulness::Awake).await;
+        task.home.list(SessionSummary::of(&state), Wakefulness::Awake).await;
         Ok(state)
     }
 
@@ -180,9 +188,33 @@ impl Sessions {
     /// # Errors
     /// The refusal.
     pub async fn command(&self, id: &SessionId, commanded: Commanded) -> Result<Reply, Refusal> {
+        // Asked before it is woken, so that a session which may not be seen answers as one that there is not.
+        if needed(&commanded.by, &commanded.command).is_some() {
+            self.role(id, &commanded.by.user).await?;
+        }
+        let deletes = matches!(commanded.command, Command::Delete { .. });
         let (answer, answered) = oneshot::channel();
         self.send(id, Message::Command(commanded, answer)).await?;
-        answered.await.map_err(|_| closing())?
+        let reply = answered.await.map_err(|_| closing())?;
+        if deletes && reply.is_ok() {
+            self.inner.removals.deleted.notify_one();
+        }
+        reply
+    }
+
+    /// What somebody may do in a session. The one question before anything of it is read. Does not wake it.
+    ///
+    /// # Errors
+    /// When there is no such session, or they may not see it: the two look the same.
+    pub async fn role(&self, id: &SessionId, user: &UserId) -> Result<SessionRole, Refusal> {
+        let access = match self.inner.access.get(id) {
+            Some(known) => known,
+            None => {
+                let state = self.state_on_disk(id).await?;
+                self.inner.access.note(id, Arc::new(Access::of(&state)))
+            }
+        };
+        access.role_of(user).ok_or_else(|| no_session(id))
     }
 
     /// Tells a session what happened to it elsewhere. Durable when this answers; `None` when it made no difference.
@@ -210,6 +242,11 @@ impl Sessions {
                 return Ok(state);
             }
         }
+        self.state_on_disk(id).await
+    }
+
+    /// What the log says.
+    pub(crate) async fn state_on_disk(&self, id: &SessionId) -> Result<SessionState, Refusal> {
         let reader = self.reader(id).await?;
         reader.fold(|_event| {}).await.map_err(|error| log_refusal(&error))
     }
@@ -237,10 +274,11 @@ impl Sessions {
         Ok(EventPage { events, head: page.head, looked_at: page.looked_at })
     }
 
-    /// A stream of one session's frames: first what the log holds after the cursor, then what happens. Does not wake it.
+    /// A stream of one session's frames for as long as the person may see it: first what the log holds after the cursor, then what
+    /// happens. Does not wake it.
     ///
     /// # Errors
-    /// When there is no such session, or the cursor lies beyond its end.
+    /// When there is no such session, the person may not see it, or the cursor lies beyond its end.
     pub async fn follow(
         &self,
         from: &FollowFrom,
@@ -261,9 +299,9 @@ impl Sessions {
     /// Tells those who have the session open that somebody is typing. Does not wake it.
     ///
     /// # Errors
-    /// When there is no such session.
+    /// When there is no such session, or the person may not see it.
     pub async fn typing(&self, id: &SessionId, person: &Person) -> Result<(), Refusal> {
-        self.reader(id).await?;
+        self.role(id, &person.user).await?;
         if let Some(tail) = self.inner.registry.followed(id) {
             tail.typing(person);
         }
@@ -310,6 +348,13 @@ impl Sessions {
     /// When there is no such session or its sandbox cannot be had.
     pub async fn diff(&self, id: &SessionId) -> Result<SessionDiff, Refusal> {
         let state = self.state(id).await?;
+        if let Some(deletion) = &state.deleted {
+            return Err(Refusal::new(
+                RefusalCode::Conflict,
+                format!("{} deleted this session.", deletion.by),
+                format!("`hangar undelete {id}` takes it back until it is removed for good."),
+            ));
+        }
         let task = self.wake(id).await?;
         diff::of_workspace(&task.home, &state).await
     }
@@ -323,12 +368,25 @@ impl Sessions {
         Blobs::new(&self.folder(id)).get(sha256).await
     }
 
-    /// The newest 500 sessions, newest first.
+    /// A page of the sessions that fit, newest first.
     ///
     /// # Errors
     /// When the list cannot be read.
-    pub async fn list(&self) -> Result<Vec<SessionSummary>, Refusal> {
-        self.inner.index.list().await.map_err(|error| log_refusal(&error.into()))
+    pub async fn list(&self, query: SessionQuery) -> Result<Vec<SessionSummary>, Refusal> {
+        let seen_by = query.seen_by.clone();
+        let mut page = self.inner.index.list(query).await.map_err(|error| log_refusal(&error.into()))?;
+        if let Some(user) = seen_by {
+            // The list may be a moment behind; who may see what is never.
+            let hidden = |access: Arc<Access>| access.role_of(&user).is_none();
+            page.retain(|summary| !self.inner.access.get(&summary.id).is_some_and(hidden));
+        }
+        Ok(page)
+    }
+
+    /// Lists what is true of a session that sleeps.
+    pub(crate) async fn list_asleep(&self, state: &SessionState) -> Result<(), Refusal> {
+        let listed = self.inner.index.record(SessionSummary::of(state), Wakefulness::Asleep).await;
+        listed.map_err(|error| log_refusal(&error.into()))
     }
 
     /// The usual budgets of this server.
@@ -386,15 +444,24 @@ impl Sessions {
     }
 
     async fn reader(&self, id: &SessionId) -> Result<LogReader, Refusal> {
-        let folder = self.folder(id);
-        if tokio::fs::try_exists(folder.join(log::FILE)).await.unwrap_or(false) {
-            return Ok(LogReader::new(&folder));
-        }
-        Err(Refusal::new(
-            RefusalCode::NotFound,
-            format!("There is no session {id}."),
-            "`hangar sessions` lists those that you can see.",
-        ))
+        if self.folder_exists(id).await { Ok(LogReader::new(&self.folder(id))) } else { Err(no_session(id)) }
+    }
+
+    /// Whether the session has a log.
+    pub(crate) async fn folder_exists(&self, id: &SessionId) -> bool {
+        tokio::fs::try_exists(self.folder(id).join(log::FILE)).await.unwrap_or(false)
+    }
+
+    pub(crate) fn registry(&self) -> &Registry {
+        &self.inner.registry
+    }
+
+    pub(crate) fn access(&self) -> &AccessList {
+        &self.inner.access
+    }
+
+    pub(crate) fn removals(&self) -> &Removals {
+        &self.inner.removals
     }
 
     pub(crate) fn ports(&self) -> &Arc<Ports> {
@@ -415,9 +482,10 @@ impl Sessions {
         if let Some(task) = self.inner.registry.task(id) {
             return Ok(task);
         }
-        let reader = self.reader(id).await?;
         let (tail, waking) = self.inner.registry.enter(id);
         let _only_one = waking.lock().await;
+        refuse_removed(&self.inner.removals, id)?;
+        let reader = self.reader(id).await?;
         if let Some(task) = self.inner.registry.task(id) {
             return Ok(task);
         }
@@ -434,7 +502,7 @@ impl Sessions {
         let (state, conversation) = fold(&reader).await.map_err(|error| log_refusal(&error))?;
         let folder = self.folder(id);
         let log = SessionLog::open(&self.inner.writers, &folder).await.map_err(|error| log_refusal(&error))?;
-        let summary = index::summary(&state);
+        let summary = SessionSummary::of(&state);
         // Before anything is accepted: a crash from here on is put right at the next start.
         let listed = self.inner.index.record(summary, Wakefulness::Awake).await;
         listed.map_err(|error| log_refusal(&error.into()))?;
@@ -458,6 +526,7 @@ impl Sessions {
             jobs: Jobs::default(),
             meter,
             index: self.inner.index.clone(),
+            access: Arc::clone(&self.inner.access),
             registry: Arc::downgrade(&self.inner.registry),
             ports,
             steered: AtomicBool::new(state.steers().next().is_some()),
@@ -498,7 +567,7 @@ impl Sessions {
                 continue;
             }
             match LogReader::new(&folder.path()).fold(|_event| {}).await {
-                Ok(state) => self.inner.index.record(index::summary(&state), Wakefulness::Awake).await?,
+                Ok(state) => self.inner.index.record(SessionSummary::of(&state), Wakefulness::Awake).await?,
                 Err(error) => tracing::error!(session = %id, %error, "a session's log cannot be read"),
             }
         }
@@ -559,7 +628,7 @@ pub fn random_request_id() -> RequestId {
     format!("server-{:016x}", rand::random::<u64>()).parse().unwrap_or_else(|_| unreachable!("hex digits are allowed"))
 }
 
-fn folder_refusal(error: &std::io::Error) -> Refusal {
+pub(crate) fn folder_refusal(error: &std::io::Error) -> Refusal {
     if error.kind() == std::io::ErrorKind::StorageFull {
         return log_refusal(&StoreError::DiskFull.into());
     }

@@ -8,16 +8,21 @@
 //!
 //! Sessions take turns, one page each, so that a busy one does not hold up the others of the stream.
 
-use std::{collections::VecDeque, sync::Arc, vec};
+use std::{
+    collections::{HashSet, VecDeque},
+    sync::Arc,
+    vec,
+};
 
 use hangar_protocol::{
-    Frame, Kinds, Person, Refusal, RefusalCode, Seq, SessionId, frame::FollowFrom, limits::STREAM_SESSIONS_MAX,
+    Frame, Kinds, Person, Refusal, RefusalCode, Seq, SessionId, api::SessionSummary, frame::FollowFrom,
+    limits::STREAM_SESSIONS_MAX,
 };
 
 use crate::{
-    Sessions,
+    SessionQuery, Sessions,
     bell::{Bell, Slot},
-    list_tail::{Changes, changed_frame},
+    list_tail::{Change, Changes, changed_frame},
     ring::{Framed, Wants, frame_json},
     tail::{Fetched, More, Tail},
 };
@@ -28,6 +33,10 @@ const PAGE_EVENTS: u32 = 256;
 const CURSOR_EVERY_EVENTS: u64 = 256;
 /// The slot of the list of sessions.
 const LIST: Slot = Slot::MAX;
+/// Sessions of the list that are remembered as shown to one follower; a stream that has shown more ends, and is begun anew.
+const LIST_SHOWN_MAX: usize = 10_000;
+/// What somebody is told whose right to see a session has ended.
+const SHUT_OUT: &str = "You may not see this session any more: you were removed from it, or it is private now.";
 
 /// A stream of frames of the sessions that are followed. Dropping it ends it.
 pub struct Subscription {
@@ -37,12 +46,15 @@ pub struct Subscription {
     scope: Scope,
     bell: Arc<Bell>,
     readings: Vec<Option<Reading>>,
-    list: Option<ListReading>,
+    /// Boxed: most streams are about one session.
+    list: Option<Box<ListReading>>,
     /// Slots to look at, in turns.
     ready: VecDeque<Slot>,
     /// Fetched and not yet handed out: at most one page, of one slot.
     page: vec::IntoIter<Framed>,
     page_of: Option<Arc<Tail>>,
+    /// Where the page's session is followed, unless it is so no more.
+    page_at: Option<usize>,
     ended: bool,
 }
 
@@ -64,12 +76,16 @@ struct Reading {
     /// Where in the tail it reads; `None` while it catches up from the log.
     position: Option<u64>,
     wants: Wants,
+    /// How often it had changed who may follow when this person's right was last looked at.
+    access_changes: u64,
 }
 
 #[derive(Debug)]
 struct ListReading {
     key: usize,
     position: Option<u64>,
+    /// What was shown: whoever cannot see one of these any more is told so, and of others not even that they exist.
+    shown: HashSet<SessionId>,
 }
 
 /// A frame, serialized once for everybody who gets it.
@@ -130,16 +146,22 @@ impl Subscription {
             ready: VecDeque::new(),
             page: Vec::new().into_iter(),
             page_of: None,
+            page_at: None,
             ended: false,
         }
     }
 
-    /// Follows a session from a cursor, or anew if it is followed already. Does not wake it.
+    /// Follows a session from a cursor, or anew if it is followed already, for as long as the person may see it. Does not wake it.
     ///
     /// # Errors
-    /// When there is no such session, the cursor lies beyond its end, or too many are followed.
+    /// When there is no such session, the person may not see it, the cursor lies beyond its end, or too many are followed.
     pub async fn follow(&mut self, from: &FollowFrom) -> Result<(), Refusal> {
+        // Asked before anything is told, that the session exists among it.
+        self.sessions.role(&from.session, &self.person.user).await?;
         let tail = self.sessions.tail_at(&from.session, from.after).await?;
+        let access_changes = tail.access_changes();
+        // And again: of what changes from here on the tail tells.
+        self.sessions.role(&from.session, &self.person.user).await?;
         self.unfollow(&from.session);
         let free = self.readings.iter().position(Option::is_none);
         if free.is_none() && self.readings.len() >= STREAM_SESSIONS_MAX {
@@ -154,7 +176,8 @@ impl Subscription {
         let shown = from.presence.then_some(&self.person);
         let key = tail.enter(&self.bell, slot, shown);
         let wants = Wants { kinds: self.kinds, presence: from.presence };
-        let reading = Reading { tail, key, cursor: from.after, told: from.after, position: None, wants };
+        let reading =
+            Reading { tail, key, cursor: from.after, told: from.after, position: None, wants, access_changes };
         match free {
             Some(at) => self.readings[at] = Some(reading),
             None => {
@@ -179,6 +202,9 @@ impl Subscription {
         if let Some(reading) = self.readings[at].take() {
             reading.tail.leave(reading.key);
         }
+        if self.page_at == Some(at) {
+            self.turn_page(Vec::new(), None, None);
+        }
         // A slot is given to another session only when nothing of this one waits in it.
         self.ready.retain(|slot| *slot as usize != at);
     }
@@ -187,7 +213,7 @@ impl Subscription {
     pub fn follow_list(&mut self) {
         if self.list.is_none() {
             let key = self.sessions.list_tail().enter(&self.bell, LIST);
-            self.list = Some(ListReading { key, position: None });
+            self.list = Some(Box::new(ListReading { key, position: None, shown: HashSet::new() }));
             self.ready.push_back(LIST);
         }
     }
@@ -195,14 +221,14 @@ impl Subscription {
     /// Tells others that the person is typing in a session that this stream follows.
     ///
     /// # Errors
-    /// When it does not follow it. `None` stands for the only one.
+    /// When it does not follow it, or the person may not see it any more. `None` stands for the only one.
     pub fn typing(&self, session: Option<&SessionId>) -> Result<(), Refusal> {
         let mut followed = self.readings.iter().flatten();
         let meant = match session {
             Some(session) => followed.find(|reading| reading.tail.session() == session),
             None => followed.next(),
         };
-        let Some(reading) = meant else {
+        let Some(reading) = meant.filter(|reading| reading.tail.lets_follow(&self.person.user)) else {
             return Err(Refusal::new(
                 RefusalCode::Conflict,
                 "This stream does not follow that session.",
@@ -217,10 +243,11 @@ impl Subscription {
     /// is handed out or kept.
     pub async fn next(&mut self) -> Option<Delivery> {
         loop {
+            self.leave_if_shut_out();
             if let Some(framed) = self.page.next() {
                 return Some(Delivery { framed, of: self.page_of.clone() });
             }
-            self.turn_page(Vec::new(), None);
+            self.turn_page(Vec::new(), None, None);
             if self.ended {
                 return None;
             }
@@ -237,13 +264,35 @@ impl Subscription {
         }
     }
 
-    fn turn_page(&mut self, frames: Vec<Framed>, of: Option<Arc<Tail>>) {
+    fn turn_page(&mut self, frames: Vec<Framed>, of: Option<Arc<Tail>>, at: Option<usize>) {
         self.page = frames.into_iter();
         self.page_of = of;
+        self.page_at = at;
+    }
+
+    /// Ends the reading of somebody whose right to see the page's session has ended, before they see what came after that.
+    fn leave_if_shut_out(&mut self) {
+        if let Some(at) = self.page_at
+            && self.is_shut_out(at)
+        {
+            self.end_one(at, SHUT_OUT);
+        }
+    }
+
+    fn is_shut_out(&mut self, at: usize) -> bool {
+        let Some(reading) = self.readings.get_mut(at).and_then(Option::as_mut) else { return false };
+        let changes = reading.tail.access_changes();
+        if std::mem::replace(&mut reading.access_changes, changes) == changes {
+            return false;
+        }
+        !reading.tail.lets_follow(&self.person.user)
     }
 
     /// Fetches a page of the session in front.
     async fn look_at(&mut self, at: usize) {
+        if self.is_shut_out(at) {
+            return self.end_one(at, SHUT_OUT);
+        }
         let Some(reading) = self.readings.get_mut(at).and_then(Option::as_mut) else {
             self.ready.pop_front();
             return;
@@ -257,7 +306,7 @@ impl Subscription {
             Fetched::Frames { mut frames, position, cursor, more } => {
                 let attached = reading.position.replace(position).is_none();
                 frames.extend(reading.pass(cursor, if attached { Told::Already } else { Told::Perhaps }));
-                self.turn_page(frames, Some(tail));
+                self.turn_page(frames, Some(tail), Some(at));
                 self.next_turn(more);
             }
             Fetched::Behind => {
@@ -276,7 +325,7 @@ impl Subscription {
                         let last = page.events.last().map(|event| event.seq);
                         reading.told = last.unwrap_or(reading.told);
                         frames.extend(reading.pass(page.looked_at, Told::Perhaps));
-                        self.turn_page(frames, Some(tail));
+                        self.turn_page(frames, Some(tail), Some(at));
                         self.next_turn(More::Now);
                     }
                     Err(error) => {
@@ -311,13 +360,36 @@ impl Subscription {
         // What ends the whole stream is about no session.
         let after = if closing && self.scope == Scope::Many { None } else { after };
         let bye = frame_json(&Frame::Bye { reason: reason.to_owned(), after });
-        self.turn_page(vec![Framed::hint(bye)], if closing { None } else { tail });
+        self.turn_page(vec![Framed::hint(bye)], if closing { None } else { tail }, None);
     }
 
     fn end_all(&mut self, reason: &str) {
         self.ended = true;
         let bye = frame_json(&Frame::Bye { reason: reason.to_owned(), after: None });
-        self.turn_page(vec![Framed::hint(bye)], None);
+        self.turn_page(vec![Framed::hint(bye)], None, None);
+    }
+
+    /// What the person is told of the list's changes.
+    fn told_of(&mut self, changes: &[Change]) -> Vec<Framed> {
+        let Some(list) = &mut self.list else { return Vec::new() };
+        let user = &self.person.user;
+        let mut frames = Vec::new();
+        for change in changes {
+            // The list may be a moment behind; who may see what is never.
+            let may = self.sessions.access().get(&change.session).is_none_or(|access| access.role_of(user).is_some());
+            match change.shown_to(user).filter(|_| may) {
+                Some(frame) => {
+                    list.shown.insert(change.session.clone());
+                    frames.push(frame);
+                }
+                None if list.shown.remove(&change.session) => {
+                    let gone = Frame::SessionUnlisted { id: change.session.clone() };
+                    frames.push(Framed::hint(frame_json(&gone)));
+                }
+                None => {}
+            }
+        }
+        frames
     }
 
     async fn look_at_list(&mut self) {
@@ -326,23 +398,40 @@ impl Subscription {
             return;
         };
         match self.sessions.list_tail().fetch(list.key, list.position) {
-            Changes::Frames { frames, position } => {
+            Changes::New { changes, position } => {
                 list.position = Some(position);
-                self.turn_page(frames, None);
+                let frames = self.told_of(&changes);
+                self.turn_page(frames, None, None);
             }
-            Changes::ReadAnew(position) => match self.sessions.list().await {
-                Ok(summaries) => {
-                    list.position = Some(position);
-                    let mut frames: Vec<_> =
-                        summaries.into_iter().rev().map(|one| Framed::hint(changed_frame(one))).collect();
-                    frames.push(Framed::hint(frame_json(&Frame::ListComplete {})));
-                    self.turn_page(frames, None);
+            Changes::ReadAnew(position) => {
+                match self.sessions.list(SessionQuery::newest_for(&self.person.user)).await {
+                    Ok(summaries) => {
+                        list.position = Some(position);
+                        let mut frames = list.anew(summaries);
+                        frames.push(Framed::hint(frame_json(&Frame::ListComplete {})));
+                        self.turn_page(frames, None, None);
+                    }
+                    Err(refusal) => self.end_all(&refusal.message),
                 }
-                Err(refusal) => self.end_all(&refusal.message),
-            },
+            }
             Changes::Bye(reason) => self.end_all(&reason),
         }
+        if self.list.as_ref().is_some_and(|list| list.shown.len() > LIST_SHOWN_MAX) {
+            self.end_all("This stream has shown more sessions than it can remember. Connect again.");
+        }
         self.next_turn(More::AfterTheBell);
+    }
+}
+
+impl ListReading {
+    /// The frames that show this list to somebody who may have been shown another.
+    fn anew(&mut self, summaries: Vec<SessionSummary>) -> Vec<Framed> {
+        let now: HashSet<SessionId> = summaries.iter().map(|summary| summary.id.clone()).collect();
+        let gone = self.shown.difference(&now).map(|id| frame_json(&Frame::SessionUnlisted { id: id.clone() }));
+        let mut frames: Vec<Framed> = gone.map(Framed::hint).collect();
+        frames.extend(summaries.into_iter().rev().map(|one| Framed::hint(changed_frame(one))));
+        self.shown = now;
+        frames
     }
 }
 

@@ -7,7 +7,10 @@
 //! The tail outlives the session's task: it is there as long as somebody follows. Of a session that sleeps it keeps next to nothing.
 
 use std::{
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -15,6 +18,7 @@ use hangar_protocol::{CallId, Event, EventKind, Frame, Person, Seq, SessionId, T
 use slab::Slab;
 
 use crate::{
+    access::Access,
     bell::{Bell, Slot},
     log::StoredEvent,
     partial::{self, PartOf, Partial},
@@ -38,6 +42,8 @@ const PARTIAL_BYTES_MAX: usize = 512 * 1024;
 pub(crate) struct Tail {
     session: SessionId,
     end: Mutex<End>,
+    /// Counts how often it changed who may follow. Asked before every frame, so it needs no lock.
+    access_changes: AtomicU64,
 }
 
 #[derive(Debug)]
@@ -50,6 +56,8 @@ struct End {
     flushed: Instant,
     timer_armed: bool,
     asleep: bool,
+    /// Who may follow, since that was last told; `None` while it was not.
+    access: Option<Arc<Access>>,
     /// Why the stream has ended.
     bye: Option<Arc<str>>,
     readers: Slab<Reader>,
@@ -99,10 +107,12 @@ impl Tail {
                 flushed: Instant::now() - HINT_WINDOW,
                 timer_armed: false,
                 asleep: true,
+                access: None,
                 bye: None,
                 readers: Slab::new(),
                 people: None,
             }),
+            access_changes: AtomicU64::new(0),
         }
     }
 
@@ -114,6 +124,28 @@ impl Tail {
     /// Whose it is.
     pub(crate) fn session(&self) -> &SessionId {
         &self.session
+    }
+
+    /// Tells who may follow. What is shown afterwards is shown to those alone.
+    pub(crate) fn let_follow(&self, access: Arc<Access>) {
+        let mut end = self.end();
+        if end.access.as_ref().is_some_and(|known| known.same_as(&access)) {
+            return;
+        }
+        end.access = Some(access);
+        self.access_changes.fetch_add(1, Ordering::Release);
+        // Who may not follow any more leaves now, and not at the next frame.
+        end.announce();
+    }
+
+    /// How often it changed who may follow.
+    pub(crate) fn access_changes(&self) -> u64 {
+        self.access_changes.load(Ordering::Acquire)
+    }
+
+    /// Whether somebody may follow as far as was told here. Who comes is asked for their right elsewhere.
+    pub(crate) fn lets_follow(&self, user: &UserId) -> bool {
+        self.end().access.as_ref().is_none_or(|access| access.role_of(user).is_some())
     }
 
     /// The log is known to reach so far. Followers read what they lack from it.

@@ -78,7 +78,13 @@ impl Person {
     /// Begins a session on `acme/tiny`, or on what `repo` names.
     pub async fn begin(&self, repo: &str, wish: &str) -> SessionSummary {
         let prompt = Some(NewPrompt { request_id: None, text: wish.to_owned() });
-        let new = NewSession { repo: repo.parse().expect("a repository"), base_branch: None, model: None, prompt };
+        let new = NewSession {
+            repo: repo.parse().expect("a repository"),
+            base_branch: None,
+            model: None,
+            prompt,
+            visibility: None,
+        };
         within("the session", self.client.create_session(&new)).await.expect("the session begins")
     }
 

@@ -149,6 +149,25 @@ impl Teller {
             EventBody::SessionForked { turn, purpose, .. } => format!("session_forked after turn {turn}: {purpose:?}"),
             EventBody::Rewound { to_turn, .. } => format!("rewound to turn {to_turn}"),
             EventBody::AttemptKept { round, .. } => format!("attempt_kept of round {round}"),
+            EventBody::MemberAdded { person, role, invitation } => {
+                let by = invitation.map(|number| format!(" by invitation {number}")).unwrap_or_default();
+                format!("member_added {} {}{by}", person.user, role.word())
+            }
+            EventBody::RoleChanged { user, role, invitation } => {
+                let by = invitation.map(|number| format!(" by invitation {number}")).unwrap_or_default();
+                format!("role_changed {user} {}{by}", role.word())
+            }
+            EventBody::MemberRemoved { user } => format!("member_removed {user}"),
+            EventBody::OwnershipTaken { person } => format!("ownership_taken by {}", person.user),
+            EventBody::VisibilityChanged { visibility } => format!("visibility_changed {}", visibility.word()),
+            EventBody::InvitationMade { invitation, role, by, .. } => {
+                format!("invitation_made {invitation} {} by {by}", role.word())
+            }
+            EventBody::InvitationRevoked { invitation } => format!("invitation_revoked {invitation}"),
+            EventBody::SessionArchived => "session_archived".to_owned(),
+            EventBody::SessionUnarchived => "session_unarchived".to_owned(),
+            EventBody::SessionDeleted { by, .. } => format!("session_deleted by {by}"),
+            EventBody::SessionRestored => "session_restored".to_owned(),
             EventBody::Warning { text } => format!("warning {text:?}"),
             EventBody::SandboxChanged { phase, .. } => format!("sandbox_changed {}", phase_word(*phase)),
             EventBody::FilesChanged { files, more } => format!("files_changed {} and {more} more", files.len()),

@@ -54,7 +54,7 @@ function NewSession(): JSX.Element {
   const begin = createAction(async (requestId: string) => {
     const chosen = repo();
     if (chosen === null) return setAdding(true);
-    const made = await api.createSession({ repo: chosen, base_branch: null, model: null, prompt: { request_id: requestId, text: text() } });
+    const made = await api.createSession({ repo: chosen, base_branch: null, model: null, prompt: { request_id: requestId, text: text() }, visibility: null });
     setText("");
     navigate(`/s/${made.id}`);
   });

@@ -7,6 +7,7 @@ import { createMemo, createSignal, Index, type JSX, Match, Show, Switch } from "
 import { api } from "../account.tsx";
 import { createAction } from "../action.ts";
 import { PullBadge } from "../status.tsx";
+import { peopleChange } from "./people-change.ts";
 import { useSession } from "./following.ts";
 import { Tool } from "./tool.tsx";
 
@@ -42,6 +43,7 @@ export function Row(props: { item: TimelineItem }): JSX.Element {
       <Match when={as("fork")}>{(item) => <Line icon="branch" time={item().time}>{item().attempt === null ? "Forked into" : "Attempt"} <A href={`/s/${item().session}`}>{item().session}</A> {afterTurn(item().turn)}</Line>}</Match>
       <Match when={as("rewound")}>{(item) => <RowNote tone="warn" icon="repeat">{session.nameOf(item().by ?? "")} went back to where it was {afterTurn(item().turn)}. What came later is undone.</RowNote>}</Match>
       <Match when={as("kept")}>{(item) => <Line icon="check" time={item().time}>Attempt <A href={`/s/${item().session}`}>{item().session}</A> was chosen</Line>}</Match>
+      <Match when={as("people")}>{(item) => <Line icon="person" time={item().time}>{peopleChange(item().change, item().by, session.nameOf)}</Line>}</Match>
       <Match when={as("note")}>{(item) => <Line icon="check" time={item().time}>{item().text}</Line>}</Match>
       <Match when={as("warning")}>{(item) => <RowNote tone="warn" icon="alert"><Markdown text={item().text} /></RowNote>}</Match>
     </Switch>

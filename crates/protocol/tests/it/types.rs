@@ -88,6 +88,13 @@ fn committed_typescript_is_fresh() {
     all.visit::<api::Attempt>();
     all.visit::<api::SessionSummary>();
     all.visit::<api::EventPage>();
+    all.visit::<api::RoleWish>();
+    all.visit::<api::VisibilityWish>();
+    all.visit::<api::NewInvitation>();
+    all.visit::<api::NewInvitationLink>();
+    all.visit::<api::InvitationSecret>();
+    all.visit::<api::InvitationView>();
+    all.visit::<api::Joined>();
     all.visit::<api::MergePullRequest>();
     all.visit::<api::PullRequestView>();
     all.visit::<api::SessionDiff>();

@@ -22,7 +22,7 @@ const TITLE_CHARS_MAX: usize = 80;
 
 /// List the attempts of a session side by side, or choose one.
 ///
-/// `hangar run --best-of 3 \"wish\"` makes them. Each is a session: `hangar attach`, `hangar diff` and `hangar pr` work with it. The chosen one goes on as the
+/// `hangar run --best-of 3 "wish"` makes them. Each is a session: `hangar attach`, `hangar diff` and `hangar pr` work with it. The chosen one goes on as the
 /// session that it is; those of its round that still work are stopped, and stay.
 #[derive(Debug, Args)]
 #[command(after_help = "\

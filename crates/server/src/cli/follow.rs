@@ -57,8 +57,15 @@ impl Follow<'_> {
         let keyboard = if terminal.is_watched() { Keyboard::take() } else { None };
         let session = self.session.clone();
         let server = self.client.url().to_owned();
-        let mut watch =
-            Watch { follow: self, keyboard, turn_of: None, last: Ended::Well, paused: false, pull_request: None, typing_told: None };
+        let mut watch = Watch {
+            follow: self,
+            keyboard,
+            turn_of: None,
+            last: Ended::Well,
+            paused: false,
+            pull_request: None,
+            typing_told: None,
+        };
         let end = watch.run(timeline.as_mut()).await;
         timeline.finish()?;
         // The keyboard gives the terminal its own ways back before anything else is printed.
@@ -111,7 +118,7 @@ impl Watch<'_> {
         let (client, session) = (self.follow.client, self.follow.session.clone());
         // Only a person at a terminal is somebody whom others should know to be here.
         let mut stream = match &self.keyboard {
-            Some(_) => client.join(&session, self.follow.after, Patience::default()),
+            Some(_) => client.attend(&session, self.follow.after, Patience::default()),
             None => client.follow(&session, self.follow.after, Patience::default()),
         };
         let me = match &self.keyboard {

@@ -21,9 +21,11 @@ mod follow;
 mod fork;
 mod go_on;
 mod image;
+mod invite;
 mod keyboard;
 mod link;
 mod login;
+mod members;
 mod pool;
 mod pr;
 mod progress;
@@ -34,6 +36,7 @@ mod resume;
 mod rewind;
 mod run;
 mod sessions;
+mod shelf;
 mod stop;
 mod table;
 mod terminal;
@@ -88,6 +91,14 @@ enum Command {
     Fork(fork::Fork),
     Rewind(rewind::Rewind),
     Attempts(attempts::Attempts),
+    Invite(invite::Invite),
+    Join(invite::Join),
+    Members(members::Members),
+    Visibility(members::VisibilityOf),
+    Archive(shelf::Archive),
+    Unarchive(shelf::Unarchive),
+    Delete(shelf::Delete),
+    Undelete(shelf::Undelete),
     Continue(go_on::Continue),
     Budget(budget::Budget),
     Allow(allow::Allow),
@@ -147,6 +158,14 @@ impl Command {
             Self::Fork(fork) => fork.carry_out(terminal).await,
             Self::Rewind(rewind) => rewind.carry_out(terminal).await,
             Self::Attempts(attempts) => attempts.carry_out(terminal).await,
+            Self::Invite(invite) => invite.carry_out(terminal).await,
+            Self::Join(join) => join.carry_out(terminal).await,
+            Self::Members(members) => members.carry_out(terminal).await,
+            Self::Visibility(visibility) => visibility.carry_out(terminal).await,
+            Self::Archive(archive) => archive.carry_out(terminal).await,
+            Self::Unarchive(unarchive) => unarchive.carry_out(terminal).await,
+            Self::Delete(delete) => delete.carry_out(terminal).await,
+            Self::Undelete(undelete) => undelete.carry_out(terminal).await,
             Self::Continue(go_on) => go_on.carry_out(terminal).await,
             Self::Budget(budget) => budget.carry_out(terminal).await,
             Self::Allow(allow) => allow.carry_out(terminal).await,

@@ -8,7 +8,7 @@ use std::{
 use clap::Args;
 use hangar_client::{Client, Error};
 use hangar_protocol::{
-    PromptId, Refusal, RefusalCode, Seq,
+    PromptId, Refusal, RefusalCode, Seq, Visibility,
     api::{NewPrompt, NewSession},
     limits::PROMPT_BYTES_MAX,
 };
@@ -38,7 +38,7 @@ Examples:
   hangar run --repo acme/website --model anthropic/claude-sonnet-4-5 \"add a dark mode\"
   hangar run --detach \"update the dependencies\"    print the session's id and return
   git diff | hangar run -                          the wish comes from standard input
-  hangar run --best-of 3 \"speed up the parser\"     three attempts side by side, of which you keep one
+  hangar run --best-of 3 \"speed up the parser\"     three attempts; you keep one
   hangar run --json \"fix the typo\" | jq .body.type  one event a line")]
 pub(super) struct Run {
     /// What you wish for; `-` reads it from standard input.
@@ -56,6 +56,10 @@ pub(super) struct Run {
     #[arg(long, value_name = "M")]
     model: Option<String>,
 
+    /// A private session: its members alone see it [default: as the server says].
+    #[arg(long)]
+    private: bool,
+
     /// Print the session's id and return; the agent works on.
     #[arg(long)]
     detach: bool,
@@ -70,8 +74,9 @@ impl Run {
         let wish = wish(self.wish)?;
         let client = connect()?;
         let repo = which_repo(&client, self.repo.as_deref()).await?;
+        let visibility = self.private.then_some(Visibility::Private);
         if let Some(count) = self.best_of {
-            let session = NewSession { repo, base_branch: self.base, model: self.model, prompt: None };
+            let session = NewSession { repo, base_branch: self.base, model: self.model, prompt: None, visibility };
             let watch = if self.detach { Watch::Leave } else { Watch::UntilAllEnded };
             return best_of(&client, &session, wish, count, watch, terminal).await;
         }
@@ -80,6 +85,7 @@ impl Run {
             base_branch: self.base,
             model: self.model,
             prompt: Some(NewPrompt { request_id: None, text: wish }),
+            visibility,
         };
         let session = match client.create_session(&session).await {
             Ok(session) => session,

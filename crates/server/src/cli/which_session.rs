@@ -1,6 +1,6 @@
 //! The session a person means when they type the beginning of its id.
 
-use hangar_client::Client;
+use hangar_client::{Client, SessionFilter};
 use hangar_protocol::{Refusal, RefusalCode, SessionId, api::SessionSummary, limits::clip};
 
 use super::ended::Failure;
@@ -11,7 +11,8 @@ const LISTED_MAX: usize = 8;
 /// Finds the session whose id begins with `typed`.
 pub(super) async fn which_session(client: &Client, typed: &str) -> Result<SessionId, Failure> {
     let wanted: SessionId = typed.parse()?;
-    Ok(choose(&client.sessions().await?, &wanted)?)
+    let filter = SessionFilter { prefix: Some(wanted.clone()), ..SessionFilter::default() };
+    Ok(choose(&client.list_sessions(&filter).await?, &wanted)?)
 }
 
 fn choose(sessions: &[SessionSummary], wanted: &SessionId) -> Result<SessionId, Refusal> {
@@ -43,7 +44,9 @@ fn told(session: &SessionSummary) -> String {
 
 #[cfg(test)]
 mod tests {
-    use hangar_protocol::state::SessionStatus;
+    use std::collections::BTreeMap;
+
+    use hangar_protocol::{Visibility, state::SessionStatus};
 
     use super::*;
 
@@ -57,6 +60,10 @@ mod tests {
             created_ms: 0,
             updated_ms: 0,
             pull_request: None,
+            visibility: Visibility::Team,
+            members: BTreeMap::new(),
+            archived_ms: None,
+            deleted: None,
         }
     }
 

@@ -52,6 +52,13 @@ pub(super) fn minutes_left(expires_ms: u64) -> String {
     format!("{} min", expires_ms.saturating_sub(now_ms()).div_ceil(60_000))
 }
 
+/// `2026-12-05 17:40`: a moment by this machine's clock and time zone.
+pub(super) fn date(ms: u64) -> String {
+    let moment = i64::try_from(ms).ok().and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok());
+    let zoned = moment.unwrap_or(jiff::Timestamp::MAX).to_zoned(jiff::tz::TimeZone::system());
+    zoned.strftime("%Y-%m-%d %H:%M").to_string()
+}
+
 /// Milliseconds since 1970-01-01 UTC.
 pub(super) fn now_ms() -> u64 {
     u64::try_from(jiff::Timestamp::now().as_millisecond()).unwrap_or_default()

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use super::{
     BasesConfig, BudgetsConfig, Config, HttpConfig, ImagesConfig, LogConfig, ModelConfig, NetworkConfig, PeopleConfig,
-    PoolConfig, RegistryConfig, SandboxConfig, SecretConfig, TrustedConfig,
+    PoolConfig, RegistryConfig, SandboxConfig, SecretConfig, SessionsConfig, TrustedConfig,
 };
 
 /// What a key's value looks like.
@@ -125,6 +125,7 @@ pub fn keys() -> impl Iterator<Item = &'static Key> {
     TOP.iter()
         .chain(HttpConfig::KEYS)
         .chain(PeopleConfig::KEYS)
+        .chain(SessionsConfig::KEYS)
         .chain(SandboxConfig::KEYS)
         .chain(ImagesConfig::KEYS)
         .chain(BasesConfig::KEYS)
@@ -139,10 +140,15 @@ pub fn keys() -> impl Iterator<Item = &'static Key> {
 }
 
 /// The tables of `hangar.toml`, as the reference names them.
-const TABLES: [(&str, &str, &str); 14] = [
+const TABLES: [(&str, &str, &str); 15] = [
     ("", "At the top", "These stand before the first table."),
     (HttpConfig::SECTION, "`[http]`", "Where and how the server listens."),
     (PeopleConfig::SECTION, "`[people]`", "The first person, and how long people stay signed in."),
+    (
+        SessionsConfig::SECTION,
+        "`[sessions]`",
+        "Who sees new sessions, and how long deleted ones are kept; see [sessions.md](sessions.md).",
+    ),
     (ImagesConfig::SECTION, "`[images]`", "How images are built and kept; see [images.md](images.md)."),
     (
         BasesConfig::SECTION,

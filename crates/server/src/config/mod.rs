@@ -16,6 +16,7 @@ mod people;
 mod pool;
 mod sandbox;
 mod secret;
+mod sessions;
 
 use std::path::PathBuf;
 
@@ -34,6 +35,7 @@ pub use people::PeopleConfig;
 pub use pool::PoolConfig;
 pub use sandbox::{SandboxConfig, Wall};
 pub use secret::Secret;
+pub use sessions::SessionsConfig;
 
 /// Everything that can be set, with its defaults. Printing it (`Debug` or serialized) shows no secret.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -51,6 +53,8 @@ pub struct Config {
     pub http: HttpConfig,
     /// The first person, and how long they stay signed in.
     pub people: PeopleConfig,
+    /// Who sees new sessions, and how long deleted ones are kept.
+    pub sessions: SessionsConfig,
     /// How images are built and kept.
     pub images: ImagesConfig,
     /// How bases of images are made.
@@ -86,6 +90,7 @@ impl Config {
             titles: TitlesWord::Model,
             http: HttpConfig::default(),
             people: PeopleConfig::default(),
+            sessions: SessionsConfig::default(),
             images: ImagesConfig::default(),
             bases: BasesConfig::default(),
             pool: PoolConfig::default(),

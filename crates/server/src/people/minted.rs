@@ -14,7 +14,7 @@ const SECRET_BYTES: usize = 32;
 pub(super) type Hash = [u8; 32];
 
 /// A new secret of hexadecimal digits behind `prefix`, from the kernel's random numbers.
-pub(super) fn mint(prefix: &str) -> Result<String, Refusal> {
+pub(crate) fn mint(prefix: &str) -> Result<String, Refusal> {
     let mut bytes = [0_u8; SECRET_BYTES];
     rand::rngs::SysRng.try_fill_bytes(&mut bytes).map_err(|error| {
         tracing::error!(%error, "the kernel gave no random numbers");
@@ -27,6 +27,15 @@ pub(super) fn mint(prefix: &str) -> Result<String, Refusal> {
         let _ = write!(text, "{byte:02x}");
     }
     Ok(text)
+}
+
+/// The same hash in hexadecimal digits, as a session's log keeps it.
+pub(crate) fn hash_hex(secret: &str) -> String {
+    hash(secret).iter().fold(String::new(), |mut text, byte| {
+        // Writing to a String cannot fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
 }
 
 /// SHA-256 of a secret. A plain hash is enough: 256 random bits cannot be guessed, however fast the hash is.

@@ -21,6 +21,7 @@ use hangar_protocol::{
 };
 
 pub(crate) use first_owner::first_owner;
+pub(crate) use minted::{hash_hex, mint};
 pub(crate) use sign_in_rate::SignInRate;
 
 use database::Database;

@@ -18,7 +18,12 @@ use crate::{
     get, path = "/api/v1/sessions/{id}/budget", tag = "sessions", params(("id" = SessionId, Path)),
     responses((status = 200, body = SessionBudget))
 )]
-pub(crate) async fn session_budget(State(app): State<App>, Named(id): Named<SessionId>) -> Answer<Json<SessionBudget>> {
+pub(crate) async fn session_budget(
+    State(app): State<App>,
+    asking: Asking,
+    Named(id): Named<SessionId>,
+) -> Answer<Json<SessionBudget>> {
+    app.seen(&asking, &id).await?;
     let state = app.sessions.state(&id).await?;
     Ok(Json(SessionBudget {
         budget: state.budget.unwrap_or(app.sessions.budgets().session),

@@ -15,6 +15,7 @@ use crate::{
     answer::{Answer, Refused},
     app::App,
     extract::{Asked, Named, cursor},
+    gate::Asking,
     stream::kinds,
 };
 
@@ -47,6 +48,7 @@ pub(crate) struct PageWish {
 )]
 pub(crate) async fn session_events(
     State(app): State<App>,
+    asking: Asking,
     Named(id): Named<SessionId>,
     Asked(page): Asked<PageWish>,
 ) -> Answer<Json<EventPage>> {
@@ -71,6 +73,7 @@ pub(crate) async fn session_events(
             ));
         }
     };
+    app.seen(&asking, &id).await?;
     Ok(Json(app.sessions.events(&id, side, limit, kinds).await?))
 }
 
@@ -82,6 +85,7 @@ pub(crate) async fn session_events(
 )]
 pub(crate) async fn session_blob(
     State(app): State<App>,
+    asking: Asking,
     Named((id, sha256)): Named<(SessionId, String)>,
 ) -> Answer<Response> {
     if sha256.len() != 64 || !sha256.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f')) {
@@ -91,6 +95,7 @@ pub(crate) async fn session_blob(
             "An event has the name.",
         ));
     }
+    app.seen(&asking, &id).await?;
     let content = app.sessions.blob(&id, &sha256).await?;
     let kind = HeaderValue::from_static("application/octet-stream");
     Ok(([(header::CONTENT_TYPE, kind), (header::CACHE_CONTROL, FOR_EVER)], content).into_response())

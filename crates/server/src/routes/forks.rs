@@ -12,7 +12,7 @@ use hangar_protocol::{
 };
 use hangar_session::{ForkWish, random_request_id};
 
-use super::sessions::{branch_of, known_model, new_id, summary};
+use super::sessions::{branch_of, known_model, new_id};
 use crate::{
     answer::Answer,
     app::App,
@@ -31,11 +31,13 @@ pub(crate) async fn fork_session(
     Named(id): Named<SessionId>,
     Sent(NewFork { at_turn, prompt, model, title }): Sent<NewFork>,
 ) -> Answer<(StatusCode, Json<SessionSummary>)> {
+    // Whoever may read all of it may have a copy.
+    app.seen(&asking, &id).await?;
     let model = model.map(|model| known_model(&app, &model)).transpose()?;
     let session = new_id()?;
     let wish = ForkWish { branch: branch_of(&session), session, at_turn, prompt, model, title };
     let state = app.sessions.fork(&id, wish, asking.account.person.clone()).await?;
-    Ok((StatusCode::CREATED, Json(summary(&state))))
+    Ok((StatusCode::CREATED, Json(SessionSummary::of(&state))))
 }
 
 /// Takes a session's files and conversation back to where they were after a turn. The session's owner may, or whoever wrote all prompts since.
@@ -49,6 +51,7 @@ pub(crate) async fn rewind_session(
     Named(id): Named<SessionId>,
     Sent(RewindRequest { to_turn, request_id }): Sent<RewindRequest>,
 ) -> Answer<Json<SessionState>> {
+    app.seen(&asking, &id).await?;
     let request_id = request_id.unwrap_or_else(random_request_id);
     app.sessions.rewind(&id, asking.account.person.clone(), Rewind { to_turn, request_id }).await?;
     Ok(Json(app.sessions.state(&id).await?))
@@ -65,9 +68,10 @@ pub(crate) async fn begin_attempts(
     Named(id): Named<SessionId>,
     Sent(NewAttempts { prompt, count, models }): Sent<NewAttempts>,
 ) -> Answer<(StatusCode, Json<Vec<Attempt>>)> {
+    app.seen(&asking, &id).await?;
     let wishes = wishes(&app, &prompt, count, &models)?;
     app.sessions.attempt(&id, wishes, &asking.account.person).await?;
-    Ok((StatusCode::CREATED, Json(attempts(&app, &id).await?)))
+    Ok((StatusCode::CREATED, Json(attempts(&app, &asking, &id).await?)))
 }
 
 /// The attempts at this session's wishes side by side, the newest round first.
@@ -75,8 +79,13 @@ pub(crate) async fn begin_attempts(
     get, path = "/api/v1/sessions/{id}/attempts", tag = "sessions", params(("id" = SessionId, Path)),
     responses((status = 200, body = Vec<Attempt>))
 )]
-pub(crate) async fn list_attempts(State(app): State<App>, Named(id): Named<SessionId>) -> Answer<Json<Vec<Attempt>>> {
-    Ok(Json(attempts(&app, &id).await?))
+pub(crate) async fn list_attempts(
+    State(app): State<App>,
+    asking: Asking,
+    Named(id): Named<SessionId>,
+) -> Answer<Json<Vec<Attempt>>> {
+    app.seen(&asking, &id).await?;
+    Ok(Json(attempts(&app, &asking, &id).await?))
 }
 
 /// Chooses an attempt: it goes on in the session that it is, and those of its round that still work are stopped.
@@ -105,7 +114,7 @@ pub(crate) async fn keep_attempt(
             Err(refusal) => tracing::warn!(session = %other.session, %refusal, "an attempt was not stopped"),
         }
     }
-    Ok(Json(attempts(&app, &id).await?))
+    Ok(Json(attempts(&app, &asking, &id).await?))
 }
 
 fn wishes(app: &App, prompt: &NewPrompt, count: u32, models: &[String]) -> Answer<Vec<ForkWish>> {
@@ -139,17 +148,18 @@ fn rounds(state: &SessionState) -> impl Iterator<Item = (u32, &ForkState)> {
     })
 }
 
-async fn attempts(app: &App, id: &SessionId) -> Answer<Vec<Attempt>> {
+async fn attempts(app: &App, asking: &Asking, id: &SessionId) -> Answer<Vec<Attempt>> {
     let state = app.sessions.state(id).await?;
-    let all = join_all(rounds(&state).map(|(round, fork)| attempt(app, round, fork))).await;
+    let all = join_all(rounds(&state).map(|(round, fork)| attempt(app, asking, round, fork))).await;
     let mut attempts: Vec<Attempt> = all.into_iter().flatten().collect();
     // Stable: within a round as they were begun.
     attempts.sort_by_key(|attempt| std::cmp::Reverse(attempt.round));
     Ok(attempts)
 }
 
-/// `None` for one that is not there any more.
-async fn attempt(app: &App, round: u32, fork: &ForkState) -> Option<Attempt> {
+/// `None` for one that is not there any more, or that this person may not see.
+async fn attempt(app: &App, asking: &Asking, round: u32, fork: &ForkState) -> Option<Attempt> {
+    app.seen(asking, &fork.session).await.ok()?;
     let state = app.sessions.state(&fork.session).await.ok()?;
     let diff = match state.status {
         SessionStatus::Running => None,
@@ -159,7 +169,7 @@ async fn attempt(app: &App, round: u32, fork: &ForkState) -> Option<Attempt> {
     };
     let usage = state.usage;
     Some(Attempt {
-        session: summary(&state),
+        session: SessionSummary::of(&state),
         round,
         kept: fork.kept,
         model: state.model.clone(),

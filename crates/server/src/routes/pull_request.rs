@@ -5,7 +5,7 @@ use hangar_forge::{
     LocalForge, MergeMethod as ForgeMerge, MergeWish, NewReview as ForgeReview, Pull, PullState, ReviewState,
 };
 use hangar_protocol::{
-    Command, RefusalCode, SessionId, SessionState,
+    Command, RefusalCode, SessionId, SessionRole, SessionState,
     api::{MergeMethod, MergePullRequest, OpenPullRequest, PullRequestView},
     state::{PullRequestState, PullRequestStatus},
 };
@@ -13,7 +13,7 @@ use hangar_session::Reply;
 use serde::Deserialize;
 use utoipa::ToSchema;
 
-use super::{prompts::strange, pull_request_page, repos::forge_path};
+use super::{prompts::strange, pull_request_page, repos::forge_path, session_life::must_be_there};
 use crate::{
     answer::{Answer, Refused},
     app::App,
@@ -46,8 +46,10 @@ pub(crate) async fn open_pull_request(
 )]
 pub(crate) async fn show_pull_request(
     State(app): State<App>,
+    asking: Asking,
     Named(id): Named<SessionId>,
 ) -> Answer<Json<PullRequestView>> {
+    app.seen(&asking, &id).await?;
     let (state, pull) = newest(&app, &id).await?;
     Ok(Json(pull_request_page::view(&app.forge, &state, &pull).await?))
 }
@@ -63,7 +65,15 @@ pub(crate) async fn merge_pull_request(
     Named(id): Named<SessionId>,
     Sent(MergePullRequest { method }): Sent<MergePullRequest>,
 ) -> Answer<Json<PullRequestState>> {
+    if app.seen(&asking, &id).await? < SessionRole::Prompter {
+        return Err(Refused::new(
+            RefusalCode::Forbidden,
+            "You are a viewer of this session; merging its pull request takes a prompter.",
+            "Ask an owner of the session.",
+        ));
+    }
     let (state, pull) = newest(&app, &id).await?;
+    must_be_there(&state)?;
     let path = forge_path(&state.repo)?;
     let method = match method {
         MergeMethod::Merge => ForgeMerge::Merge,
@@ -111,7 +121,9 @@ pub(crate) async fn review_pull_request(
     Named(id): Named<SessionId>,
     Sent(NewReview { verdict, body }): Sent<NewReview>,
 ) -> Answer<(StatusCode, Json<PullRequestState>)> {
+    app.seen(&asking, &id).await?;
     let (state, pull) = newest(&app, &id).await?;
+    must_be_there(&state)?;
     if pull.state != PullState::Open {
         return Err(Refused::new(
             RefusalCode::Conflict,

@@ -1,4 +1,4 @@
-//! Begin, list, look at, rename.
+//! Begin, look at, rename.
 
 use axum::{Json, extract::State, http::StatusCode};
 use hangar_forge::BranchName;
@@ -25,12 +25,6 @@ const ID_CHARS: usize = 12;
 /// How much of the first prompt becomes the title, in characters.
 const TITLE_FROM_PROMPT_CHARS: usize = 80;
 
-/// The sessions of this server, newest first.
-#[utoipa::path(get, path = "/api/v1/sessions", tag = "sessions", responses((status = 200, body = Vec<SessionSummary>)))]
-pub(crate) async fn list_sessions(State(app): State<App>) -> Answer<Json<Vec<SessionSummary>>> {
-    Ok(Json(app.sessions.list().await?))
-}
-
 /// Begins a session, most often with its first prompt. When it is answered, the prompt is on disk.
 #[utoipa::path(
     post, path = "/api/v1/sessions", tag = "sessions", request_body = NewSession,
@@ -43,7 +37,7 @@ pub(crate) async fn begin_session(
 ) -> Answer<(StatusCode, Json<SessionSummary>)> {
     let target = resolve(&app, &new).await?;
     let state = app.sessions.create(target, asking.account.person.clone(), new.prompt).await?;
-    Ok((StatusCode::CREATED, Json(summary(&state))))
+    Ok((StatusCode::CREATED, Json(SessionSummary::of(&state))))
 }
 
 /// What is true of a session now: the fold of its log.
@@ -51,7 +45,12 @@ pub(crate) async fn begin_session(
     get, path = "/api/v1/sessions/{id}", tag = "sessions", params(("id" = SessionId, Path)),
     responses((status = 200, body = SessionState))
 )]
-pub(crate) async fn session_state(State(app): State<App>, Named(id): Named<SessionId>) -> Answer<Json<SessionState>> {
+pub(crate) async fn session_state(
+    State(app): State<App>,
+    asking: Asking,
+    Named(id): Named<SessionId>,
+) -> Answer<Json<SessionState>> {
+    app.seen(&asking, &id).await?;
     Ok(Json(app.sessions.state(&id).await?))
 }
 
@@ -67,7 +66,7 @@ pub(crate) async fn rename_session(
     Sent(SessionPatch { title }): Sent<SessionPatch>,
 ) -> Answer<Json<SessionSummary>> {
     app.sessions.command(&id, asking.wants(Command::Rename { title })).await?;
-    Ok(Json(summary(&app.sessions.state(&id).await?)))
+    Ok(Json(SessionSummary::of(&app.sessions.state(&id).await?)))
 }
 
 /// Looks up what the wish names: the repository, where its branch stands, the model.
@@ -95,6 +94,7 @@ async fn resolve(app: &App, new: &NewSession) -> Answer<RepoTarget> {
         base_commit: commit.to_string(),
         model,
         title: title.unwrap_or_else(|| format!("Work on {}", repo.path)),
+        visibility: new.visibility.unwrap_or(app.config.sessions.visibility),
     })
 }
 
@@ -125,18 +125,4 @@ fn first_words(prompt: &str) -> Option<String> {
     let line = prompt.lines().map(str::trim).find(|line| !line.is_empty())?;
     let plain: String = line.chars().filter(|c| !c.is_control()).collect();
     Some(limits::clip(&plain, TITLE_FROM_PROMPT_CHARS))
-}
-
-/// A state as lists show it.
-pub(super) fn summary(state: &SessionState) -> SessionSummary {
-    SessionSummary {
-        id: state.id.clone(),
-        repo: state.repo.clone(),
-        title: state.title.clone(),
-        owner: state.owner.clone(),
-        status: state.status,
-        created_ms: state.created_ms,
-        updated_ms: state.updated_ms,
-        pull_request: state.pull_requests.last().cloned(),
-    }
 }

@@ -8,6 +8,8 @@ mod configuration;
 mod hangar;
 mod pages;
 mod people;
+mod private;
+mod private_streams;
 mod repositories;
 mod secrecy;
 mod sessions;

@@ -1,5 +1,7 @@
 //! One stream for many sessions and the list; who is there and who is typing; pages backwards; kinds; readers that are stuck.
 
+use std::future::pending;
+
 use futures::{SinkExt as _, StreamExt as _};
 use hangar_protocol::RefusalCode::{BadRequest, NotFound, TooMany};
 use reqwest::Method;
@@ -202,7 +204,7 @@ async fn history_is_read_backwards_and_by_kind() {
     hangar.end().await;
 }
 
-/// Events of 900 bytes each.
+/// Events of 900 bytes each, at most.
 const RENAMES: u64 = 800;
 
 /// A socket with little room for what is not read.
@@ -240,10 +242,18 @@ async fn a_reader_that_is_stuck_is_cut_and_goes_on_where_it_was() {
         }
     });
     // Much more than the kernel holds for a connection that is not read and has little room.
-    for number in 0..RENAMES {
-        rename(&hangar, &id, &format!("{number} {}", "漢".repeat(190))).await;
-    }
-    assert_eq!(timeout(PATIENCE * 4, left).await.unwrap().unwrap(), (2, 1));
+    let fill = async {
+        for number in 0..RENAMES {
+            rename(&hangar, &id, &format!("{number} {}", "漢".repeat(190))).await;
+        }
+        pending::<()>().await;
+    };
+    // Whatever machine this is, its reader comes back while the goodbye still waits for it.
+    let left = tokio::select! {
+        left = timeout(PATIENCE * 4, left) => left.unwrap().unwrap(),
+        () = fill => unreachable!("it never ends"),
+    };
+    assert_eq!(left, (2, 1));
     let mut seqs: Vec<u64> = Vec::new();
     let after = loop {
         let seen = frame(&mut stuck).await;
@@ -263,7 +273,7 @@ async fn a_reader_that_is_stuck_is_cut_and_goes_on_where_it_was() {
     let mut again = connect(&hangar, &format!("{path}?after={last}"), &[bearer(&hangar)]).await.unwrap();
     seqs.extend(caught_up(&mut again).await);
     let head = *seqs.last().unwrap();
-    assert!(head == RENAMES + 1 && last < head, "{last} of {head}");
+    assert!(last < head, "{last} of {head}");
     assert_eq!(seqs, (1..=head).collect::<Vec<u64>>());
     hangar.end().await;
 }

@@ -7,9 +7,10 @@ use hangar_protocol::{
     state::{Place, PullRequestStatus},
 };
 
-use super::{Answer, Decision, Effect, budget, forks::keep_attempt, prompt, queue, stop};
+use super::{Answer, Decision, Effect, budget, forks::keep_attempt, life, people, prompt, queue, stop, who_may};
 
 pub(super) fn decide_command(state: &SessionState, by: Person, command: Command) -> Result<Decision, Refusal> {
+    who_may::check(state, &by, &command)?;
     match command {
         Command::Create(_) => Err(Refusal::new(
             RefusalCode::Conflict,
@@ -34,6 +35,17 @@ pub(super) fn decide_command(state: &SessionState, by: Person, command: Command)
         Command::AllowNetwork(place) => allow_network(state, by, place),
         Command::KeepAttempt { session } => keep_attempt(state, by, &session),
         Command::OpenPullRequest(request) => open_pull_request(state, by, request),
+        Command::SetRole { person, role } => people::set_role(state, &by, person, role),
+        Command::RemoveMember { user } => people::remove_member(state, &by, user),
+        Command::TakeOwnership => people::take_ownership(state, by),
+        Command::SetVisibility { visibility } => Ok(people::set_visibility(state, &by, visibility)),
+        Command::Invite { role, hash, expires_ms, now_ms } => people::invite(state, by, role, hash, expires_ms, now_ms),
+        Command::RevokeInvitation { invitation } => people::revoke(state, &by, invitation),
+        Command::Join { hash, now_ms } => people::join(state, by, &hash, now_ms),
+        Command::Archive => life::archive(state, by),
+        Command::Unarchive => Ok(life::unarchive(state, by)),
+        Command::Delete { purge_ms } => Ok(life::delete(state, by, purge_ms)),
+        Command::Restore => life::restore(state, by),
     }
 }
 

@@ -3,21 +3,24 @@
 use std::collections::BTreeSet;
 
 use hangar_protocol::{
-    Cause, EventBody, Person, PromptId, Refusal, RefusalCode, SessionId, SessionState, TurnId, UserId,
+    Cause, EventBody, Person, PromptId, Refusal, RefusalCode, SessionId, SessionRole, SessionState, TurnId, UserId,
     api::Rewind,
     event::{FileChange, ForkPurpose},
     limits,
     state::ForkState,
 };
 
-use super::{Decision, Effect, Past};
+use super::{
+    Decision, Effect, Past,
+    who_may::{check_kept, check_role},
+};
 
 /// Takes a session back, and says what its files and to-dos were then.
 pub(super) fn rewind(state: &SessionState, by: Person, wish: Rewind, past: Past) -> Result<Decision, Refusal> {
+    check_rewind(state, &by.user, &wish)?;
     if is_repeated(state, &wish)? {
         return Ok(Decision::default());
     }
-    check_rewind(state, &by.user, &wish)?;
     let Rewind { to_turn, request_id } = wish;
     let mut events = vec![(Cause::User { user: by.user }, EventBody::Rewound { to_turn, request_id })];
     let files: Vec<FileChange> = past.files.into_iter().map(|(path, kind)| FileChange { path, kind }).collect();
@@ -48,6 +51,8 @@ fn is_repeated(state: &SessionState, wish: &Rewind) -> Result<bool, Refusal> {
 /// # Errors
 /// The refusal. A wish that was carried out already is none.
 pub fn check_rewind(state: &SessionState, by: &UserId, wish: &Rewind) -> Result<(), Refusal> {
+    check_role(state, by, SessionRole::Prompter)?;
+    check_kept(state)?;
     if is_repeated(state, wish)? {
         return Ok(());
     }
@@ -57,10 +62,10 @@ pub fn check_rewind(state: &SessionState, by: &UserId, wish: &Rewind) -> Result<
     let undone: BTreeSet<PromptId> = undone.map(|turn| turn.prompt).collect();
     let of_others = state.prompts.iter().find(|prompt| undone.contains(&prompt.id) && prompt.author != *by);
     match of_others {
-        Some(prompt) if state.owner != *by => Err(Refusal::new(
+        Some(prompt) if state.role_of(by) != Some(SessionRole::Owner) => Err(Refusal::new(
             RefusalCode::Forbidden,
             format!("That would undo what {} asked for.", prompt.author),
-            "The session's owner can go back, or whoever wrote all prompts since. A fork is everybody's to make.",
+            "An owner of the session can go back, or whoever wrote all prompts since. A fork is everybody's to make.",
         )),
         Some(_) | None => Ok(()),
     }
@@ -71,6 +76,7 @@ pub fn check_rewind(state: &SessionState, by: &UserId, wish: &Rewind) -> Result<
 /// # Errors
 /// The refusal.
 pub fn check_fork(state: &SessionState, at_turn: Option<TurnId>, forks: usize) -> Result<(), Refusal> {
+    check_kept(state)?;
     match at_turn {
         Some(turn) => check_turn(state, turn)?,
         None => check_rests(state)?,

@@ -14,18 +14,26 @@
 mod budget;
 mod command;
 mod forks;
+mod life;
+mod people;
 mod prompt;
 mod queue;
 mod report;
 mod stop;
+mod who_may;
 
-pub(crate) use self::command::check_title;
-pub use self::forks::{check_fork, check_rewind};
+pub(crate) use self::{command::check_title, who_may::no_session};
 use self::{command::decide_command, forks::rewind, report::decide_report};
+pub use self::{
+    forks::{check_fork, check_rewind},
+    people::no_invitation,
+    who_may::needed,
+};
 use std::collections::BTreeMap;
 
 use hangar_protocol::{
     Cause, EventBody, Exhausted, ModelUsage, Person, Refusal, SessionId, SessionState, TodoItem, TurnId, UserId,
+    Visibility,
     api::{OpenPullRequest, PromptAccepted, RepoTarget, Rewind, StopAccepted},
     command::Commanded,
     event::{FileChange, FileChangeKind, ForkPurpose, PullRequestChange, SandboxPhase, SnapshotGuarantee, TurnOutcome},
@@ -262,10 +270,15 @@ pub enum Answer {
 pub fn begin(target: RepoTarget, by: Person) -> Result<Vec<(Cause, EventBody)>, Refusal> {
     check_title(&target.title)?;
     let cause = Cause::User { user: by.user.clone() };
-    let RepoTarget { session, repo, base_branch, base_commit, branch, model, title } = target;
+    let RepoTarget { session, repo, base_branch, base_commit, branch, model, title, visibility } = target;
     let created =
         EventBody::SessionCreated { session, owner: by, repo, base_branch, base_commit, branch, model, title };
-    Ok(vec![(cause, created)])
+    let mut events = vec![(cause.clone(), created)];
+    match visibility {
+        Visibility::Team => {}
+        Visibility::Private => events.push((cause, EventBody::VisibilityChanged { visibility })),
+    }
+    Ok(events)
 }
 
 /// What follows from `input` in a session that is in `state`.

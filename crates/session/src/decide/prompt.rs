@@ -7,7 +7,7 @@ use hangar_protocol::{
     state::{PromptState, fingerprint},
 };
 
-use super::{Answer, Decision, Effect};
+use super::{Answer, Decision, Effect, life};
 
 /// A prompt at the end of the queue; its turn begins at once where nothing runs and nothing is paused.
 pub(super) fn add(state: &SessionState, by: Person, request_id: RequestId, text: String) -> Result<Decision, Refusal> {
@@ -135,7 +135,9 @@ fn accept(state: &SessionState, by: Person, request_id: RequestId, text: String)
             "Start a new session.",
         ));
     }
-    let mut added = Added { prompt: PromptId(number + 1), by: by.user.clone(), events: Vec::with_capacity(3) };
+    // Whoever says something to a session that was put away takes it out again.
+    let events = life::unarchive(state, by.clone()).events;
+    let mut added = Added { prompt: PromptId(number + 1), by: by.user.clone(), events };
     if !state.participants.iter().any(|known| known.user == by.user) {
         check_room_for_one_more(state)?;
         added.push(EventBody::ParticipantJoined { person: by.clone() });

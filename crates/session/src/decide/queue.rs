@@ -1,10 +1,10 @@
-//! Changing the queue: other words, another place, out of it, or into the running turn. A prompt's author and the session's owner may.
+//! Changing the queue: other words, another place, out of it, or into the running turn. A prompt's author and owners of the session may.
 //!
 //! Each is looked up by its request id first, so that one which is sent again is answered like the first time, whatever has become of
 //! the prompt since.
 
 use hangar_protocol::{
-    Cause, EventBody, Person, PromptId, Refusal, RefusalCode, RequestId, SessionState,
+    Cause, EventBody, Person, PromptId, Refusal, RefusalCode, RequestId, SessionRole, SessionState,
     state::{Asked, PromptState, PromptStatus},
 };
 
@@ -109,7 +109,7 @@ fn seen(state: &SessionState, by: &Person, request_id: &RequestId, asked: &Asked
 /// The prompt, if it waits and is this person's to change.
 fn waiting<'a>(state: &'a SessionState, by: &Person, prompt: PromptId, verb: &str) -> Result<&'a PromptState, Refusal> {
     let known = state.prompt(prompt).ok_or_else(|| no_prompt(prompt))?;
-    if known.author != by.user && state.owner != by.user {
+    if known.author != by.user && state.role_of(&by.user) != Some(SessionRole::Owner) {
         return Err(Refusal::new(
             RefusalCode::Forbidden,
             format!("Prompt {prompt} is {}'s.", known.author),

@@ -102,7 +102,9 @@ fn turn_over(state: &SessionState, turn: TurnId, outcome: TurnOutcome) -> Decisi
 pub(super) fn end_turn(state: &SessionState, turn: TurnId, outcome: TurnOutcome) -> Decision {
     // Before the next turn: what the sandbox is asked first, it does first.
     let mut decision = close_turn(state, turn, outcome);
-    if let Some(waiting) = state.queue().next().filter(|_| state.queue_paused_by.is_none()) {
+    // In a deleted session nothing begins; what waits goes on if somebody takes the session back.
+    let goes_on = state.queue_paused_by.is_none() && state.deleted.is_none();
+    if let Some(waiting) = state.queue().next().filter(|_| goes_on) {
         begin_turn(state, waiting.id, waiting.author.clone(), &mut decision.events, &mut decision.effects);
     }
     decision

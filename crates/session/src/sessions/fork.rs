@@ -13,7 +13,7 @@ use std::{
 
 use hangar_protocol::{
     Command, Event, EventBody, Person, Refusal, RefusalCode, Seq, SessionId, SessionState, TurnId, UserId,
-    api::{NewPrompt, RepoTarget},
+    api::{NewPrompt, RepoTarget, SessionSummary},
     command::Commanded,
     event::ForkPurpose,
     limits::STATE_SNAPSHOTS_MAX,
@@ -28,7 +28,7 @@ use crate::{
     floor,
     ground::{self, Ground},
     home::log_refusal,
-    index::{self, Wakefulness},
+    index::Wakefulness,
     log,
     past::{self, Forking, UpTo},
     registry::Task,
@@ -188,7 +188,7 @@ impl Sessions {
         match self.make_fork(source, &id, &mark, &beginning).await {
             Ok((task, state)) => {
                 self.tell_source(&id).await;
-                task.home.list(index::summary(&state), Wakefulness::Awake).await;
+                task.home.list(SessionSummary::of(&state), Wakefulness::Awake).await;
                 Ok(state)
             }
             Err(refusal) => {
@@ -281,6 +281,8 @@ fn first_events(source: &Source, wish: ForkWish, by: Person) -> Result<Vec<Event
         branch,
         model: model.unwrap_or_else(|| state.model.clone()),
         title,
+        // What was private stays so: the fork has its maker alone.
+        visibility: state.visibility,
     };
     let time_ms = now_ms();
     let forking = Forking { target, by: by.clone(), source: state.id.clone(), turn: source.turn, time_ms };

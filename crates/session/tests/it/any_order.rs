@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use hangar_protocol::{
-    Command, EventBody, ModelUsage, PromptId, TurnId,
+    Command, EventBody, ModelUsage, PromptId, SessionRole, TurnId, Visibility,
     api::OpenPullRequest,
     budget::BudgetScope,
     command::{AfterStop, Commanded},
@@ -37,6 +37,15 @@ fn any_command() -> impl Strategy<Value = Command> {
         1 => Just(Command::ContinueTurn),
         1 => (0..4u64).prop_map(|most| Command::SetBudget(calls(most))),
         1 => Just(Command::OpenPullRequest(OpenPullRequest::default())),
+        1 => prop::sample::select(vec![Visibility::Team, Visibility::Private])
+            .prop_map(|visibility| Command::SetVisibility { visibility }),
+        1 => prop::sample::select(vec![SessionRole::Viewer, SessionRole::Prompter, SessionRole::Owner])
+            .prop_map(|role| Command::SetRole { person: person("bob"), role }),
+        1 => prop::sample::select(vec!["ann", "bob"]).prop_map(|user| Command::RemoveMember { user: user.parse().unwrap() }),
+        1 => Just(Command::Archive),
+        1 => Just(Command::Unarchive),
+        1 => Just(Command::Delete { purge_ms: 9 }),
+        1 => Just(Command::Restore),
     ]
 }
 
@@ -95,10 +104,10 @@ fn check(story: &Story, acknowledged: &BTreeMap<PromptId, String>) -> Result<(),
     let state = &story.state;
     let open = state.turns.iter().filter(|turn| turn.outcome.is_none()).count();
     prop_assert!(open <= 1, "one turn at a time");
-    let paused = state.queue_paused_by.is_some();
+    let paused = state.queue_paused_by.is_some() || state.deleted.is_some();
     prop_assert!(
         open == 1 || paused || state.waiting.is_empty(),
-        "nothing waits while nothing runs, unless it is paused"
+        "nothing waits while nothing runs, unless it is paused or deleted"
     );
     prop_assert!(open == 1 || state.open_calls.is_empty(), "no call outlives its turn");
     prop_assert!(state.requests.len() <= limits::STATE_REQUESTS_MAX);
@@ -152,6 +161,7 @@ proptest! {
             let began = decision.events.iter().any(|(_, body)| matches!(body, EventBody::TurnStarted { .. }));
             let resumed = decision.events.iter().any(|(_, body)| matches!(body, EventBody::QueueResumed { .. }));
             prop_assert!(!began || before.queue_paused_by.is_none() || resumed, "a paused queue starts nothing");
+            prop_assert!(!began || before.deleted.is_none() || story.state.deleted.is_none(), "nothing begins in a deleted session");
             check(&story, &acknowledged)?;
         }
     }
@@ -171,8 +181,8 @@ proptest! {
             | Command::MovePrompt { .. } | Command::SteerPrompt { .. } | Command::CancelPrompt { request_id: Some(_), .. } => true,
             Command::Stop { turn, .. } => turn.is_some(),
             Command::Resume => true,
-            Command::Create(_) | Command::CancelPrompt { .. } | Command::Rename { .. } | Command::AllowNetwork(_)
-            | Command::OpenPullRequest(_) | Command::ContinueTurn | Command::SetBudget(_) | Command::KeepAttempt { .. } => false,
+            // The rest has no id of the client's.
+            _ => false,
         };
         prop_assume!(has_id);
         let first = story.command(by, command.clone());

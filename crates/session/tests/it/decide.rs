@@ -2,6 +2,7 @@
 
 use hangar_protocol::{
     Budget, Cause, Command, Event, EventBody, Exhausted, Person, PromptId, RefusalCode, Seq, SessionState, TurnId,
+    Visibility,
     api::{OpenPullRequest, RepoTarget},
     budget::{BudgetScope, Measure},
     command::{AfterStop, Commanded},
@@ -24,6 +25,7 @@ pub(crate) fn target() -> RepoTarget {
         branch: "hangar/abc123".to_owned(),
         model: "scripted/demo".to_owned(),
         title: "Make it blue".to_owned(),
+        visibility: Visibility::Team,
     }
 }
 
@@ -53,7 +55,7 @@ impl Story {
         Ok(decision)
     }
 
-    fn write(&mut self, cause: Cause, body: EventBody) {
+    pub(crate) fn write(&mut self, cause: Cause, body: EventBody) {
         self.written.push(name_of(&body));
         self.bodies.push(body.clone());
         let event = Event { seq: self.state.seq.next(), time_ms: 0, cause, body };

@@ -3,6 +3,9 @@
 
 mod any_order;
 mod decide;
+mod life;
 mod past;
+mod people;
 mod queue;
 mod steer;
+mod who_may;

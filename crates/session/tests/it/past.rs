@@ -82,8 +82,11 @@ impl Told {
             }),
             Step::End => {
                 let Some(turn) = self.open() else { return };
-                let outcome =
-                    if number % 3 == 0 { TurnOutcome::Failed { reason: "no".to_owned() } } else { TurnOutcome::Done };
+                let outcome = if number.is_multiple_of(3) {
+                    TurnOutcome::Failed { reason: "no".to_owned() }
+                } else {
+                    TurnOutcome::Done
+                };
                 self.report(Report::TurnOver { turn, outcome });
             }
             Step::Snapshot => {
@@ -153,11 +156,11 @@ fn forking(session: &str, by: &str, source: &SessionState, turn: TurnId) -> Fork
 
 /// The copy is the source after that turn, but for what a fork is said not to take over.
 fn check_copy(source: &[Event], turn: TurnId, by: &str) -> Vec<Event> {
-    let past = until(source, UpTo::Turn(turn)).expect("the turn ended");
-    let then = SessionState::fold(past).expect("a log");
-    let copy = fork(source, UpTo::Turn(turn), forking("copy1", by, &then, turn)).expect("a fork");
-    let state = SessionState::fold(&copy).expect("its log has no gap");
-    assert_eq!(state.is_copied(state.seq), true, "all of it is copied");
+    let past = until(source, UpTo::Turn(turn)).unwrap();
+    let then = SessionState::fold(past).unwrap();
+    let copy = fork(source, UpTo::Turn(turn), forking("copy1", by, &then, turn)).unwrap();
+    let state = SessionState::fold(&copy).unwrap();
+    assert!(state.is_copied(state.seq), "all of it is copied");
     let origin = state.forked_from.as_ref().map(|origin| (origin.session.clone(), origin.turn));
     assert_eq!(origin, Some((then.id.clone(), turn)));
     assert_eq!(state.usage, hangar_protocol::ModelUsage::default(), "it was paid for by the source");
@@ -186,6 +189,8 @@ fn check_copy(source: &[Event], turn: TurnId, by: &str) -> Vec<Event> {
         status,
         participants,
         prompts,
+        // It is the forker's alone.
+        members: [(by.parse().unwrap(), hangar_protocol::SessionRole::Owner)].into(),
         waiting: Vec::new(),
         queue_paused_by: None,
         sandbox: SandboxPhase::Absent,

@@ -18,6 +18,7 @@ mod leaks;
 mod people;
 mod prompts;
 mod refusals;
+mod removal;
 mod secrets;
 mod session;
 mod starts;

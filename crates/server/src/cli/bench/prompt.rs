@@ -108,7 +108,8 @@ const PROMPT_TO_FIRST_TOOL_RESULT: Goal = Goal {
 const CREATE_SESSION: Goal = Goal { name: "create_session", floor: "none", goal: "reported", ratio_max: None };
 
 async fn new_session(client: &Client) -> Result<SessionId, Failure> {
-    let wish = NewSession { repo: "bench/empty".parse()?, base_branch: None, model: None, prompt: None };
+    let wish =
+        NewSession { repo: "bench/empty".parse()?, base_branch: None, model: None, prompt: None, visibility: None };
     Ok(client.create_session(&wish).await?.id)
 }
 

@@ -168,6 +168,17 @@ impl Live {
             | EventBody::SessionForked { .. }
             | EventBody::Rewound { .. }
             | EventBody::AttemptKept { .. }
+            | EventBody::MemberAdded { .. }
+            | EventBody::RoleChanged { .. }
+            | EventBody::MemberRemoved { .. }
+            | EventBody::OwnershipTaken { .. }
+            | EventBody::VisibilityChanged { .. }
+            | EventBody::InvitationMade { .. }
+            | EventBody::InvitationRevoked { .. }
+            | EventBody::SessionArchived
+            | EventBody::SessionUnarchived
+            | EventBody::SessionDeleted { .. }
+            | EventBody::SessionRestored
             | EventBody::Warning { .. } => {}
         }
         match line {

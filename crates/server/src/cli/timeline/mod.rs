@@ -5,6 +5,7 @@ mod json;
 mod live;
 mod markdown;
 mod others;
+mod people;
 mod plain;
 mod story;
 

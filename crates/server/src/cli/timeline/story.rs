@@ -8,6 +8,7 @@ use hangar_protocol::{
     limits::clip,
 };
 
+use super::people;
 use crate::cli::{image::short as short_id, words};
 
 /// How many changed files one line names.
@@ -192,6 +193,17 @@ impl Story {
             EventBody::AttemptKept { session, .. } => {
                 Some(line(Mark::Note, format!("attempt {session} was chosen; it goes on there")))
             }
+            EventBody::MemberAdded { .. }
+            | EventBody::RoleChanged { .. }
+            | EventBody::MemberRemoved { .. }
+            | EventBody::OwnershipTaken { .. }
+            | EventBody::VisibilityChanged { .. }
+            | EventBody::InvitationMade { .. }
+            | EventBody::InvitationRevoked { .. }
+            | EventBody::SessionArchived
+            | EventBody::SessionUnarchived
+            | EventBody::SessionDeleted { .. }
+            | EventBody::SessionRestored => people::told(&event.cause, &event.body).map(|text| line(Mark::Note, text)),
             EventBody::Warning { text } => Some(line(Mark::Warning, words::one_line(text))),
         }
     }
