@@ -1079,7 +1079,7 @@ text: string, };
 /**
  *A kind of event, as `kinds=` names it: the `type` of the event's body.
  */
-export type EventKind = "session_created" | "participant_joined" | "title_changed" | "prompt_added" | "prompt_cancelled" | "prompt_edited" | "prompt_moved" | "steer_requested" | "prompt_steered" | "queue_paused" | "queue_resumed" | "turn_started" | "turn_resumed" | "turn_paused" | "turn_continued" | "budget_changed" | "stop_requested" | "turn_ended" | "sandbox_changed" | "model_requested" | "model_retried" | "model_replied" | "tool_started" | "tool_finished" | "todo_changed" | "files_changed" | "branch_pushed" | "push_refused" | "pull_request_opened" | "pull_request_changed" | "image_chosen" | "snapshot_taken" | "network_denied" | "network_allowed" | "forked_from" | "session_forked" | "rewound" | "attempt_kept" | "warning";
+export type EventKind = "session_created" | "participant_joined" | "title_changed" | "prompt_added" | "prompt_cancelled" | "prompt_edited" | "prompt_moved" | "steer_requested" | "prompt_steered" | "queue_paused" | "queue_resumed" | "turn_started" | "turn_resumed" | "turn_paused" | "turn_continued" | "budget_changed" | "stop_requested" | "turn_ended" | "sandbox_changed" | "model_requested" | "model_retried" | "model_replied" | "tool_started" | "tool_finished" | "todo_changed" | "files_changed" | "branch_pushed" | "push_refused" | "pull_request_opened" | "pull_request_changed" | "image_chosen" | "snapshot_taken" | "network_denied" | "network_allowed" | "forked_from" | "session_forked" | "rewound" | "attempt_kept" | "member_added" | "role_changed" | "member_removed" | "ownership_taken" | "visibility_changed" | "invitation_made" | "invitation_revoked" | "session_archived" | "session_unarchived" | "session_deleted" | "session_restored" | "warning";
 
 /**
  * A page of history.
@@ -1308,7 +1308,11 @@ for_ms: number, } | { "frame": "session_changed",
 /**
  * The session as lists show it now.
  */
-summary: SessionSummary, } | { "frame": "list_complete", } | { "frame": "refused",
+summary: SessionSummary, } | { "frame": "session_unlisted",
+/**
+ * Which.
+ */
+id: SessionId, } | { "frame": "list_complete", } | { "frame": "refused",
 /**
  * Why.
  */
@@ -2447,7 +2451,11 @@ for_ms: number, } | { "frame": "session_changed",
 /**
  * The session as lists show it now.
  */
-summary: SessionSummary, } | { "frame": "list_complete", } | { "frame": "refused",
+summary: SessionSummary, } | { "frame": "session_unlisted",
+/**
+ * Which.
+ */
+id: SessionId, } | { "frame": "list_complete", } | { "frame": "refused",
 /**
  * Why.
  */
