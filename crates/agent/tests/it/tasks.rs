@@ -33,7 +33,7 @@ async fn a_task_reads_edits_runs_and_opens_a_pull_request() {
     let EventBody::ModelReplied { blocks, usage, cost_micro_usd, stop, step, .. } = &bodies[4] else {
         panic!("{:?}", bodies[4]);
     };
-    assert_eq!((*step, *stop, *cost_micro_usd), (1, StopReason::ToolUse, None));
+    assert_eq!((*step, *stop, *cost_micro_usd), (1, StopReason::ToolUse, Some(0)));
     let counted = ModelUsage { input_tokens: 900, output_tokens: 40, cache_read_tokens: 7, cache_write_tokens: 5 };
     assert_eq!(*usage, counted);
     let [Block::Reasoning { text, provider }, Block::Text { text: words }, Block::ToolCall { name, input, .. }] =

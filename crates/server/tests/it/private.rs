@@ -20,6 +20,11 @@ async fn begin(hangar: &Hangar, by: &Person, body: &Value) -> String {
 fn body_of(written: &str) -> Value {
     match written {
         "patch /api/v1/sessions/{id}" => json!({"title": "Mine now"}),
+        "post /api/v1/sessions/{id}/attempts" => json!({"prompt": {"text": "hello"}, "count": 2}),
+        "post /api/v1/sessions/{id}/rewind" => json!({"to_turn": 0}),
+        "patch /api/v1/sessions/{id}/prompts/{prompt}" => json!({"text": "hello", "request_id": "r1"}),
+        "post /api/v1/sessions/{id}/prompts/{prompt}/move" => json!({"request_id": "r1"}),
+        "post /api/v1/sessions/{id}/prompts/{prompt}/steer" => json!({"request_id": "r1"}),
         "post /api/v1/sessions/{id}/prompts" => json!({"text": "hello"}),
         "post /api/v1/sessions/{id}/network/allow" => json!({"host": "example.org", "port": 443}),
         "post /api/v1/sessions/{id}/pull-request/reviews" => json!({"verdict": "approve"}),
@@ -43,7 +48,11 @@ async fn to_a_stranger_every_route_answers_as_if_it_were_not_there() {
     let mut asked = 0;
     for (path, item) in document["paths"].as_object().unwrap() {
         let Some(rest) = path.strip_prefix("/api/v1/sessions/{id}") else { continue };
-        let rest = rest.replace("{user}", "jane").replace("{prompt}", "1").replace("{invitation}", "1");
+        let rest = rest
+            .replace("{user}", "jane")
+            .replace("{prompt}", "1")
+            .replace("{invitation}", "1")
+            .replace("{attempt}", "nosuch1");
         let rest = rest.replace("{sha256}", &"0".repeat(64));
         assert!(!rest.contains('{'), "a parameter this test does not know: {path}");
         for method in ["get", "post", "put", "patch", "delete"].into_iter().filter(|method| item.get(method).is_some())

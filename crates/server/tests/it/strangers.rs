@@ -22,6 +22,7 @@ fn routes(document: &Value) -> Vec<(Method, String, String)> {
                 .replace("{image}", &"0".repeat(32))
                 .replace("{prompt}", "1")
                 .replace("{invitation}", "1")
+                .replace("{attempt}", "1")
                 .replace("{sha256}", &"0".repeat(64));
             assert!(!filled.contains('{'), "a parameter this test does not know: {path}");
             found.push((
