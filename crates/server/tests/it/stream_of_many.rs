@@ -206,7 +206,8 @@ async fn history_is_read_backwards_and_by_kind() {
 }
 
 /// Events of 900 bytes each, at most.
-const RENAMES: u64 = 800;
+const RENAMES: u64 = 8_000;
+const RENAMES_AT_ONCE: usize = 32;
 
 /// A socket with little room for what is not read.
 async fn narrow(hangar: &Hangar, path: &str) -> Socket {
@@ -244,9 +245,13 @@ async fn a_reader_that_is_stuck_is_cut_and_goes_on_where_it_was() {
     });
     // Much more than the kernel holds for a connection that is not read and has little room.
     let fill = async {
-        for number in 0..RENAMES {
-            rename(&hangar, &id, &format!("{number} {}", "漢".repeat(190))).await;
-        }
+        let renames = futures::stream::iter(0..RENAMES).map(async |number| {
+            let title = json!({"title": format!("{number} {}", "漢".repeat(190))});
+            let asked = hangar.owner.request(Method::PATCH, &format!("/api/v1/sessions/{id}")).json(&title);
+            assert_eq!(asked.send().await.unwrap().status(), 200);
+        });
+        // Many at once: were it filled slowly, the kernel itself would give the connection up before hangar does.
+        renames.buffer_unordered(RENAMES_AT_ONCE).collect::<Vec<()>>().await;
         pending::<()>().await;
     };
     // Whatever machine this is, its reader comes back while the goodbye still waits for it.
