@@ -102,7 +102,15 @@ archived_ms: number | null,
 /**
  * Whether it was deleted, and until when it can be taken back.
  */
-deleted: Deletion | null, };
+deleted: Deletion | null,
+/**
+ * What is wrong with its log on disk; not there where it is whole.
+ */
+damaged?: string,
+/**
+ * Where what was looked for stands in it; only in the answer to a search.
+ */
+found?: Found, };
 
 /**
  * A piece of data too large for an event, kept beside the log under the hash of its content.
@@ -1217,6 +1225,45 @@ purpose: ForkPurpose,
  * It is the attempt that was chosen.
  */
 kept: boolean, };
+
+/**
+ * The place in a session that fits best what was looked for.
+ */
+export type Found = {
+/**
+ * Which place.
+ */
+place: FoundPlace,
+/**
+ * Some words of it, in order; put together they are one text.
+ */
+pieces: Array<FoundPiece>, };
+
+/**
+ * Some words of a place where something was found.
+ */
+export type FoundPiece = {
+/**
+ * The words.
+ */
+text: string,
+/**
+ * Whether they are what was looked for.
+ */
+matched: boolean, };
+
+/**
+ * Where something was found.
+ */
+export type FoundPlace = { "type": "title" } | { "type": "prompt",
+/**
+ * Which.
+ */
+prompt: PromptId, } | { "type": "participant",
+/**
+ * Who.
+ */
+user: UserId, } | { "type": "path" };
 
 /**
  * One message of a stream.
@@ -2721,7 +2768,15 @@ archived_ms: number | null,
 /**
  * Whether it was deleted, and until when it can be taken back.
  */
-deleted: Deletion | null, };
+deleted: Deletion | null,
+/**
+ * What is wrong with its log on disk; not there where it is whole.
+ */
+damaged?: string,
+/**
+ * Where what was looked for stands in it; only in the answer to a search.
+ */
+found?: Found, };
 
 /**
  * `POST /sign-in`: trade a one-time link for a session cookie.

@@ -13,6 +13,11 @@ use crate::{
 };
 
 impl Client {
+    /// `GET /sessions?q=`: the newest sessions in which all these words are found, newest first, each with where.
+    pub async fn search_sessions(&self, words: &str) -> Result<Vec<SessionSummary>, Error> {
+        let request = self.request(Method::GET, "/api/v1/sessions").query(&[("q", words)]);
+        self.json(self.send(request, Pace::Ordinary).await?).await
+    }
     /// `POST /sessions`: begins a session. When this answers, the session and its first prompt are on disk.
     pub async fn create_session(&self, session: &NewSession) -> Result<SessionSummary, Error> {
         self.post("/api/v1/sessions", session, Pace::Ordinary).await

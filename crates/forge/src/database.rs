@@ -209,3 +209,35 @@ CREATE TABLE changes (
   body TEXT NOT NULL             -- JSON of `ChangeKind`
 );
 ";
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test that cannot go on says so by panicking")]
+mod tests {
+    use super::*;
+
+    /// The tables as they were released, by the length of their script and its FNV-1a fingerprint: what was released is never edited.
+    const RELEASED: [(usize, u64); 1] = [(3363, 0x48ca_1638_2ccd_2b44)];
+
+    fn fingerprint(text: &str) -> u64 {
+        let step = |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3);
+        text.bytes().fold(0xcbf2_9ce4_8422_2325, step)
+    }
+
+    #[test]
+    fn files_of_every_released_version_are_opened_and_newer_ones_refused() {
+        let now = [(TABLES.len(), fingerprint(TABLES))];
+        assert_eq!(now, RELEASED, "write a step from the old tables to the new ones instead");
+        let folder = tempfile::tempdir().unwrap();
+        for (version, sql) in (1..).zip([include_str!("released/forge-1.sql")]) {
+            let path = folder.path().join(format!("forge-{version}.sqlite"));
+            Connection::open(&path).unwrap().execute_batch(sql).unwrap();
+            let mut opened = connect(&path).unwrap();
+            migrate(&mut opened).unwrap();
+            let found: String =
+                opened.query_row("SELECT name FROM repos WHERE owner = 'acme'", [], |row| row.get(0)).unwrap();
+            assert_eq!(found, "tiny");
+            opened.pragma_update(None, "user_version", 99).unwrap();
+            assert!(migrate(&mut opened).unwrap_err().to_string().contains("newer hangar"));
+        }
+    }
+}

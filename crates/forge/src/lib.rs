@@ -39,6 +39,7 @@ mod refs;
 mod repos;
 mod reviews;
 mod sync;
+mod tip;
 mod workspace;
 
 pub use changes::{CHANGES_PAGE_MAX, Change, ChangeKind};

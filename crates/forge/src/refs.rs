@@ -5,6 +5,7 @@ use crate::door::ForgeUser;
 use crate::error::{ForgeError, Invalid, Result};
 use crate::local::LocalForge;
 use crate::names::{BranchName, CommitId, RepoPath};
+use crate::tip;
 
 /// Most branches that are listed.
 pub const BRANCHES_MAX: usize = 10_000;
@@ -55,7 +56,12 @@ impl LocalForge {
 
     /// The newest commit of a branch.
     pub async fn branch_tip(&self, repo: &RepoPath, branch: &BranchName) -> Result<CommitId> {
-        self.resolve(repo, &branch.full_ref()).await
+        let (dir, full_ref) = (self.dir(repo), branch.full_ref());
+        let read = tokio::task::spawn_blocking(move || tip::read(&dir, &full_ref)).await;
+        match read.ok().flatten() {
+            Some(commit) => Ok(commit),
+            None => self.resolve(repo, &branch.full_ref()).await,
+        }
     }
 
     /// All branches by name, at most [`BRANCHES_MAX`].

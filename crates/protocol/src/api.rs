@@ -279,6 +279,14 @@ pub struct SessionSummary {
     /// Whether it was deleted, and until when it can be taken back.
     #[serde(default)]
     pub deleted: Option<Deletion>,
+    /// What is wrong with its log on disk; not there where it is whole.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[ts(optional)]
+    pub damaged: Option<String>,
+    /// Where what was looked for stands in it; only in the answer to a search.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[ts(optional)]
+    pub found: Option<Found>,
 }
 
 impl SessionSummary {
@@ -298,8 +306,48 @@ impl SessionSummary {
             members: state.members.clone(),
             archived_ms: state.archived_ms,
             deleted: state.deleted.clone(),
+            damaged: None,
+            found: None,
         }
     }
+}
+
+/// The place in a session that fits best what was looked for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, TS, ToSchema)]
+pub struct Found {
+    /// Which place.
+    pub place: FoundPlace,
+    /// Some words of it, in order; put together they are one text.
+    pub pieces: Vec<FoundPiece>,
+}
+
+/// Where something was found.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, TS, ToSchema)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum FoundPlace {
+    /// In the title.
+    Title,
+    /// In a prompt.
+    Prompt {
+        /// Which.
+        prompt: PromptId,
+    },
+    /// In the name of somebody who took part.
+    Participant {
+        /// Who.
+        user: UserId,
+    },
+    /// In the path of a file that was changed.
+    Path,
+}
+
+/// Some words of a place where something was found.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, TS, ToSchema)]
+pub struct FoundPiece {
+    /// The words.
+    pub text: String,
+    /// Whether they are what was looked for.
+    pub matched: bool,
 }
 
 /// A page of history.

@@ -59,6 +59,13 @@ pub const PRESENCE_PEOPLE_MAX: usize = 100;
 /// For how long a `typing` frame holds, in milliseconds.
 pub const TYPING_MS: u32 = 5_000;
 
+/// Longest text that sessions are searched for.
+pub const SEARCH_BYTES_MAX: usize = 500;
+/// Words of it that are looked for; the rest is ignored.
+pub const SEARCH_TERMS_MAX: usize = 8;
+/// Sessions that a search finds: the newest.
+pub const SEARCH_RESULTS_MAX: u32 = 50;
+
 /// The first `chars` characters of `text`, with `…` where something was cut.
 #[must_use]
 pub fn clip(text: &str, chars: usize) -> String {

@@ -260,6 +260,19 @@ fn lock_at_once(root: &Path) -> Result<File, Refusal> {
     sign(root, file)
 }
 
+/// The lock where no server has it; none starts while it is held. `None`: a server runs.
+///
+/// # Errors
+/// When the directory cannot be used.
+pub(crate) fn hold_unless_in_use(root: &Path) -> Result<Option<File>, Refusal> {
+    let file = lock_file(root)?;
+    match try_lock(root, &file) {
+        Ok(()) => sign(root, file).map(Some),
+        Err(refusal) if refusal.code == RefusalCode::Conflict => Ok(None),
+        Err(refusal) => Err(refusal),
+    }
+}
+
 fn lock_file(root: &Path) -> Result<File, Refusal> {
     let mut options = OpenOptions::new();
     options.read(true).write(true).create(true).truncate(false).mode(FILE_MODE);

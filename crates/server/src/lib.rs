@@ -27,6 +27,7 @@ mod people;
 mod routes;
 mod serve;
 mod stream;
+pub mod upkeep;
 mod web;
 
 pub use config::{Config, ConfigSources, Secret};

@@ -3,13 +3,11 @@
 //! A session is its log and the blobs that the log names. Each log is copied at a moment of its own: sessions know nothing of each other. Blobs go
 //! after the log, as they are on disk before the event that names them. What a sandbox wrote stays behind (`docs/backup.md`).
 //!
-//! The list of sessions goes last and is put right in the copy:
-//! - How far the forge's changes were told is remembered from **before** the logs: what was told meanwhile is told again, and a
-//!   session that knows it ignores it.
-//! - Who was at work since then counts as at work, so that a turn that is open in a copied log goes on after the restore.
+//! The list of sessions stays behind: it is made from the logs at the first start, and the sessions that have something to put right are found on
+//! the way, so that a turn which is open in a copied log goes on after the restore. How far the forge's changes were told is remembered
+//! from **before** the logs: what was told meanwhile is told again, and a session that knows it ignores it.
 
 use std::{
-    collections::HashSet,
     fs, io,
     path::{Path, PathBuf},
 };
@@ -17,7 +15,7 @@ use std::{
 use hangar_protocol::SessionId;
 use hangar_store::{StoreError, copy_database, rusqlite};
 
-use crate::{blobs, clock::now_ms, index, log};
+use crate::{blobs, index, log, working};
 
 /// A backup of the sessions that has begun.
 #[derive(Debug)]
@@ -25,24 +23,28 @@ pub struct SessionsBackup {
     folder: PathBuf,
     sessions: Vec<SessionId>,
     forge_cursor: i64,
-    begun_ms: u64,
 }
 
 impl SessionsBackup {
     /// Looks which sessions there are below `sessions_dir`. Blocks.
     ///
     /// # Errors
-    /// When the folder or the list of sessions cannot be read.
+    /// When the folder or `working.db` cannot be read.
     pub fn begin(sessions_dir: &Path) -> Result<Self, SessionsBackupError> {
-        let begun_ms = now_ms();
-        let forge_cursor = index::forge_cursor_in(&sessions_dir.join(index::FILE))?;
+        let working = sessions_dir.join(working::FILE);
+        let forge_cursor = if working.exists() {
+            working::forge_cursor_in(&working)?
+        } else {
+            // No server of this version has run here yet.
+            index::inherited(&sessions_dir.join(index::FILE))?.forge_cursor
+        };
         let mut sessions = Vec::new();
         for entry in fs::read_dir(sessions_dir)? {
             // The list lies beside the sessions.
             sessions.extend(entry?.file_name().to_string_lossy().parse::<SessionId>());
         }
         sessions.sort();
-        Ok(Self { folder: sessions_dir.to_owned(), sessions, forge_cursor, begun_ms })
+        Ok(Self { folder: sessions_dir.to_owned(), sessions, forge_cursor })
     }
 
     /// Leaves these sessions out: somebody knows that their logs are damaged.
@@ -88,13 +90,12 @@ impl SessionsBackup {
         Ok(blobs::all(&self.folder.join(session.as_str()))?)
     }
 
-    /// Copies the list of sessions into the new file `to`, put right for the sessions in `kept`, whose logs were copied. Blocks.
+    /// Writes what belongs to the sessions and is in no log into the new file `to`. Blocks.
     ///
     /// # Errors
-    /// When the list is damaged or the copy cannot be written.
-    pub fn copy_index(&self, kept: &HashSet<SessionId>, to: &Path) -> Result<(), SessionsBackupError> {
-        copy_database(&self.folder.join(index::FILE), to)?;
-        Ok(index::put_right(to, kept, self.forge_cursor, self.begun_ms)?)
+    /// When it cannot be written.
+    pub fn write_working(&self, to: &Path) -> Result<(), SessionsBackupError> {
+        Ok(working::write_for_backup(to, self.forge_cursor)?)
     }
 }
 
@@ -104,8 +105,8 @@ pub fn log_of(session: &SessionId) -> PathBuf {
     Path::new(session.as_str()).join(log::FILE)
 }
 
-/// Where the list of sessions lies in their folder.
-pub const SESSIONS_INDEX: &str = index::FILE;
+/// Where in the folder of sessions lies what the server remembers beside their logs.
+pub const SESSIONS_WORKING: &str = working::FILE;
 
 /// Why sessions cannot be backed up.
 #[derive(Debug, thiserror::Error)]

@@ -1,10 +1,13 @@
 //! Data too large for an event, kept beside the log under the hash of its content.
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use hangar_protocol::{Refusal, RefusalCode, event::BlobRef};
 use sha2::{Digest, Sha256};
-use tokio::io::AsyncWriteExt;
+use tokio::{io::AsyncWriteExt, sync::Mutex};
 
 /// Largest blob a session keeps.
 pub(crate) const BLOB_BYTES_MAX: usize = 16 * 1024 * 1024;
@@ -18,42 +21,87 @@ const FOLDER: &str = "blobs";
 #[derive(Clone, Debug)]
 pub(crate) struct Blobs {
     folder: PathBuf,
+    /// The bytes of all of them; `None` until somebody had to know. Whoever writes a blob holds it, so that two at once cannot pass the limit together.
+    stored: Arc<Mutex<Option<u64>>>,
 }
 
 impl Blobs {
     /// The blobs in a session's folder.
     pub(crate) fn new(session_folder: &Path) -> Self {
-        Self { folder: session_folder.join(FOLDER) }
+        Self { folder: session_folder.join(FOLDER), stored: Arc::default() }
     }
 
     /// Keeps bytes. They have been fsynced, name and all, when this answers `Ok`: the event that names them comes after.
     pub(crate) async fn put(&self, bytes: &[u8]) -> std::io::Result<BlobRef> {
-        if bytes.len() > BLOB_BYTES_MAX || self.stored_bytes().await? + bytes.len() as u64 > SESSION_BLOBS_BYTES_MAX {
-            return Err(std::io::Error::new(std::io::ErrorKind::QuotaExceeded, "the session keeps too much output"));
+        let full = || std::io::Error::new(std::io::ErrorKind::QuotaExceeded, "the session keeps too much output");
+        if bytes.len() > BLOB_BYTES_MAX {
+            return Err(full());
         }
         let sha256 = hex(&Sha256::digest(bytes));
         let reference = BlobRef { sha256, bytes: bytes.len() as u64 };
         let path = self.folder.join(&reference.sha256);
+        let mut stored = self.stored.lock().await;
         if tokio::fs::try_exists(&path).await? {
             return Ok(reference);
         }
-        tokio::fs::create_dir_all(&self.folder).await?;
-        let unfinished = self.folder.join(format!("{}.{:08x}.part", reference.sha256, rand::random::<u32>()));
-        let mut file = tokio::fs::File::create(&unfinished).await?;
-        file.write_all(bytes).await?;
-        file.sync_all().await?;
-        tokio::fs::rename(&unfinished, &path).await?;
-        tokio::fs::File::open(&self.folder).await?.sync_all().await?;
+        let sum = match *stored {
+            Some(sum) => sum,
+            None => self.stored_bytes().await?,
+        };
+        if sum + reference.bytes > SESSION_BLOBS_BYTES_MAX {
+            *stored = Some(sum);
+            return Err(full());
+        }
+        // Unknown again unless all goes well: what a full disk left is counted by whoever comes next.
+        *stored = None;
+        self.write(&path, &reference, bytes).await?;
+        *stored = Some(sum + reference.bytes);
         Ok(reference)
     }
 
-    /// The bytes of a blob.
+    async fn write(&self, path: &Path, reference: &BlobRef, bytes: &[u8]) -> std::io::Result<()> {
+        let made = !tokio::fs::try_exists(&self.folder).await?;
+        tokio::fs::create_dir_all(&self.folder).await?;
+        let unfinished = self.folder.join(format!("{}.{:08x}.part", reference.sha256, rand::random::<u32>()));
+        let written = write_synced(&unfinished, bytes).await;
+        if let Err(error) = written {
+            drop(tokio::fs::remove_file(&unfinished).await);
+            return Err(error);
+        }
+        tokio::fs::rename(&unfinished, path).await?;
+        tokio::fs::File::open(&self.folder).await?.sync_all().await?;
+        if made && let Some(above) = self.folder.parent() {
+            tokio::fs::File::open(above).await?.sync_all().await?;
+        }
+        Ok(())
+    }
+
+    /// The bytes of a blob that an event names.
     pub(crate) async fn get(&self, sha256: &str) -> Result<Vec<u8>, Refusal> {
-        let missing = || Refusal::new(RefusalCode::NotFound, "There is no such blob in this session.", "");
+        let missing = || {
+            Refusal::new(
+                RefusalCode::NotFound,
+                "There is no such blob in this session.",
+                "If an event names it, it was lost: `hangar check` says so, and a backup may have it.",
+            )
+        };
         if !is_hash(sha256) {
             return Err(missing());
         }
-        tokio::fs::read(self.folder.join(sha256)).await.map_err(|_| missing())
+        match tokio::fs::read(self.folder.join(sha256)).await {
+            Ok(bytes) if hex(&Sha256::digest(&bytes)) == sha256 => Ok(bytes),
+            Ok(_) => Err(Refusal::new(
+                RefusalCode::Internal,
+                "This blob is damaged: it is not what was written.",
+                "A backup may have it whole.",
+            )),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Err(missing()),
+            Err(error) => Err(Refusal::new(
+                RefusalCode::Unavailable,
+                format!("The blob cannot be read: {error}."),
+                "Look at the disk of hangar's data directory.",
+            )),
+        }
     }
 
     async fn stored_bytes(&self) -> std::io::Result<u64> {
@@ -67,6 +115,60 @@ impl Blobs {
             sum += entry.metadata().await?.len();
         }
         Ok(sum)
+    }
+}
+
+async fn write_synced(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    let mut file = tokio::fs::File::create(path).await?;
+    file.write_all(bytes).await?;
+    file.sync_all().await
+}
+
+/// What is kept of blobs that were not finished, and the complete ones with their hash, in a session's folder. What has another name is not ours. Blocks.
+pub(crate) fn kept(session_folder: &Path) -> std::io::Result<Vec<(PathBuf, Kept)>> {
+    let mut kept = Vec::new();
+    for path in entries(&session_folder.join(FOLDER))? {
+        let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        if is_hash(&name) {
+            kept.push((path, Kept::Complete(name)));
+        } else if name
+            .strip_suffix(".part")
+            .and_then(|rest| rest.split_once('.'))
+            .is_some_and(|(hash, _)| is_hash(hash))
+        {
+            kept.push((path, Kept::Unfinished));
+        }
+    }
+    Ok(kept)
+}
+
+/// A file among the blobs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Kept {
+    /// A blob, with its hash.
+    Complete(String),
+    /// What is left of one that was not finished.
+    Unfinished,
+}
+
+/// What is wrong with a blob.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fault {
+    /// There is none.
+    Missing,
+    /// It has another content.
+    Changed,
+    /// The disk does not give it.
+    Unreadable,
+}
+
+/// What is wrong with a blob that an event of the session in this folder names. Blocks.
+pub(crate) fn fault(session_folder: &Path, blob: &BlobRef) -> Option<Fault> {
+    match std::fs::read(session_folder.join(FOLDER).join(&blob.sha256)) {
+        Ok(bytes) if hex(&Sha256::digest(&bytes)) == blob.sha256 => None,
+        Ok(_) => Some(Fault::Changed),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Some(Fault::Missing),
+        Err(_) => Some(Fault::Unreadable),
     }
 }
 
@@ -94,13 +196,19 @@ pub(crate) fn share<'a>(from: &Path, to: &Path, hashes: impl Iterator<Item = &'a
 
 /// The complete blobs in a session's folder. Blocks.
 pub(crate) fn all(session_folder: &Path) -> std::io::Result<Vec<PathBuf>> {
-    let entries = match std::fs::read_dir(session_folder.join(FOLDER)) {
-        Ok(entries) => entries,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(error) => return Err(error),
+    let complete = |(path, kept)| match kept {
+        Kept::Complete(_) => Some(path),
+        Kept::Unfinished => None,
     };
-    let paths = entries.map(|entry| Ok(entry?.path())).collect::<std::io::Result<Vec<_>>>()?;
-    Ok(paths.into_iter().filter(|path| path.file_name().is_some_and(|name| is_hash(&name.to_string_lossy()))).collect())
+    Ok(kept(session_folder)?.into_iter().filter_map(complete).collect())
+}
+
+fn entries(folder: &Path) -> std::io::Result<Vec<PathBuf>> {
+    match std::fs::read_dir(folder) {
+        Ok(entries) => entries.map(|entry| Ok(entry?.path())).collect(),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Vec::new()),
+        Err(error) => Err(error),
+    }
 }
 
 fn is_hash(name: &str) -> bool {

@@ -35,8 +35,8 @@ use crate::{
     access::Access,
     clock::now_ms,
     decide::{Answer, Decision, Effect, Input, Past, Report, decide, no_session},
-    home::{Home, Inbox},
-    index::{Lister, Wakefulness},
+    home::{Home, Inbox, log_refusal},
+    index::{Listed, Lister, Lists},
     log::{SessionLog, StoredEvent},
     pull_request, title, turn,
 };
@@ -154,7 +154,7 @@ impl Driver {
         inbox: mpsc::Receiver<Message>,
         sender: Inbox,
     ) -> Self {
-        let lister = Lister::start(home.index.clone(), &state);
+        let lister = list(&home, &state);
         let access = home.access.note(&home.id, Arc::new(Access::of(&state)));
         home.tail.let_follow(Arc::clone(&access));
         Self { home, state, conversation, log, inbox, sender, running: None, resting: Vec::new(), lister, access }
@@ -175,7 +175,8 @@ impl Driver {
                 if let Some(turn) = self.state.open_turn().map(|turn| turn.id) {
                     self.start(Effect::RunTurn(turn), None);
                 }
-                Ok(())
+                // Whoever began the session did not wait for this.
+                self.log.open().await.map_err(|error| log_refusal(&error))
             }
             First::PutRight(reason) => self.handle(vec![Message::Report(Report::Woken { reason })]).await,
         }
@@ -257,14 +258,31 @@ impl Driver {
                     return None;
                 }
                 Err(_elapsed) => {
-                    // Listed as asleep first: once it is off the register, a new task may list it as awake.
-                    self.home.list(SessionSummary::of(&self.state), Wakefulness::Asleep).await;
+                    // Told to be asleep first: once it is off the register, a new task may mark it.
+                    self.settle().await;
                     if self.home.try_sleep(&self.inbox) {
                         return Some(End::Idle);
                     }
-                    self.home.list(SessionSummary::of(&self.state), Wakefulness::Awake).await;
+                    if let Err(error) = self.home.working.mark(&self.home.id).await {
+                        return Some(End::LogFailed(log_refusal(&error.into())));
+                    }
                 }
             }
+        }
+    }
+
+    /// Brings the list to the end of the log and takes the session's mark away. Where that fails the mark stays, and the next start does it.
+    async fn settle(&mut self) {
+        let next = list(&self.home, &self.state);
+        if std::mem::replace(&mut self.lister, next).end().await == Listed::Behind {
+            return;
+        }
+        let settled = match self.home.index.harden().await {
+            Ok(()) => self.home.working.unmark(&self.home.id).await,
+            Err(error) => Err(error),
+        };
+        if let Err(error) = settled {
+            tracing::warn!(%error, session = %self.home.id, "a session that sleeps is marked as at work");
         }
     }
 
@@ -379,7 +397,7 @@ impl Driver {
             let rows = events.iter().map(|(_, stored)| stored.clone()).collect();
             if let Err(error) = self.log.append(rows).await {
                 tracing::error!(%error, session = %self.state.id, "the log cannot be written; the session's task ends");
-                let refusal = crate::home::log_refusal(&error);
+                let refusal = log_refusal(&error);
                 for (answer, _) in replies {
                     drop(answer.send(Err(refusal.clone())));
                 }
@@ -403,8 +421,11 @@ impl Driver {
         if !events.is_empty() {
             self.home.tail.publish(&events);
         }
-        if self.lister.sorts_otherwise(&self.state) {
-            self.home.list(SessionSummary::of(&self.state), Wakefulness::Awake).await;
+        let lists = self.lister.show(events.into_iter().map(|(event, _)| event), SessionSummary::of(&self.state));
+        match lists {
+            Lists::Same => {}
+            // Whoever hears that it is put away looks into the lists.
+            Lists::Others => self.lister.caught_up().await,
         }
         // A caller that went away has its command carried out all the same: it was accepted.
         for (answer, reply) in replies {
@@ -419,7 +440,6 @@ impl Driver {
         for answer in asked {
             drop(answer.send(self.state.clone()));
         }
-        self.lister.show(SessionSummary::of(&self.state));
         Ok(())
     }
 
@@ -478,19 +498,23 @@ impl Driver {
         }
         let goodbye = match end {
             End::Idle => None,
-            End::Removed => Some("The session was deleted, and its time is over."),
-            End::ShutDown => Some(GOODBYE),
-            End::LogFailed(_) => Some("The session's log cannot be written. Connect again later."),
+            End::Removed => Some("The session was deleted, and its time is over.".to_owned()),
+            End::ShutDown => Some(GOODBYE.to_owned()),
+            End::LogFailed(refusal) => Some(format!("{} Connect again later.", refusal.message)),
         };
         if let Some(reason) = goodbye {
             self.home.sandbox.put_away().await;
             self.home.ended(&self.sender);
-            self.home.tail.bye(reason);
+            self.home.tail.bye(&reason);
         }
-        self.lister.end().await;
+        let _behind_is_caught_up_at_the_next_start = self.lister.end().await;
         self.log.close().await;
         self.home.over.cancel();
     }
+}
+
+fn list(home: &Home, state: &SessionState) -> Lister {
+    Lister::start(home.index.clone(), home.log.clone(), SessionSummary::of(state))
 }
 
 fn refuse(message: Message, refusal: &Refusal) {

@@ -42,13 +42,13 @@ async fn follow(sessions: &Sessions) {
 
 async fn tell_new_changes(sessions: &Sessions) -> Result<(), String> {
     loop {
-        let cursor = sessions.index().forge_cursor().await.map_err(|error| error.to_string())?;
+        let cursor = sessions.working().forge_cursor().await.map_err(|error| error.to_string())?;
         let changes = sessions.ports().forge.changes_since(cursor).await.map_err(|error| error.to_string())?;
         let Some(last) = changes.last().map(|change| change.id) else { return Ok(()) };
         for change in &changes {
             tell(sessions, change).await?;
         }
-        sessions.index().set_forge_cursor(last).await.map_err(|error| error.to_string())?;
+        sessions.working().set_forge_cursor(last).await.map_err(|error| error.to_string())?;
     }
 }
 

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Weak, atomic::AtomicBool};
 
 use hangar_agent::Jobs;
-use hangar_protocol::{Refusal, RefusalCode, SessionId, UserId, api::SessionSummary};
+use hangar_protocol::{Refusal, RefusalCode, SessionId, UserId};
 use hangar_store::StoreError;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -13,12 +13,13 @@ use crate::{
     blobs::Blobs,
     budgets::Meter,
     driver::Message,
-    index::{Index, Wakefulness},
-    log::LogError,
+    index::Index,
+    log::{LogError, LogReader},
     ports::Ports,
     registry::Registry,
     sandbox_host::SandboxHost,
     tail::Tail,
+    working::Working,
 };
 
 /// Where a session's task is reached.
@@ -34,8 +35,11 @@ pub(crate) struct Home {
     pub(crate) sandbox: SandboxHost,
     /// The agent's background commands; they end with the sandbox or the task.
     pub(crate) jobs: Jobs,
+    /// Reads what the task writes.
+    pub(crate) log: LogReader,
     pub(crate) meter: Meter,
     pub(crate) index: Index,
+    pub(crate) working: Working,
     pub(crate) access: Arc<AccessList>,
     pub(crate) registry: Weak<Registry>,
     /// Whether something waits to be said to the running turn. Follows the state, so that a turn need not ask the task at every step.
@@ -45,13 +49,6 @@ pub(crate) struct Home {
 }
 
 impl Home {
-    /// Shows in the list what changed. A list that is behind is put right by the next change, so a failure is only logged.
-    pub(crate) async fn list(&self, summary: SessionSummary, wakefulness: Wakefulness) {
-        if let Err(error) = self.index.record(summary, wakefulness).await {
-            tracing::warn!(%error, session = %self.id, "the list of sessions is behind");
-        }
-    }
-
     /// Takes the session off the register unless somebody is about to write to it. `true`: the task must end.
     pub(crate) fn try_sleep(&self, inbox: &mpsc::Receiver<Message>) -> bool {
         self.registry.upgrade().is_none_or(|registry| registry.try_sleep(&self.id, inbox))
@@ -73,15 +70,26 @@ pub(crate) fn log_refusal(error: &LogError) -> Refusal {
             "The server's disk is full. Nothing was accepted, and nothing that was accepted before is lost.",
             "Free space in hangar's data directory, then send it again.",
         ),
-        LogError::Store(error) => Refusal::new(
+        LogError::Store(StoreError::ReadOnly) => Refusal::new(
+            RefusalCode::Unavailable,
+            "The server's disk can only be read now. Nothing was accepted, and nothing that was accepted before is lost.",
+            "Look why the system made the disk of hangar's data directory read-only, then send it again.",
+        ),
+        LogError::Json(_) | LogError::Fault(_) | LogError::Store(StoreError::Damaged(_)) => Refusal::new(
+            RefusalCode::Internal,
+            format!("The session's log is damaged: {error}."),
+            "Other sessions are not affected. `hangar check` says how far it can be read, `hangar export` saves that, and a backup may have it whole.",
+        ),
+        LogError::Store(
+            error @ (StoreError::Newer { .. }
+            | StoreError::Older { .. }
+            | StoreError::File(_)
+            | StoreError::Sqlite(_)
+            | StoreError::Closed),
+        ) => Refusal::new(
             RefusalCode::Unavailable,
             format!("The session's log cannot be used: {error}."),
             "Nothing was accepted. Send it again in a moment; the server's log has the cause.",
-        ),
-        LogError::Json(_) | LogError::Fault(_) => Refusal::new(
-            RefusalCode::Internal,
-            format!("The session's log is damaged: {error}."),
-            "Other sessions are not affected. Restore this one from a backup.",
         ),
     }
 }

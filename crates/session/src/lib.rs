@@ -14,9 +14,11 @@ mod blobs;
 mod budgets;
 mod clock;
 mod clones;
+mod collect;
 pub mod decide;
 mod diff;
 mod driver;
+mod examine;
 mod file_watch;
 mod floor;
 mod forge_follower;
@@ -33,7 +35,11 @@ pub mod past;
 mod ports;
 mod present;
 mod pull_request;
+mod put_right;
 mod registry;
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test that cannot go on says so by panicking")]
+mod released;
 mod removal;
 mod ring;
 mod sandbox_host;
@@ -44,16 +50,22 @@ mod subscription;
 mod tail;
 mod title;
 mod turn;
+mod working;
 mod workspace;
 
-pub use backup::{SESSIONS_INDEX, SessionsBackup, SessionsBackupError, log_of};
+pub use backup::{SESSIONS_WORKING, SessionsBackup, SessionsBackupError, log_of};
 pub use budgets::Budgets;
 pub use clones::{Clones, KeepClones};
 pub use diff::from_forge as diff_from_forge;
 pub use driver::Reply;
+pub use examine::{Examined, examine};
 pub use forge_follower::BRANCH_PREFIX;
 pub use forge_words::forge_refusal;
+pub use index::{
+    AtRest, Compared, Damaged, Rebuilt, check as check_index, put_aside as put_index_aside, rebuild as rebuild_index,
+};
 pub use list::{Before, SessionQuery, Shelf};
+pub use log::sessions_in;
 pub use outbound::{Credential, Offer, Outbound};
 pub use ports::{People, Ports};
 pub use sandbox_host::origin_url;

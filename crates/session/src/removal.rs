@@ -20,8 +20,7 @@ use hangar_protocol::{Refusal, SessionId};
 use tokio::sync::{Notify, oneshot};
 
 use crate::{
-    Sessions, clock::now_ms, decide::no_session, driver::Message, floor::Floor, home::log_refusal, index::Index,
-    registry::Task,
+    Sessions, clock::now_ms, decide::no_session, driver::Message, floor::Floor, home::log_refusal, registry::Task,
 };
 
 /// What stands before the id of a session whose folder was renamed. No id begins so.
@@ -55,10 +54,10 @@ pub(crate) fn is_left_over(folder: &Path) -> bool {
 }
 
 /// What is left of sessions whose removal was cut off goes off the list, and is found by [`run`] afterwards. Before any session is woken.
-pub(crate) async fn forget_left_over(sessions_dir: &Path, index: &Index) -> io::Result<()> {
+pub(crate) async fn forget_left_over(sessions_dir: &Path, sessions: &Sessions) -> io::Result<()> {
     for folder in left_over(sessions_dir)? {
         if let Some(id) = id_of(&folder) {
-            index.remove(&id).await.map_err(io::Error::other)?;
+            sessions.unlist(&id).await.map_err(io::Error::other)?;
         }
     }
     Ok(())
@@ -130,8 +129,7 @@ async fn take_away(sessions: &Sessions, id: &SessionId) -> Result<Option<PathBuf
     };
     if !over {
         // The list is behind; it is put right by what is true.
-        let state = sessions.state_on_disk(id).await?;
-        sessions.list_asleep(&state).await?;
+        sessions.relist(id).await?;
         return Ok(None);
     }
     tail.bye("The session was deleted, and its time is over.");
@@ -148,7 +146,7 @@ async fn take_away(sessions: &Sessions, id: &SessionId) -> Result<Option<PathBuf
     };
     let done = tokio::task::spawn_blocking(rename).await.unwrap_or_else(|error| Err(io::Error::other(error)));
     done.map_err(|error| crate::sessions::folder_refusal(&error))?;
-    sessions.index().remove(id).await.map_err(|error| log_refusal(&error.into()))?;
+    sessions.unlist(id).await.map_err(|error| log_refusal(&error.into()))?;
     sessions.access().forget(id);
     Ok(Some(renamed))
 }

@@ -36,14 +36,16 @@ use crate::{
     driver::{Driver, First, GOODBYE, INBOX_MAX, Message, closing},
     floor, forge_follower,
     home::{Home, log_refusal},
-    index::{Index, Wakefulness},
+    index::{self, CatchUpError, Index, Step, Wanted},
     list_tail::ListTail,
     log::{self, LogError, LogPage, LogReader, SessionLog, Side, StoredEvent},
     ports::Ports,
+    put_right,
     registry::{Registry, Task},
     removal::{self, Removals, refuse_removed},
     sandbox_host::SandboxHost,
     tail::Tail,
+    working::Working,
 };
 
 /// Milliseconds of a day.
@@ -61,6 +63,7 @@ struct Inner {
     ports: Arc<Ports>,
     writers: Writers,
     index: Index,
+    working: Working,
     registry: Arc<Registry>,
     access: Arc<AccessList>,
     removals: Removals,
@@ -83,6 +86,9 @@ pub enum StartError {
     /// The list of sessions.
     #[error("cannot open the list of sessions: {0}")]
     Index(#[from] StoreError),
+    /// What the server remembers beside the logs.
+    #[error("cannot open working.db, in which the server remembers which sessions were at work: {0}")]
+    Working(StoreError),
 }
 
 impl Sessions {
@@ -96,11 +102,13 @@ impl Sessions {
         let failed = |error| StartError::Folder { path: folder.clone(), error };
         tokio::fs::create_dir_all(&folder).await.map_err(failed)?;
         let writers = Writers::start().map_err(failed)?;
-        let index = Index::open(&writers, &folder).await?;
+        let working = Working::open(&writers, &folder).await.map_err(StartError::Working)?;
+        let index = open_index(&writers, &working, &folder).await?;
         let inner = Inner {
             ports: Arc::new(ports),
             writers,
             index,
+            working,
             registry: Arc::default(),
             access: Arc::default(),
             removals: Removals::default(),
@@ -108,16 +116,9 @@ impl Sessions {
             closing: CancellationToken::new(),
         };
         let sessions = Self { inner: Arc::new(inner) };
-        removal::forget_left_over(&folder, sessions.index()).await.map_err(failed)?;
+        removal::forget_left_over(&folder, &sessions).await.map_err(failed)?;
         let untold = sessions.begun_forks().await?;
-        sessions.list_unlisted().await?;
-        // Before any turn goes on.
-        sessions.read_day().await?;
-        for id in sessions.inner.index.awake().await? {
-            if let Err(refusal) = sessions.wake(&id).await {
-                tracing::error!(session = %id, %refusal, "a session could not be put right");
-            }
-        }
+        put_right::put_right(&sessions, &folder).await?;
         for id in untold {
             sessions.tell_source(&id).await;
         }
@@ -157,30 +158,40 @@ impl Sessions {
 
     async fn begin(&self, id: &SessionId, folder: &Path, beginning: &[Event]) -> Result<SessionState, Refusal> {
         tokio::fs::create_dir_all(folder).await.map_err(|error| folder_refusal(&error))?;
-        let (task, state) = self.write_beginning(id, folder, beginning).await?;
-        // After the log: a session that is missing in the list is found by its folder at the next start.
-        task.home.list(SessionSummary::of(&state), Wakefulness::Awake).await;
-        Ok(state)
+        self.write_beginning(id, folder, beginning).await
     }
 
-    /// Writes the first events of a session into its folder and starts its task.
+    /// Writes the first events of a session into its folder, lists it and starts its task.
     async fn write_beginning(
         &self,
         id: &SessionId,
         folder: &Path,
         beginning: &[Event],
-    ) -> Result<(Task, SessionState), Refusal> {
-        let log = SessionLog::open(&self.inner.writers, folder).await.map_err(|error| log_refusal(&error))?;
+    ) -> Result<SessionState, Refusal> {
         let state = SessionState::fold(beginning).map_err(|error| log_refusal(&error.into()))?;
         let rows = beginning.iter().map(StoredEvent::new).collect::<Result<Vec<_>, _>>();
         let rows = rows.map_err(|error| log_refusal(&error))?;
-        log.append(rows).await.map_err(|error| log_refusal(&error))?;
+        // Side by side: neither is of any use without the other, and a mark without a session goes at the next start.
+        let (begun, marked) =
+            tokio::join!(SessionLog::begin(&self.inner.writers, folder, rows), self.inner.working.mark(id));
+        let log = begun.map_err(|error| log_refusal(&error))?;
+        marked.map_err(|error| log_refusal(&error.into()))?;
         let mut conversation = Conversation::default();
         beginning.iter().for_each(|event| conversation.apply(event));
+        // Listed before it is answered, so that whoever began it finds it. It need not be on disk: a session that is missing in the list is
+        // found by its folder at the next start.
+        let step = Step {
+            from: index::From::After(Seq::START),
+            events: beginning.to_vec(),
+            summary: SessionSummary::of(&state),
+        };
+        if let Err(error) = self.inner.index.step(step).await {
+            tracing::warn!(%error, session = %id, "the list of sessions is behind");
+        }
         let (tail, waking) = self.inner.registry.enter(id);
         let _only_one = waking.lock().await;
-        let task = self.start_task(id, tail, Start { state: state.clone(), conversation, log, woken: Woken::New });
-        Ok((task, state))
+        self.start_task(id, tail, Start { state: state.clone(), conversation, log, woken: Woken::New });
+        Ok(state)
     }
 
     /// Carries out a command. What it did is durable when this answers.
@@ -248,7 +259,10 @@ impl Sessions {
     /// What the log says.
     pub(crate) async fn state_on_disk(&self, id: &SessionId) -> Result<SessionState, Refusal> {
         let reader = self.reader(id).await?;
-        reader.fold(|_event| {}).await.map_err(|error| log_refusal(&error))
+        match reader.fold(|_event| {}).await {
+            Ok(state) => Ok(state),
+            Err(error) => Err(self.unreadable(id, &error).await),
+        }
     }
 
     /// A page of history: at most `limit` events (no more than [`EVENT_PAGE_MAX`]), of these kinds or of all. Does not wake the
@@ -374,19 +388,76 @@ impl Sessions {
     /// When the list cannot be read.
     pub async fn list(&self, query: SessionQuery) -> Result<Vec<SessionSummary>, Refusal> {
         let seen_by = query.seen_by.clone();
-        let mut page = self.inner.index.list(query).await.map_err(|error| log_refusal(&error.into()))?;
-        if let Some(user) = seen_by {
-            // The list may be a moment behind; who may see what is never.
-            let hidden = |access: Arc<Access>| access.role_of(&user).is_none();
-            page.retain(|summary| !self.inner.access.get(&summary.id).is_some_and(hidden));
-        }
-        Ok(page)
+        let page = self.inner.index.list(query).await.map_err(|error| log_refusal(&error.into()))?;
+        let page = match seen_by {
+            Some(user) => self.seen_by(&user, page),
+            None => page,
+        };
+        self.with_damage(page).await
     }
 
-    /// Lists what is true of a session that sleeps.
-    pub(crate) async fn list_asleep(&self, state: &SessionState) -> Result<(), Refusal> {
-        let listed = self.inner.index.record(SessionSummary::of(state), Wakefulness::Asleep).await;
-        listed.map_err(|error| log_refusal(&error.into()))
+    /// The newest sessions that `user` may see and in which all words of `wanted` are found, in titles, prompts, names of participants and paths of
+    /// changed files; newest first, each with the place that fits best. Not those that were deleted.
+    ///
+    /// # Errors
+    /// When there is no word in it, or the list cannot be read.
+    pub async fn search(&self, wanted: &str, user: &UserId) -> Result<Vec<SessionSummary>, Refusal> {
+        let wanted = Wanted::parse(wanted).ok_or_else(|| {
+            Refusal::new(
+                RefusalCode::BadRequest,
+                "There is no word to look for.",
+                "Write letters or digits, for example `login page`.",
+            )
+        })?;
+        let found = self.inner.index.search(wanted, user).await.map_err(|error| log_refusal(&error.into()))?;
+        self.with_damage(self.seen_by(user, found)).await
+    }
+
+    /// The list may be a moment behind; who may see what is never.
+    fn seen_by(&self, user: &UserId, mut sessions: Vec<SessionSummary>) -> Vec<SessionSummary> {
+        let hidden = |access: Arc<Access>| access.role_of(user).is_none();
+        sessions.retain(|summary| !self.inner.access.get(&summary.id).is_some_and(hidden));
+        sessions
+    }
+
+    /// Adds what is known of damaged logs.
+    async fn with_damage(&self, mut sessions: Vec<SessionSummary>) -> Result<Vec<SessionSummary>, Refusal> {
+        let damaged = self.inner.working.damaged().await.map_err(|error| log_refusal(&error.into()))?;
+        for session in &mut sessions {
+            session.damaged = damaged.get(session.id.as_str()).cloned();
+        }
+        Ok(sessions)
+    }
+
+    /// What a person is told whose session's log cannot be read. Damage is remembered, so that lists show it.
+    pub(crate) async fn unreadable(&self, id: &SessionId, error: &LogError) -> Refusal {
+        tracing::error!(session = %id, %error, "a session's log cannot be read");
+        if error.is_damage()
+            && let Err(error) = self.inner.working.note_damage(id, error.to_string()).await
+        {
+            tracing::warn!(%error, session = %id, "a damaged session is not listed as such");
+        }
+        log_refusal(error)
+    }
+
+    /// Brings the list to what the log of a session says.
+    pub(crate) async fn relist(&self, id: &SessionId) -> Result<(), Refusal> {
+        let listed = index::catch_up(&self.inner.index, &LogReader::new(&self.folder(id)), id).await;
+        match listed {
+            Ok(_state) => Ok(()),
+            Err(CatchUpError::Log(error)) => Err(self.unreadable(id, &error).await),
+            Err(CatchUpError::List(error)) => Err(log_refusal(&error.into())),
+            Err(CatchUpError::Busy) => Err(closing()),
+        }
+    }
+
+    /// Takes a session that is gone out of everything that is known of it elsewhere.
+    pub(crate) async fn unlist(&self, id: &SessionId) -> Result<(), StoreError> {
+        self.inner.index.forget(id).await?;
+        // On disk before its folder goes: the next start must not look for it.
+        self.inner.index.harden().await?;
+        self.inner.working.note_whole(id).await?;
+        self.inner.working.unmark(id).await
     }
 
     /// The usual budgets of this server.
@@ -477,8 +548,12 @@ impl Sessions {
         &self.inner.index
     }
 
+    pub(crate) fn working(&self) -> &Working {
+        &self.inner.working
+    }
+
     /// The session's task, begun if there is none.
-    async fn wake(&self, id: &SessionId) -> Result<Task, Refusal> {
+    pub(crate) async fn wake(&self, id: &SessionId) -> Result<Task, Refusal> {
         if let Some(task) = self.inner.registry.task(id) {
             return Ok(task);
         }
@@ -499,13 +574,21 @@ impl Sessions {
                 "Try again when some of them rest.",
             ));
         }
-        let (state, conversation) = fold(&reader).await.map_err(|error| log_refusal(&error))?;
-        let folder = self.folder(id);
-        let log = SessionLog::open(&self.inner.writers, &folder).await.map_err(|error| log_refusal(&error))?;
-        let summary = SessionSummary::of(&state);
-        // Before anything is accepted: a crash from here on is put right at the next start.
-        let listed = self.inner.index.record(summary, Wakefulness::Awake).await;
-        listed.map_err(|error| log_refusal(&error.into()))?;
+        let (state, conversation) = match fold(&reader).await {
+            Ok(folded) => folded,
+            Err(error) => return Err(self.unreadable(id, &error).await),
+        };
+        let log = SessionLog::new(&self.inner.writers, &self.folder(id));
+        let working = &self.inner.working;
+        // The mark is on disk before anything is accepted: a crash from here on is put right at the next start.
+        let (opened, marked, noted) = tokio::join!(log.open(), working.mark(id), working.note_whole(id));
+        if let Err(error) = opened.and(marked.map_err(LogError::from)) {
+            log.close().await;
+            return Err(log_refusal(&error));
+        }
+        if let Err(error) = noted {
+            tracing::warn!(%error, session = %id, "a session that is whole may be listed as damaged");
+        }
         Ok(self.start_task(id, tail, Start { state, conversation, log, woken: Woken::FromLog }))
     }
 
@@ -513,6 +596,7 @@ impl Sessions {
         let Start { state, conversation, log, woken } = start;
         let (sender, inbox) = mpsc::channel(INBOX_MAX);
         let folder = self.folder(id);
+        let log_reader = LogReader::new(&folder);
         let ports = Arc::clone(&self.inner.ports);
         tail.raise_head(state.seq);
         let meter = Meter::new(ports.budgets, Arc::clone(&self.inner.ledger));
@@ -524,8 +608,10 @@ impl Sessions {
             blobs: Blobs::new(&folder),
             sandbox: SandboxHost::new(Arc::clone(&ports), &state, folder, sender.downgrade()),
             jobs: Jobs::default(),
+            log: log_reader,
             meter,
             index: self.inner.index.clone(),
+            working: self.inner.working.clone(),
             access: Arc::clone(&self.inner.access),
             registry: Arc::downgrade(&self.inner.registry),
             ports,
@@ -542,8 +628,8 @@ impl Sessions {
         task
     }
 
-    /// Reads what sessions used up today.
-    async fn read_day(&self) -> Result<(), StartError> {
+    /// Reads what sessions used up today. After the list was brought up to date, and before any turn goes on.
+    pub(crate) async fn read_day(&self) -> Result<(), StartError> {
         let midnight_ms = u64::from(day_of(now_ms())) * DAY_MS;
         for id in self.inner.index.updated_since(midnight_ms).await? {
             match LogReader::new(&self.folder(&id)).fold(|_event| {}).await {
@@ -554,25 +640,16 @@ impl Sessions {
         }
         Ok(())
     }
+}
 
-    /// Lists sessions whose folder exists but whose entry was never written: the server died in between, or the list was lost.
-    async fn list_unlisted(&self) -> Result<(), StartError> {
-        let listed = self.inner.index.known().await?;
-        let path = self.inner.ports.sessions_dir.clone();
-        let failed = |error| StartError::Folder { path: path.clone(), error };
-        let mut folders = tokio::fs::read_dir(&path).await.map_err(failed)?;
-        while let Some(folder) = folders.next_entry().await.map_err(failed)? {
-            let Ok(id) = folder.file_name().to_string_lossy().parse::<SessionId>() else { continue };
-            if listed.contains(&id) || !folder.path().join(log::FILE).exists() {
-                continue;
-            }
-            match LogReader::new(&folder.path()).fold(|_event| {}).await {
-                Ok(state) => self.inner.index.record(SessionSummary::of(&state), Wakefulness::Awake).await?,
-                Err(error) => tracing::error!(session = %id, %error, "a session's log cannot be read"),
-            }
-        }
-        Ok(())
+/// Opens the list of sessions. What an older one held that is no part of it any more is kept first.
+async fn open_index(writers: &Writers, working: &Working, folder: &Path) -> Result<Index, StartError> {
+    match Index::inherited(folder).await {
+        Ok(inherited) => working.inherit(inherited).await.map_err(StartError::Working)?,
+        // It is put aside by `open`.
+        Err(error) => tracing::warn!(%error, "nothing can be learned from the list of sessions"),
     }
+    Ok(Index::open(writers, folder).await?)
 }
 
 /// Which part of a session's history.

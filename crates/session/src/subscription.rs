@@ -330,7 +330,7 @@ impl Subscription {
                     }
                     Err(error) => {
                         tracing::error!(%error, session = %tail.session(), "a follower cannot read the log");
-                        self.end_one(at, "The session's log cannot be read. The server's log has the cause.");
+                        self.end_one(at, &goodbye(&error));
                     }
                 }
             }
@@ -468,4 +468,12 @@ impl Drop for Subscription {
             self.sessions.list_tail().leave(list.key);
         }
     }
+}
+
+/// What a follower is told whose log cannot be read.
+fn goodbye(error: &LogError) -> String {
+    if error.is_damage() {
+        return format!("The session's log is damaged here: {error}. `hangar check` says how far it can be read.");
+    }
+    format!("The session's log cannot be read: {error}.")
 }

@@ -27,16 +27,50 @@ pub struct Database {
     reader: Arc<Mutex<Option<Connection>>>,
 }
 
+/// When a write is on disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Durability {
+    /// When it is answered.
+    Acknowledged,
+    /// After the next [`Database::harden`].
+    Hardened,
+}
+
 impl Database {
     /// Opens `path`, makes it when it is missing, and brings it to the newest version of `schema`.
     ///
     /// # Errors
     /// As [`Schema::open`] says.
     pub async fn open(writers: &Writers, path: &Path, schema: Schema) -> Result<Self, StoreError> {
+        Self::open_as(writers, path, schema, Durability::Acknowledged).await
+    }
+
+    /// Opens a database whose content can be made again from elsewhere. As [`Database::open`], but a write is answered before it is on
+    /// disk: a power cut may lose the newest ones that no [`Database::harden`] came after, and nothing else of it. A killed program loses none.
+    ///
+    /// # Errors
+    /// As [`Schema::open`] says.
+    pub async fn open_projection(writers: &Writers, path: &Path, schema: Schema) -> Result<Self, StoreError> {
+        Self::open_as(writers, path, schema, Durability::Hardened).await
+    }
+
+    async fn open_as(
+        writers: &Writers,
+        path: &Path,
+        schema: Schema,
+        durability: Durability,
+    ) -> Result<Self, StoreError> {
         let id = NEXT_ID.fetch_add(1, Ordering::Relaxed);
         let lane = writers.lane(id);
         let opened = path.to_owned();
-        let connection = blocking(move || schema.open(&opened)).await?;
+        let open = move || {
+            let connection = schema.open(&opened)?;
+            if durability == Durability::Hardened {
+                connection.pragma_update(None, "synchronous", "NORMAL")?;
+            }
+            Ok(connection)
+        };
+        let connection = blocking(open).await?;
         lane.send(Job::Adopt(id, connection)).await.map_err(|_| StoreError::Closed)?;
         Ok(Self { id, path: path.to_owned(), lane, reader: Arc::default() })
     }
@@ -87,6 +121,24 @@ impl Database {
             let outcome = work(&connection);
             *slot = Some(connection);
             Ok(outcome?)
+        })
+        .await
+    }
+
+    /// What was written to a [`Database::open_projection`] before this is on disk when it answers `Ok`.
+    ///
+    /// # Errors
+    /// What the disk says.
+    pub async fn harden(&self) -> Result<(), StoreError> {
+        let mut log = self.path.clone().into_os_string();
+        log.push("-wal");
+        // With `synchronous = NORMAL` SQLite syncs at checkpoints alone: what was written is in the write-ahead log, which may be synced by
+        // anybody, or was moved from it into the file and synced there. The file itself must not be opened here: to close it would
+        // drop SQLite's locks on it.
+        blocking(move || match std::fs::File::open(log) {
+            Ok(log) => Ok(log.sync_data()?),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+            Err(error) => Err(error.into()),
         })
         .await
     }

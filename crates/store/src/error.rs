@@ -18,6 +18,25 @@ pub enum StoreError {
         /// The newest version this program knows.
         known: u32,
     },
+    /// The file is as an older hangar wrote it.
+    #[error("{} has schema version {found}, not yet {known}: the next start of the server brings it there", path.display())]
+    Older {
+        /// The database file.
+        path: PathBuf,
+        /// Its version.
+        found: u32,
+        /// The newest version this program knows.
+        known: u32,
+    },
+    /// The disk was mounted, or by the system remounted, for reading only. What was asked was not written.
+    #[error("the disk can only be read")]
+    ReadOnly,
+    /// The file is not a whole database any more.
+    #[error("the file is damaged: {0}")]
+    Damaged(String),
+    /// The file could not be written or read.
+    #[error("file: {0}")]
+    File(String),
     /// SQLite refused.
     #[error("database: {0}")]
     Sqlite(String),
@@ -26,10 +45,24 @@ pub enum StoreError {
     Closed,
 }
 
+impl From<std::io::Error> for StoreError {
+    fn from(error: std::io::Error) -> Self {
+        match error.kind() {
+            std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => Self::DiskFull,
+            std::io::ErrorKind::ReadOnlyFilesystem => Self::ReadOnly,
+            _ => Self::File(error.to_string()),
+        }
+    }
+}
+
 impl From<rusqlite::Error> for StoreError {
     fn from(error: rusqlite::Error) -> Self {
         match error.sqlite_error_code() {
             Some(rusqlite::ErrorCode::DiskFull) => Self::DiskFull,
+            Some(rusqlite::ErrorCode::ReadOnly) => Self::ReadOnly,
+            Some(rusqlite::ErrorCode::DatabaseCorrupt | rusqlite::ErrorCode::NotADatabase) => {
+                Self::Damaged(error.to_string())
+            }
             Some(_) | None => Self::Sqlite(error.to_string()),
         }
     }

@@ -8,6 +8,7 @@
 //! This crate knows no domain word: what is stored is its callers' affair.
 
 mod copy;
+mod create;
 mod database;
 mod error;
 mod schema;

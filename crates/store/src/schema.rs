@@ -40,7 +40,31 @@ impl Schema {
         Ok(connection)
     }
 
-    fn migrate(&self, connection: &mut Connection, path: &Path) -> Result<(), StoreError> {
+    /// A database of the newest version that is in memory alone.
+    ///
+    /// # Errors
+    /// What SQLite says.
+    pub fn open_in_memory(&self) -> Result<Connection, StoreError> {
+        let mut connection = Connection::open_in_memory()?;
+        self.migrate(&mut connection, Path::new(":memory:"))?;
+        Ok(connection)
+    }
+
+    /// Refuses a database that is not of the newest version, for whoever only wants to read it.
+    ///
+    /// # Errors
+    /// [`StoreError::Newer`] or [`StoreError::Older`].
+    pub fn must_be_current(&self, connection: &Connection, path: &Path) -> Result<(), StoreError> {
+        let found: u32 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
+        let known = u32::try_from(self.migrations.len()).unwrap_or(u32::MAX);
+        match found.cmp(&known) {
+            std::cmp::Ordering::Less => Err(StoreError::Older { path: path.to_owned(), found, known }),
+            std::cmp::Ordering::Equal => Ok(()),
+            std::cmp::Ordering::Greater => Err(StoreError::Newer { path: path.to_owned(), found, known }),
+        }
+    }
+
+    pub(crate) fn migrate(&self, connection: &mut Connection, path: &Path) -> Result<(), StoreError> {
         let found: u32 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
         let known = u32::try_from(self.migrations.len()).unwrap_or(u32::MAX);
         if found > known {

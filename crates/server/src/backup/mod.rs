@@ -47,7 +47,13 @@ fn cannot_read(path: &Path, error: &dyn fmt::Display) -> Refusal {
 fn cannot_copy(from: &Path, place: &Path, error: &StoreError, advice: &str) -> Refusal {
     match error {
         StoreError::DiskFull => cannot_write(place, &io::ErrorKind::StorageFull.into()),
-        StoreError::Newer { .. } | StoreError::Sqlite(_) | StoreError::Closed => Refusal::new(
+        StoreError::Newer { .. }
+        | StoreError::Older { .. }
+        | StoreError::ReadOnly
+        | StoreError::Damaged(_)
+        | StoreError::File(_)
+        | StoreError::Sqlite(_)
+        | StoreError::Closed => Refusal::new(
             RefusalCode::Unavailable,
             format!("{} cannot be copied: {error}.", from.display()),
             format!("Nothing was written. Run it as the user that the server runs as. Where it is damaged, {advice}."),

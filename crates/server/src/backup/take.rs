@@ -1,21 +1,18 @@
 //! What is taken of a data directory, and in which order.
 //!
 //! ```text
-//!   sessions (log, then blobs) → list of sessions → forge's database → repositories → people → hangar.toml
+//!   sessions (log, then blobs) → how far the forge was told to them → forge's database → repositories → people → hangar.toml
 //! ```
 //!
 //! The server may go on meanwhile. Each arrow points from what names to what is named: a log names pull requests, the forge's rows name commits,
 //! all of them name people; and nothing that is named is ever removed. So what a copy names is in a later copy. What a later copy
 //! knows beyond that is told again after the restore, as after a crash.
 
-use std::{
-    collections::HashSet,
-    path::{Path, PathBuf},
-};
+use std::path::{Path, PathBuf};
 
 use hangar_forge::backup::{self as forge, Fate, Found};
 use hangar_protocol::{Refusal, RefusalCode, SessionId};
-use hangar_session::{SESSIONS_INDEX, SessionsBackup, SessionsBackupError, log_of};
+use hangar_session::{SESSIONS_WORKING, SessionsBackup, SessionsBackupError, log_of};
 use hangar_store::copy_database;
 use serde::Serialize;
 
@@ -29,8 +26,9 @@ use crate::{
     people::now_ms,
 };
 
-/// What to do about a damaged list of sessions.
-const NO_LIST: &str = "stop the server, move it away and start again: the list is made anew from the logs";
+/// What to do about a damaged file in which the server remembers what it was doing.
+const NO_WORKING: &str =
+    "stop the server, move it away and start again: the forge's changes are then told to the sessions once more";
 /// What to do about a damaged database that there is only one of.
 const NO_OTHER: &str = "only an earlier backup has it whole";
 
@@ -79,11 +77,11 @@ fn take_sessions(writer: &mut Writer<'_>, folder: &Path, without: &[SessionId]) 
         SessionsBackupError::Folder(error) => cannot_read(path, &error),
         SessionsBackupError::Store(error) => cannot_copy(path, &place, &error, advice),
     };
-    let list = folder.join(SESSIONS_INDEX);
-    let no_list = |error| cannot(&list, error, NO_LIST);
-    let mut backup = SessionsBackup::begin(folder).map_err(no_list)?;
+    let working = folder.join(SESSIONS_WORKING);
+    let no_working = |error| cannot(&working, error, NO_WORKING);
+    let mut backup = SessionsBackup::begin(folder).map_err(no_working)?;
     backup.leave_out(without).map_err(|unknown| no_session(&unknown))?;
-    let mut kept = HashSet::new();
+    let mut kept = 0;
     for session in backup.sessions() {
         let log = log_of(session);
         let failed = |error| cannot(&folder.join(&log), error, &format!("leave it out with --without {session}"));
@@ -94,11 +92,11 @@ fn take_sessions(writer: &mut Writer<'_>, folder: &Path, without: &[SessionId]) 
         for blob in backup.blobs(session).map_err(failed)? {
             writer.add(&name_of(SESSIONS, folder, &blob), &blob)?;
         }
-        kept.insert(session.clone());
+        kept += 1;
     }
-    backup.copy_index(&kept, &writer.copy_place()).map_err(no_list)?;
-    writer.add_copy(&Path::new(SESSIONS).join(SESSIONS_INDEX))?;
-    Ok(kept.len() as u64)
+    backup.write_working(&writer.copy_place()).map_err(no_working)?;
+    writer.add_copy(&Path::new(SESSIONS).join(SESSIONS_WORKING))?;
+    Ok(kept)
 }
 
 fn no_session(unknown: &SessionId) -> Refusal {

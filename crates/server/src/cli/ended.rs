@@ -10,7 +10,7 @@ const STOPPED: u8 = 10;
 const FAILED: u8 = 11;
 /// The turn waits for its budget.
 const PAUSED: u8 = 12;
-/// `doctor` found something missing that hangar needs.
+/// `doctor` found something missing that hangar needs, or `check` or `rebuild` something that is not as it should be.
 const MISSING: u8 = 1;
 /// Ctrl-C: 128 and the number of SIGINT, as shells have it.
 const INTERRUPTED: u8 = 130;
@@ -33,7 +33,7 @@ pub(super) enum Ended {
     TurnPaused,
     /// The image could not be built.
     BuildFailed,
-    /// The machine lacks something hangar needs.
+    /// The machine lacks something hangar needs, or something on its disk is not as it should be.
     Missing,
     /// The person pressed Ctrl-C; the session goes on.
     Interrupted,

@@ -1,8 +1,8 @@
 //! The command line. One file per command.
 //!
 //! Architecture invariant: a command knows the server through `hangar-client` alone, so that whatever it does, a script can
-//! do over HTTP. Commands that are about this machine and not about a server are the exception: `up`, `doctor`, and `backup` and `restore`, which
-//! work with and without one.
+//! do over HTTP. Commands that are about this machine and not about a server are the exception: `up`, `doctor`, and `backup`, `restore`, `check` and
+//! `rebuild`, which work with and without one.
 
 mod allow;
 mod attach;
@@ -11,6 +11,7 @@ mod backup;
 mod bench;
 mod browser;
 mod budget;
+mod check;
 mod completions;
 mod diff;
 mod doctor;
@@ -30,6 +31,7 @@ mod pool;
 mod pr;
 mod progress;
 mod queue;
+mod rebuild;
 mod repo;
 mod restore;
 mod resume;
@@ -110,6 +112,8 @@ enum Command {
     Pool(pool::Pool),
     Backup(backup::Backup),
     Restore(restore::Restore),
+    Check(check::Check),
+    Rebuild(rebuild::Rebuild),
     Doctor(doctor::Doctor),
     Bench(bench::Bench),
     Login(login::Login),
@@ -177,6 +181,8 @@ impl Command {
             Self::Pool(pool) => pool.carry_out(terminal).await,
             Self::Backup(backup) => backup.carry_out(terminal).await,
             Self::Restore(restore) => restore.carry_out(terminal).await,
+            Self::Check(check) => check.carry_out(terminal).await,
+            Self::Rebuild(rebuild) => rebuild.carry_out(terminal).await,
             Self::Doctor(doctor) => doctor.carry_out(terminal).await,
             Self::Bench(bench) => bench.carry_out(terminal).await,
             Self::Login(login) => login.carry_out(terminal).await,

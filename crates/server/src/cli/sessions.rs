@@ -4,7 +4,7 @@ use clap::{Args, ValueEnum};
 use hangar_client::SessionFilter;
 use hangar_protocol::{
     RepoPath, SessionId, Visibility,
-    api::SessionSummary,
+    api::{Found, FoundPlace, SessionSummary},
     limits::{SESSION_PAGE_MAX, clip},
     state::SessionStatus,
 };
@@ -13,7 +13,7 @@ use super::{
     bad_request, connect,
     ended::{Ended, Outcome},
     table::{Cell, columns},
-    terminal::{Look, Terminal},
+    terminal::{Look, Paint, Terminal},
     words,
 };
 
@@ -25,10 +25,16 @@ const TITLE_CHARS_MAX: usize = 60;
 #[command(after_help = "\
 Examples:
   hangar sessions
+  hangar sessions --search \"login page\"
   hangar sessions --mine --repo acme/website --status failed
   hangar sessions --limit 50 --before k3x9ab2m4p7q    the page after the one that ended so
   hangar sessions --json | jq -r '.[] | select(.status == \"running\") | .id'")]
 pub(super) struct Sessions {
+    /// Only those in which all these words, or words that begin with them, are found: in the title, a prompt, a participant's name or the path of a
+    /// changed file. At most 50.
+    #[arg(long, value_name = "WORDS", exclusive = true)]
+    search: Option<String>,
+
     /// Only those that you began or have a role of your own in.
     #[arg(long)]
     mine: bool,
@@ -113,12 +119,16 @@ impl Sessions {
             status: self.status.map(SessionStatus::from),
             prefix: None,
         };
-        let sessions = client.list_sessions(&filter).await?;
+        let sessions = match &self.search {
+            Some(words) => client.search_sessions(words).await?,
+            None => client.list_sessions(&filter).await?,
+        };
         if terminal.is_json() {
             terminal.json(&sessions)?;
             return Ok(Ended::Well);
         }
-        let narrowed = SessionFilter { limit: None, after: None, ..filter } != SessionFilter::default();
+        let narrowed =
+            self.search.is_some() || SessionFilter { limit: None, after: None, ..filter } != SessionFilter::default();
         match (sessions.last(), first && !narrowed) {
             (None, true) => {
                 terminal.remark(Look::Faint, "There is no session yet. Begin one: hangar run \"make the tests pass\"");
@@ -128,8 +138,12 @@ impl Sessions {
         }
         let now_ms = words::now_ms();
         let rows: Vec<[Cell; 6]> = sessions.iter().map(|session| row(session, now_ms)).collect();
-        for line in columns(terminal.painter(), &rows) {
-            terminal.line(&line)?;
+        let lines = columns(terminal.painter(), &rows);
+        for (line, session) in lines.iter().zip(&sessions) {
+            terminal.line(line)?;
+            if let Some(found) = &session.found {
+                terminal.line(&snippet(terminal.painter(), found))?;
+            }
         }
         if let Some(last) = sessions.last().filter(|_| sessions.len() >= self.limit as usize) {
             terminal.remark(Look::Faint, &format!("There may be more: --before {}", last.id));
@@ -138,8 +152,27 @@ impl Sessions {
     }
 }
 
+/// Where it was found, on a line below the session.
+fn snippet(paint: Paint, found: &Found) -> String {
+    let place = match &found.place {
+        FoundPlace::Title => "title".to_owned(),
+        FoundPlace::Prompt { prompt } => format!("prompt {prompt}"),
+        FoundPlace::Participant { .. } => "participant".to_owned(),
+        FoundPlace::Path => "file".to_owned(),
+    };
+    let words = found.pieces.iter().map(|piece| {
+        let look = if piece.matched { Look::Strong } else { Look::Faint };
+        let text: String = piece.text.chars().filter(|c| !c.is_control()).collect();
+        paint.paint(look, &text)
+    });
+    format!("    {} {}", paint.paint(Look::Faint, &format!("{place}:")), words.collect::<String>())
+}
+
 fn row(session: &SessionSummary, now_ms: u64) -> [Cell; 6] {
-    let (look, status) = words::session_status(session.status);
+    let (look, status) = match session.damaged {
+        Some(_) => (Look::Bad, "damaged"),
+        None => words::session_status(session.status),
+    };
     let title = clip(&words::one_line(&session.title), TITLE_CHARS_MAX);
     let title = match (session.visibility, &session.deleted) {
         (_, Some(deletion)) => format!("{title} · removed after {}", words::date(deletion.purge_ms)),

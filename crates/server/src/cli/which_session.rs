@@ -60,6 +60,8 @@ mod tests {
             created_ms: 0,
             updated_ms: 0,
             pull_request: None,
+            damaged: None,
+            found: None,
             visibility: Visibility::Team,
             members: BTreeMap::new(),
             archived_ms: None,

@@ -105,7 +105,17 @@ fn unusable(file: &Path, error: &StoreError) -> Refusal {
         StoreError::Newer { .. } => {
             Refusal::new(RefusalCode::Conflict, format!("{error}."), "Or restore a backup from before the upgrade.")
         }
-        StoreError::DiskFull | StoreError::Sqlite(_) | StoreError::Closed => Refusal::new(
+        StoreError::Damaged(_) => Refusal::new(
+            RefusalCode::Unavailable,
+            format!("{} cannot be used: {error}.", file.display()),
+            "Restore it from a backup: `hangar restore`.",
+        ),
+        StoreError::DiskFull
+        | StoreError::Older { .. }
+        | StoreError::ReadOnly
+        | StoreError::File(_)
+        | StoreError::Sqlite(_)
+        | StoreError::Closed => Refusal::new(
             RefusalCode::Unavailable,
             format!("{} cannot be used: {error}.", file.display()),
             "Look whether the disk is full or the directory is not writable for this user.",
@@ -122,11 +132,52 @@ fn failed(error: &StoreError) -> Refusal {
             "The server's disk is full.",
             "Ask who runs the server to free some space, then try again.",
         ),
+        StoreError::ReadOnly => Refusal::new(
+            RefusalCode::Unavailable,
+            "The server's disk can only be read.",
+            "Ask who runs the server to look at the disk, then try again.",
+        ),
         StoreError::Closed => {
             Refusal::new(RefusalCode::Unavailable, "The server is shutting down.", "Try again in a moment.")
         }
-        StoreError::Newer { .. } | StoreError::Sqlite(_) => {
+        StoreError::Newer { .. }
+        | StoreError::Older { .. }
+        | StoreError::Damaged(_)
+        | StoreError::File(_)
+        | StoreError::Sqlite(_) => {
             Refusal::new(RefusalCode::Internal, "The server's database failed.", "Its log has the cause.")
+        }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test that cannot go on says so by panicking")]
+mod tests {
+    use hangar_protocol::state::fingerprint;
+
+    use super::*;
+
+    /// The scripts that were released. A line is only ever added: a script that was released is never edited.
+    const RELEASED: [&str; 1] = ["ca286de4edf19015"];
+
+    #[test]
+    fn files_of_every_released_version_are_opened() {
+        let now: Vec<String> = SCHEMA.migrations.iter().map(|script| fingerprint(script)).collect();
+        assert_eq!(now, RELEASED, "write a new script instead, and add its fingerprint");
+        let folder = tempfile::tempdir().unwrap();
+        for (version, sql) in (1..).zip([include_str!("released/hangar-1.sql")]) {
+            let path = folder.path().join(format!("hangar-{version}.db"));
+            Connection::open(&path).unwrap().execute_batch(sql).unwrap();
+            let opened = SCHEMA.open(&path).unwrap();
+            let found: (String, String) = opened
+                .query_row("SELECT login, label FROM users JOIN tokens ON user_id = users.id", [], |row| {
+                    Ok((row.get(0)?, row.get(1)?))
+                })
+                .unwrap();
+            assert_eq!(found, ("ada".to_owned(), "laptop".to_owned()));
+            opened.pragma_update(None, "user_version", 99).unwrap();
+            drop(opened);
+            assert!(matches!(SCHEMA.open(&path), Err(StoreError::Newer { found: 99, .. })));
         }
     }
 }

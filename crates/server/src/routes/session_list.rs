@@ -25,6 +25,10 @@ const VEIL: &str = "A private session";
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct ListWish {
+    /// Only those in which each of these words begins a word of the title, a prompt, a participant's name or the path of a changed
+    /// file: at most 8 words, and the newest 50 sessions. The other filters are not looked at, but deleted sessions are left out.
+    #[param(min_length = 1, max_length = 500)]
+    q: Option<String>,
     /// How many at most: 1 to 500, without it 100.
     #[param(minimum = 1, maximum = 500)]
     limit: Option<u32>,
@@ -66,6 +70,9 @@ pub(crate) async fn list_sessions(
     Asked(wish): Asked<ListWish>,
 ) -> Answer<Json<Vec<SessionSummary>>> {
     let user = &asking.account.person.user;
+    if let Some(wanted) = &wish.q {
+        return Ok(Json(app.sessions.search(wanted, user).await?));
+    }
     let everybody = wish.everybody;
     if everybody {
         asking.account.must_be_owner("list private sessions of others")?;

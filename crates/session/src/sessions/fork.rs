@@ -13,7 +13,7 @@ use std::{
 
 use hangar_protocol::{
     Command, Event, EventBody, Person, Refusal, RefusalCode, Seq, SessionId, SessionState, TurnId, UserId,
-    api::{NewPrompt, RepoTarget, SessionSummary},
+    api::{NewPrompt, RepoTarget},
     command::Commanded,
     event::ForkPurpose,
     limits::STATE_SNAPSHOTS_MAX,
@@ -28,7 +28,6 @@ use crate::{
     floor,
     ground::{self, Ground},
     home::log_refusal,
-    index::Wakefulness,
     log,
     past::{self, Forking, UpTo},
     registry::Task,
@@ -186,9 +185,8 @@ impl Sessions {
         let (from, into) = (source.state.id.clone(), id.clone());
         let mark = Mark { source: from, into, turn: source.turn, purpose, by: by.user };
         match self.make_fork(source, &id, &mark, &beginning).await {
-            Ok((task, state)) => {
+            Ok(state) => {
                 self.tell_source(&id).await;
-                task.home.list(SessionSummary::of(&state), Wakefulness::Awake).await;
                 Ok(state)
             }
             Err(refusal) => {
@@ -204,7 +202,7 @@ impl Sessions {
         id: &SessionId,
         mark: &Mark,
         beginning: &[Event],
-    ) -> Result<(Task, SessionState), Refusal> {
+    ) -> Result<SessionState, Refusal> {
         let folder = self.folder(id);
         tokio::fs::create_dir_all(&folder).await.map_err(|error| folder_refusal(&error))?;
         let text = serde_json::to_vec(mark).map_err(|error| log_refusal(&error.into()))?;

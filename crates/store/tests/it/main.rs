@@ -119,3 +119,34 @@ fn a_missing_or_damaged_database_is_not_copied() {
     std::fs::write(&from, bytes).unwrap();
     assert!(copy_database(&from, &to).is_err());
 }
+
+#[tokio::test]
+async fn a_database_that_was_made_at_once_is_one_like_any_other() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("made.db");
+    SECOND.create(&path, |connection| insert(1)(connection).map(drop)).unwrap();
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "nothing lies beside it");
+    let database = Database::open(&Writers::start().unwrap(), &path, SECOND).await.unwrap();
+    let mode = database.read(|c| c.query_row("PRAGMA journal_mode", [], |row| row.get::<_, String>(0))).await.unwrap();
+    assert_eq!(mode, "wal");
+    database.write(insert(2)).await.unwrap();
+    assert_eq!(ids(&database).await, [1, 2]);
+    let whole =
+        database.read(|c| c.query_row("PRAGMA integrity_check", [], |row| row.get::<_, String>(0))).await.unwrap();
+    assert_eq!(whole, "ok");
+    // What cannot be written leaves nothing that has the name.
+    let other = folder.path().join("other.db");
+    assert!(
+        SECOND.create(&other, |connection| connection.execute("INSERT INTO nothing VALUES (1)", []).map(drop)).is_err()
+    );
+    assert!(!other.exists());
+}
+
+#[tokio::test]
+async fn damage_is_told_as_such() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.db");
+    std::fs::write(&path, vec![7; 8192]).unwrap();
+    let refused = Database::open(&Writers::start().unwrap(), &path, FIRST).await.unwrap_err();
+    assert!(matches!(refused, StoreError::Damaged(_)), "{refused}");
+}

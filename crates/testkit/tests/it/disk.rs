@@ -57,7 +57,9 @@ async fn a_full_disk_refuses_and_loses_nothing() {
     let (refused_id, refusal) = refused.expect("a full disk refuses");
     assert_eq!(refusal.code, RefusalCode::Unavailable, "{refusal}");
     assert!(refusal.message.contains("disk is full") && refusal.hint.contains("Free space"), "{refusal}");
-    // Nothing new can begin either, and what does not begin leaves nothing.
+    // Nothing new can begin either, and what does not begin leaves nothing. What begins is smaller than what was refused.
+    let rest = data_of(&server).join("rest");
+    fill(&rest);
     let folders = || {
         fs::read_dir(data_of(&server).join("sessions")).unwrap().flatten().filter(|entry| entry.path().is_dir()).count()
     };
@@ -68,6 +70,7 @@ async fn a_full_disk_refuses_and_loses_nothing() {
     assert_eq!(jane.client().sessions().await.unwrap().len(), 1);
 
     fs::remove_file(&ballast).unwrap();
+    fs::remove_file(&rest).unwrap();
     // Sent again with room, the refused prompt is accepted, and only now.
     let again =
         until("a prompt with room again", async || jane.prompt(&session, &refused_id, &text).await.unwrap().ok()).await;

@@ -134,6 +134,10 @@ async fn nothing_is_lost_or_doubled_when_the_server_is_killed() {
 
     assert!(server.traces().has("process"), "traces of a running server are seen");
     server.stop().await;
+    // The list of sessions went through the same kills and is what the logs say.
+    let data = server.data().display().to_string();
+    let compared = server.run(&["rebuild", "--check", "--data", &data]).await;
+    assert_eq!(compared.code, Some(0), "{}{}", compared.out, compared.err);
     assert!(server.traces().is_empty(), "left behind:\n{}", server.traces());
 }
 

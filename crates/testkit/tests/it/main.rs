@@ -22,5 +22,6 @@ mod removal;
 mod secrets;
 mod session;
 mod starts;
+mod state;
 mod stop;
 mod stream;
