@@ -23,6 +23,7 @@ use crate::{
     SessionQuery, Sessions,
     bell::{Bell, Slot},
     list_tail::{Change, Changes, changed_frame},
+    log::LogError,
     ring::{Framed, Wants, frame_json},
     tail::{Fetched, More, Tail},
 };
