@@ -354,15 +354,18 @@ function addUsage(sum: ModelUsage, usage: ModelUsage): void {
 
 /** Adds what an event cost: the time since the event before it where a turn ran, a reply's tokens and price, a call that began. */
 function charge(state: SessionState, event: Event): void {
-  const turn = openTurn(state);
-  if (!turn || turn.paused) return;
   const body = event.body;
+  const open = openTurn(state);
+  const running = open && !open.paused ? open : undefined;
+  // A title may come after the turn that it was written beside.
+  const titled = body.type === "title_changed" && body.usage !== undefined && tokensOf(body.usage) > 0;
+  const turn = running ?? (titled ? state.turns.at(-1) : undefined);
+  if (!turn) return;
   const cost: Spent = { cost_micro_usd: 0, tokens: 0, time_ms: 0, tool_calls: 0 };
   // Before a resumption nothing ran since the event before: the server was down.
-  if (body.type !== "turn_resumed") cost.time_ms = Math.min(Math.max(0, event.time_ms - state.updated_ms), TURN_QUIET_MS_MAX);
+  if (running && body.type !== "turn_resumed") cost.time_ms = Math.min(Math.max(0, event.time_ms - state.updated_ms), TURN_QUIET_MS_MAX);
   if (body.type === "model_replied" || (body.type === "title_changed" && body.usage)) {
-    const usage = body.usage;
-    cost.tokens = usage.input_tokens + usage.output_tokens + usage.cache_read_tokens + usage.cache_write_tokens;
+    cost.tokens = tokensOf(body.usage);
     cost.cost_micro_usd = body.cost_micro_usd ?? 0;
   }
   if (body.type === "tool_started") cost.tool_calls = 1;
@@ -375,6 +378,10 @@ function charge(state: SessionState, event: Event): void {
   if (state.day_spent.day !== day) state.day_spent = { day, by: {} };
   const own = (state.day_spent.by[author] ??= { cost_micro_usd: 0, tokens: 0, time_ms: 0, tool_calls: 0 });
   add(own, cost);
+}
+
+function tokensOf(usage: ModelUsage): number {
+  return usage.input_tokens + usage.output_tokens + usage.cache_read_tokens + usage.cache_write_tokens;
 }
 
 function add(sum: Spent, cost: Spent): void {

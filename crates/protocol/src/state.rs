@@ -649,11 +649,15 @@ impl SessionState {
 
     /// Adds what an event cost: the time since the event before it where a turn ran, a reply's tokens and price, a call that began.
     fn charge(&mut self, event: &Event) {
-        let Some(turn) = self.running_turn().map(|turn| turn.id) else { return };
+        let running = self.running_turn().map(|turn| turn.id);
+        // A title may come after the turn that it was written beside.
+        let titled = matches!(&event.body, EventBody::TitleChanged { usage, .. } if usage.total() > 0);
+        let last = self.turns.last().filter(|_| titled).map(|turn| turn.id);
+        let Some(turn) = running.or(last) else { return };
         // Before a resumption nothing ran since the event before: the server was down.
         let down = matches!(event.body, EventBody::TurnResumed { .. });
         let passed_ms = event.time_ms.saturating_sub(self.updated_ms).min(limits::TURN_QUIET_MS_MAX);
-        let time_ms = if down { 0 } else { passed_ms };
+        let time_ms = if down || running.is_none() { 0 } else { passed_ms };
         let mut cost = Spent { time_ms, ..Spent::default() };
         if let EventBody::ModelReplied { usage, cost_micro_usd, .. }
         | EventBody::TitleChanged { usage, cost_micro_usd, .. } = &event.body

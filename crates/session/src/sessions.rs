@@ -31,7 +31,7 @@ use crate::{
     blobs::Blobs,
     budgets::{Ledger, Meter},
     clock::now_ms,
-    decide::{self, Input, Report, decide, needed, no_session},
+    decide::{self, Input, Report, check_kept, decide, needed, no_session},
     diff,
     driver::{Driver, First, GOODBYE, INBOX_MAX, Message, closing},
     floor, forge_follower,
@@ -362,13 +362,7 @@ impl Sessions {
     /// When there is no such session or its sandbox cannot be had.
     pub async fn diff(&self, id: &SessionId) -> Result<SessionDiff, Refusal> {
         let state = self.state(id).await?;
-        if let Some(deletion) = &state.deleted {
-            return Err(Refusal::new(
-                RefusalCode::Conflict,
-                format!("{} deleted this session.", deletion.by),
-                format!("`hangar undelete {id}` takes it back until it is removed for good."),
-            ));
-        }
+        check_kept(&state)?;
         let task = self.wake(id).await?;
         diff::of_workspace(&task.home, &state).await
     }

@@ -6,6 +6,8 @@ use hangar_agent::{models::Titles, title};
 use hangar_protocol::SessionState;
 
 use crate::{
+    budgets::Priced,
+    clock::now_ms,
     decide::Report,
     driver::Message,
     home::{Home, Inbox},
@@ -18,6 +20,12 @@ pub(crate) fn spawn(home: &Arc<Home>, state: &SessionState, inbox: Inbox) {
     match model.titles {
         Titles::Written => {}
         Titles::FirstWords => return,
+    }
+    let author = state.prompts.first().map_or_else(|| home.owner.clone(), |prompt| prompt.author.clone());
+    // A title is worth no exception.
+    if let Err(exhausted) = home.meter.admit_request(&author, Priced::of(&model), now_ms()) {
+        tracing::info!(session = %home.id, reason = exhausted.reason, "no title is asked for");
+        return;
     }
     let home = Arc::clone(home);
     tokio::spawn(async move {

@@ -41,8 +41,7 @@ pub(crate) fn spawn(
 ) {
     let author = state.author_of(turn).cloned();
     let model = home.ports.models.find(&state.model);
-    let known = model.as_ref().is_some_and(|model| model.price.is_known());
-    let priced = if known { Priced::Known } else { Priced::Unknown };
+    let priced = model.as_deref().map_or(Priced::Unknown, Priced::of);
     let sink = Sink { home: Arc::clone(home), turn, author, priced, inbox: inbox.clone() };
     let (Some(model), Some(author)) = (model, sink.author.clone()) else {
         let reason = format!(

@@ -122,8 +122,6 @@ impl Turn {
     }
 
     async fn try_call(&self, planned: &Planned, ended: &mut Ended) -> Result<(), Halt> {
-        // Nothing is written of a call that a budget holds back: it is made when the turn goes on.
-        self.sink.admit_call().map_err(Halt::Paused)?;
         let Call { call, name, input, .. } = &planned.call;
         let mut seen = ToolCall {
             call: call.clone(),
@@ -148,6 +146,8 @@ impl Turn {
                 return Err(halt);
             }
         };
+        // Nothing is written of a call that a budget holds back: it is made when the turn goes on. One that was refused costs nothing.
+        self.sink.admit_call().map_err(Halt::Paused)?;
         let started =
             EventBody::ToolStarted { turn: self.id, call: call.clone(), name: name.clone(), input: seen.input.clone() };
         self.sink.record(started.clone()).await?;

@@ -111,3 +111,11 @@ async fn a_turn_whose_budget_is_used_up_waits_and_goes_on_to_the_same_end() {
         assert_eq!(world.text("f"), "two", "{calls} calls");
     }
 }
+
+#[tokio::test]
+async fn a_call_that_is_refused_costs_nothing() {
+    let world = World::of(json!([{"calls": [{"tool": "no_such", "input": {}}]}, {"say": "Done."}])).await;
+    world.log.leave_calls(Some(0));
+    assert_eq!(world.run().await, TurnEnd::Done);
+    assert!(world.results()[0].1.contains("no_such"), "{:?}", world.results());
+}

@@ -12,7 +12,7 @@ use axum::{
 use hangar_client::{Client, Error, Token};
 use hangar_protocol::{
     PromptId, RefusalCode, Seq,
-    api::{CreatedToken, MergeMethod, NewPrompt, PromptAccepted, TokenInfo},
+    api::{CreatedToken, MergeMethod, PromptAccepted, SaidPrompt, TokenInfo},
     state::{PullRequestState, PullRequestStatus},
 };
 use serde_json::json;
@@ -77,12 +77,12 @@ async fn a_redirect_does_not_carry_the_token_away() {
 /// A server that takes the first `lost` prompts and then lets the connection die without an answer.
 #[derive(Clone)]
 struct Lossy {
-    seen: Arc<Mutex<Vec<NewPrompt>>>,
+    seen: Arc<Mutex<Vec<SaidPrompt>>>,
 }
 
 #[tokio::test]
 async fn a_prompt_whose_answer_was_lost_is_offered_again_under_the_same_id() {
-    async fn prompt(State(lossy): State<Lossy>, Json(prompt): Json<NewPrompt>) -> Response {
+    async fn prompt(State(lossy): State<Lossy>, Json(prompt): Json<SaidPrompt>) -> Response {
         let mut seen = lossy.seen.lock().unwrap();
         seen.push(prompt);
         if seen.len() < 3 {
@@ -153,14 +153,23 @@ async fn paths_methods_and_bodies_are_those_of_the_api() {
     client.cancel_prompt(&id, PromptId(2)).await.unwrap();
     client.rename_session(&id, "better").await.unwrap();
     client.blob(&id, "00ff").await.unwrap();
+    // Each change has a request id of its own.
+    let asked = log.lock().unwrap().clone();
+    let asked: Vec<String> = asked
+        .into_iter()
+        .map(|line| match line.split_once("?request_id=cli-") {
+            Some((before, id)) => format!("{before} by id {}", id.trim().len()),
+            None => line,
+        })
+        .collect();
     assert_eq!(
-        *log.lock().unwrap(),
+        asked,
         [
             r#"POST /api/v1/sessions/abc/pull-request/merge {"method":"squash"}"#,
             r#"POST /api/v1/sessions/abc/pull-request {"title":null,"body":null}"#,
             r#"POST /api/v1/sessions/abc/pull-request/reviews {"verdict":"request_changes","body":"no"}"#,
             "DELETE /api/v1/tokens/3 ",
-            "DELETE /api/v1/sessions/abc/prompts/2 ",
+            "DELETE /api/v1/sessions/abc/prompts/2 by id 32",
             r#"PATCH /api/v1/sessions/abc {"title":"better"}"#,
             "GET /api/v1/sessions/abc/blobs/00ff ",
         ]

@@ -75,7 +75,10 @@ impl Place {
         let _ = fs::remove_file(&list);
         let built = self.program("build", &[("HANGAR_STEPS_TO", list.to_str().unwrap())]).await;
         let said = String::from_utf8_lossy(&built.stdout).into_owned();
-        assert!(said.starts_with("built ") && said.trim().ends_with(commit), "{said}");
+        assert!(
+            said.lines().last().is_some_and(|last| last.starts_with("built ")) && said.trim().ends_with(commit),
+            "{said}"
+        );
         let mut steps = BTreeMap::new();
         let own: BTreeSet<&str> = BuildStep::ALL.iter().map(|step| step.name()).collect();
         let listed = fs::read_to_string(list).unwrap();
@@ -85,13 +88,17 @@ impl Place {
         steps
     }
 
-    /// Kills a build at `step` and does it again. `true`: it came to the step.
-    async fn killed(&self, step: &str, good: &Image, commit: &str) -> Option<Arc<Image>> {
+    /// Kills a build at `step` and does it again; what is newest then. An error: it never came to the step, and what it said.
+    async fn killed(&self, step: &str, good: &Image, commit: &str) -> Result<Arc<Image>, String> {
         let note = self.path("children");
         let environment = [("HANGAR_END_AFTER", step), ("HANGAR_CHILDREN_TO", note.to_str().unwrap())];
         let ended = self.program("build", &environment).await;
         if ended.status.signal() != Some(9) {
-            return None;
+            return Err(format!(
+                "it does not come to {step}: {:?} {}",
+                ended.status,
+                String::from_utf8_lossy(&ended.stdout)
+            ));
         }
         let data = self.path("data");
         let (engine, store, images) = open(&data, &self.repos, |_| {}).await;
@@ -134,7 +141,7 @@ impl Place {
         };
         assert_eq!(again.commit, commit, "{step}");
         world.end().await;
-        Some(again)
+        Ok(again)
     }
 
     /// What everybody who begins a session on the image finds.
@@ -191,7 +198,7 @@ async fn a_build_afresh_killed_at_every_step() {
     let began = Instant::now();
     for moment in moments(&steps) {
         let commit = change();
-        good = place.killed(&moment, &good, &commit).await.unwrap_or_else(|| panic!("it does not come to {moment}"));
+        good = place.killed(&moment, &good, &commit).await.unwrap();
         assert_eq!(good.parent, None, "{moment}");
     }
     println!("{} kills in {:?}", moments(&steps).len(), began.elapsed());
@@ -215,18 +222,18 @@ async fn a_build_on_top_killed_at_every_step() {
     for moment in moments(&steps) {
         let commit = change();
         let before = good.id.clone();
-        good = place.killed(&moment, &good, &commit).await.unwrap_or_else(|| panic!("it does not come to {moment}"));
+        good = place.killed(&moment, &good, &commit).await.unwrap();
         assert_eq!(good.parent, Some(before), "{moment}");
     }
     // Each had one layer more; now and then they are made one.
     for _ in 0..SQUASH_AFTER_MAX {
         let commit = change();
         match place.killed("LayersSquashed", &good, &commit).await {
-            Some(image) => {
+            Ok(image) => {
                 assert!(image.layers.len() < good.layers.len(), "{} layers", image.layers.len());
                 return;
             }
-            None => good = place.newest().await,
+            Err(_) => good = place.newest().await,
         }
     }
     panic!("layers are never squashed");

@@ -32,7 +32,7 @@ Examples:
 pub(super) struct Sessions {
     /// Only those in which all these words, or words that begin with them, are found: in the title, a prompt, a participant's name or the path of a
     /// changed file. At most 50.
-    #[arg(long, value_name = "WORDS", exclusive = true)]
+    #[arg(long, value_name = "WORDS", conflicts_with_all = ["mine", "archived", "deleted", "everybody", "repo", "status", "before"])]
     search: Option<String>,
 
     /// Only those that you began or have a role of your own in.

@@ -73,6 +73,10 @@ async fn to_a_stranger_every_route_answers_as_if_it_were_not_there() {
             asked += 1;
         }
     }
+    // Nor how far it goes.
+    for beyond in ["stream?after=999", "events?after=999"] {
+        bob.get(&format!("{session}/{beyond}")).await.refused(NotFound).await;
+    }
     assert!(asked >= 25, "{asked} routes were asked");
     let log: Value = hangar.owner.get(&format!("{session}/events")).await.ok(200).await;
     assert_eq!(log["head"], 2, "nothing was written: {log}");

@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use hangar_agent::models::Model;
 use hangar_protocol::{
     Budget, Exhausted, SessionState, Spent, UserId,
     budget::{BudgetScope, Measure, day_of},
@@ -110,6 +111,13 @@ pub(crate) enum Priced {
     Known,
     /// It is not.
     Unknown,
+}
+
+impl Priced {
+    /// Of this model.
+    pub(crate) fn of(model: &Model) -> Self {
+        if model.price.is_known() { Self::Known } else { Self::Unknown }
+    }
 }
 
 fn exhausted(scope: BudgetScope, measure: Measure, spent: u64, limit: u64, user: &UserId) -> Exhausted {

@@ -22,7 +22,10 @@ mod report;
 mod stop;
 mod who_may;
 
-pub(crate) use self::{command::check_title, who_may::no_session};
+pub(crate) use self::{
+    command::check_title,
+    who_may::{check_kept, no_session},
+};
 use self::{command::decide_command, forks::rewind, report::decide_report};
 pub use self::{
     forks::{check_fork, check_rewind},

@@ -73,7 +73,7 @@ pub(super) fn check_role(state: &SessionState, user: &UserId, needed: SessionRol
 }
 
 /// Refuses whatever is done to a session that was deleted.
-pub(super) fn check_kept(state: &SessionState) -> Result<(), Refusal> {
+pub(crate) fn check_kept(state: &SessionState) -> Result<(), Refusal> {
     let Some(deletion) = &state.deleted else { return Ok(()) };
     Err(Refusal::new(
         RefusalCode::Conflict,

@@ -12,7 +12,7 @@ use std::{
 };
 
 use hangar_protocol::{
-    Command, Event, EventBody, Person, Refusal, RefusalCode, Seq, SessionId, SessionState, TurnId, UserId,
+    Command, Event, Person, Refusal, RefusalCode, Seq, SessionId, SessionState, TurnId, UserId,
     api::{NewPrompt, RepoTarget},
     command::Commanded,
     event::ForkPurpose,
@@ -25,6 +25,7 @@ use crate::{
     blobs,
     clock::now_ms,
     decide::{Input, Report, check_fork, decide},
+    examine::blob_of,
     floor,
     ground::{self, Ground},
     home::log_refusal,
@@ -214,7 +215,8 @@ impl Sessions {
     /// Gives the fork the blobs that its log names, and its files.
     async fn fill(&self, source: &Source, id: &SessionId, beginning: &[Event]) -> Result<(), Refusal> {
         let (from, to) = (self.folder(&source.state.id), self.folder(id));
-        let named: BTreeSet<String> = beginning.iter().filter_map(|event| blob_of(&event.body)).collect();
+        let named = beginning.iter().filter_map(|event| blob_of(&event.body));
+        let named: BTreeSet<String> = named.map(|blob| blob.sha256.clone()).collect();
         let shared = tokio::task::spawn_blocking(move || blobs::share(&from, &to, named.iter().map(String::as_str)));
         let shared = shared.await.unwrap_or_else(|error| Err(std::io::Error::other(error)));
         shared.map_err(|error| folder_refusal(&error))?;
@@ -295,8 +297,4 @@ fn first_events(source: &Source, wish: ForkWish, by: Person) -> Result<Vec<Event
     let number = |(seq, (cause, body))| Event { seq: Seq(seq), time_ms, cause, body };
     events.extend((state.seq.0 + 1..).zip(decision.events).map(number));
     Ok(events)
-}
-
-fn blob_of(body: &EventBody) -> Option<String> {
-    if let EventBody::ToolFinished { blob: Some(blob), .. } = body { Some(blob.sha256.clone()) } else { None }
 }

@@ -331,3 +331,14 @@ fn what_is_used_up_is_counted_by_who_prompted() {
     let by: Vec<_> = story.state.day_spent.by.iter().map(|(user, spent)| (user.as_str(), spent.tool_calls)).collect();
     assert_eq!(by, [("ann", 2), ("bob", 1)]);
 }
+
+#[test]
+fn a_title_that_comes_after_its_turn_is_charged_to_who_prompted() {
+    let mut story = Story::new();
+    story.prompt("ann", "r1", "go").unwrap();
+    story.end(1, TurnOutcome::Done);
+    let usage = hangar_protocol::ModelUsage { input_tokens: 30, output_tokens: 4, ..Default::default() };
+    story.report(Report::Titled { title: "Go".to_owned(), usage, cost_micro_usd: Some(7) });
+    assert_eq!((story.state.title.as_str(), story.state.spent.tokens, story.state.spent.cost_micro_usd), ("Go", 34, 7));
+    assert_eq!(story.state.day_spent.by[&"ann".parse().unwrap()].tokens, 34);
+}

@@ -4,6 +4,12 @@ use std::{
     fs::{self, File},
     io::Write as _,
     path::{Path, PathBuf},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread::{self, JoinHandle},
+    time::Duration,
 };
 
 use hangar_protocol::{EventBody, RefusalCode, SessionState, event::TurnOutcome};
@@ -59,7 +65,7 @@ async fn a_full_disk_refuses_and_loses_nothing() {
     assert!(refusal.message.contains("disk is full") && refusal.hint.contains("Free space"), "{refusal}");
     // Nothing new can begin either, and what does not begin leaves nothing. What begins is smaller than what was refused.
     let rest = data_of(&server).join("rest");
-    fill(&rest);
+    let full = Full::keep(&rest);
     let folders = || {
         fs::read_dir(data_of(&server).join("sessions")).unwrap().flatten().filter(|entry| entry.path().is_dir()).count()
     };
@@ -69,6 +75,7 @@ async fn a_full_disk_refuses_and_loses_nothing() {
     assert_eq!(folders(), 1);
     assert_eq!(jane.client().sessions().await.unwrap().len(), 1);
 
+    drop(full);
     fs::remove_file(&ballast).unwrap();
     fs::remove_file(&rest).unwrap();
     // Sent again with room, the refused prompt is accepted, and only now.
@@ -90,9 +97,41 @@ async fn a_full_disk_refuses_and_loses_nothing() {
     assert!(server.traces().is_empty(), "left behind:\n{}", server.traces());
 }
 
+/// A disk that stays full: what others give back is taken at once.
+struct Full {
+    over: Arc<AtomicBool>,
+    filling: Option<JoinHandle<()>>,
+}
+
+impl Full {
+    fn keep(path: &Path) -> Self {
+        let mut file = File::create(path).unwrap();
+        fill_up(&mut file);
+        let over = Arc::new(AtomicBool::new(false));
+        let ends = Arc::clone(&over);
+        let filling = thread::spawn(move || {
+            while !ends.load(Ordering::Relaxed) {
+                fill_up(&mut file);
+                thread::sleep(Duration::from_millis(1));
+            }
+        });
+        Self { over, filling: Some(filling) }
+    }
+}
+
+impl Drop for Full {
+    fn drop(&mut self) {
+        self.over.store(true, Ordering::Relaxed);
+        drop(self.filling.take().map(JoinHandle::join));
+    }
+}
+
 /// Writes until nothing more fits.
 fn fill(path: &Path) {
-    let mut file = File::create(path).unwrap();
+    fill_up(&mut File::create(path).unwrap());
+}
+
+fn fill_up(file: &mut File) {
     for bytes in [1024 * 1024, 4096, 1] {
         let block = vec![0_u8; bytes];
         while file.write_all(&block).is_ok() {}

@@ -60,7 +60,10 @@ const LOOK: &str =
 #[tokio::test]
 async fn a_fork_has_the_files_and_words_of_its_turn_and_pushes_to_a_branch_of_its_own() {
     let (model, mut server, jane) = begin().await;
-    let (session, watch) = three_turns(&jane).await;
+    let (session, mut watch) = three_turns(&jane).await;
+    // Changes of files are told a moment after they were made.
+    let third = |event: &Event| matches!(&event.body, EventBody::FilesChanged { files, .. } if files.iter().any(|file| file.path == "three.txt"));
+    watch.until("the file of the third turn", third).await;
     let place = Place { host: "example.org".to_owned(), port: 443 };
     within("the way out", jane.client().allow_network(&session, &place)).await.unwrap();
     let before = within("the source", jane.client().session(&session)).await.unwrap();

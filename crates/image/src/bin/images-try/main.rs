@@ -108,7 +108,12 @@ impl World {
 
 async fn build(data: &Path, forge: &Path, repo: &str) -> Result<(), Failure> {
     let world = World::open(data, forge, repo).await?;
-    match world.build(Way::Usual).await? {
+    let build = world.images.build(world.target.clone(), Way::Usual).await?;
+    let end = build.ended().await;
+    for line in build.log.read(0, usize::MAX).0.lines().filter(|line| line.starts_with("built afresh")) {
+        println!("{line}");
+    }
+    match end {
         BuildEnd::Built(id) => println!("built {id} {}", world.newest()?.commit),
         other => println!("{other:?}"),
     }
