@@ -99,7 +99,10 @@ impl Index {
 
     /// Opens the list, or begins one; a damaged one is an error.
     async fn open_there(writers: &Writers, folder: &Path) -> Result<Self, StoreError> {
-        Ok(Self { database: Database::open_projection(writers, &folder.join(FILE), schema::SCHEMA).await?, tail: Arc::default() })
+        Ok(Self {
+            database: Database::open_projection(writers, &folder.join(FILE), schema::SCHEMA).await?,
+            tail: Arc::default(),
+        })
     }
 
     /// Takes in the next events of a session. A power cut may undo it until [`Index::harden`] answers.
