@@ -1,9 +1,9 @@
-// Follows the stream of one session for as long as it is wanted: connects, reconnects with the last event seen, and hands
+// Follows the stream of one session, or of the list of them, for as long as it is wanted: connects, reconnects with the last event seen, and hands
 // on every event exactly once and in order.
 //
-//   connecting ──open──▶ catching_up ──caught_up──▶ live
-//       ▲                                             │ closed, `bye`, or a gap in the numbers
-//       └──── waiting (250 ms … 10 s, doubled) ◀──────┘
+//   connecting ──open──▶ catching_up ──caught_up, list_complete──▶ live
+//       ▲                                                            │ closed, `bye`, or a gap in the numbers
+//       └──── waiting (250 ms … 10 s, doubled) ◀─────────────────────┘
 //       a refusal while connecting ──▶ refused (ends)
 
 import type { Ask, Frame, Seq } from "./generated.ts";
@@ -91,6 +91,8 @@ export function follow(options: FollowOptions): Follower {
     socket = undefined;
     clearTimeout(timer);
     gone.close();
+    // Nothing of this connection comes after something of the next one.
+    flush();
     onStatus("waiting");
     if (!opened && refused && (await refused())) {
       if (!ended) end("refused");
@@ -134,6 +136,10 @@ export function follow(options: FollowOptions): Follower {
       if (frame.frame === "cursor") cursor = Math.max(cursor, frame.seq);
       if (frame.frame === "caught_up") {
         if (options.someKinds) cursor = Math.max(cursor, frame.seq);
+        failures = 0;
+        onStatus("live");
+      }
+      if (frame.frame === "list_complete") {
         failures = 0;
         onStatus("live");
       }
