@@ -1,10 +1,10 @@
 import { expect, test } from "@playwright/test";
-import { beginSession, rows, untilTurnEnds, WISH } from "./look.ts";
+import { beginSession, COLLEAGUE, rows, untilTurnEnds, WISH } from "./look.ts";
 
 test("while the connection is cut the page says so, and afterwards nothing is missing", async ({ page, context, browser }) => {
   // Playwright stands between the page and the server and cuts the socket in the middle of the turn, again and again.
   let cuts = 0;
-  await page.routeWebSocket(/\/stream/, (socket) => {
+  await page.routeWebSocket(/\/sessions\/[^/]+\/stream/, (socket) => {
     const server = socket.connectToServer();
     let frames = 0;
     server.onMessage((message) => {
@@ -38,6 +38,30 @@ test("while the connection is cut the page says so, and afterwards nothing is mi
   await expect(away.getByText("You are offline.")).toBeHidden();
   await away.reload();
   await expect(away.getByRole("textbox", { name: "Prompt" })).toHaveValue("kept while away");
+});
+
+test("the list of sessions is live, also after its connection was cut, and is not asked for again and again", async ({ page, browser }) => {
+  const cut: Array<() => void> = [];
+  await page.routeWebSocket(/\/stream\?list/, (socket) => {
+    const server = socket.connectToServer();
+    server.onMessage((message) => socket.send(message));
+    cut.push(() => { void socket.close(); void server.close(); });
+  });
+  let asked = 0;
+  page.on("request", (request) => { if (/\/api\/v1\/sessions(\?|$)/.test(request.url())) asked += 1; });
+  await page.goto("/");
+  await expect(page.locator(".session-row, .empty").first()).toBeVisible();
+
+  const other = await (await browser.newContext({ storageState: COLLEAGUE })).newPage();
+  const address = await beginSession(other, WISH);
+  const link = `a[href="${address}"]`;
+  await expect(page.locator(link)).toBeVisible();
+  cut.at(-1)?.();
+  await expect.poll(() => cut.length).toBeGreaterThan(1);
+  await untilTurnEnds(other);
+  const ended = page.locator("section.group").filter({ has: page.getByRole("heading", { name: /^(Waiting|Done)/ }) });
+  await expect(ended.locator(link)).toBeVisible();
+  expect(asked).toBe(0);
 });
 
 test("who reads further up is not moved by what arrives below", async ({ page }) => {

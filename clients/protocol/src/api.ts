@@ -133,9 +133,18 @@ export class Api {
     return answer.text();
   }
 
-  /** Where the stream of a session after event `after` is, as a WebSocket address. */
+  /** Where the stream of a session after event `after` is, as a WebSocket address. Who opens it is shown to others as being there. */
   streamUrl(id: SessionId, after: number): string {
-    const url = new URL(`${this.#base}/sessions/${id}/stream?after=${after}`, location.href);
+    return this.#socketUrl(`/sessions/${id}/stream?after=${after}&presence=true`);
+  }
+
+  /** Where the stream of the list of sessions is, as a WebSocket address. */
+  listStreamUrl(): string {
+    return this.#socketUrl("/stream?list=true");
+  }
+
+  #socketUrl(path: string): string {
+    const url = new URL(this.#base + path, location.href);
     url.protocol = url.protocol === "https:" ? "wss:" : "ws:";
     return url.href;
   }

@@ -1,12 +1,12 @@
-// Follows the stream of one session for as long as it is wanted: connects, reconnects with the last event seen, and hands
+// Follows the stream of one session, or of the list of them, for as long as it is wanted: connects, reconnects with the last event seen, and hands
 // on every event exactly once and in order.
 //
-//   connecting ──open──▶ catching_up ──caught_up──▶ live
-//       ▲                                             │ closed, `bye`, or a gap in the numbers
-//       └──── waiting (250 ms … 10 s, doubled) ◀──────┘
+//   connecting ──open──▶ catching_up ──caught_up, list_complete──▶ live
+//       ▲                                                            │ closed, `bye`, or a gap in the numbers
+//       └──── waiting (250 ms … 10 s, doubled) ◀─────────────────────┘
 //       a refusal while connecting ──▶ refused (ends)
 
-import type { Frame, Seq } from "./generated.ts";
+import type { Ask, Frame, Seq } from "./generated.ts";
 
 export type StreamStatus = "connecting" | "catching_up" | "live" | "waiting" | "refused" | "closed";
 
@@ -16,12 +16,16 @@ const PAUSE_MS_MIN = 250;
 const PAUSE_MS_MAX = 10_000;
 /** A connection that takes longer to open is given up. */
 const OPEN_MS_MAX = 15_000;
+/** `WebSocket.OPEN`; the class that tests bring along need not say it. */
+const OPEN = 1;
 
 export interface FollowOptions {
   /** The address of the stream after an event. */
   url: (after: Seq) => string;
   /** The last event that is known already. */
   after: Seq;
+  /** Whether the address has `kinds=`: numbers are left out then, and a gap is none. */
+  someKinds?: boolean;
   /** Gets frames in order; those of one moment together. */
   onFrames: (frames: Frame[]) => void;
   onStatus: (status: StreamStatus) => void;
@@ -39,6 +43,8 @@ export interface Follower {
   readonly seq: Seq;
   /** Connects now if it is waiting to. */
   nudge(): void;
+  /** Says something to the server; dropped while there is no connection. */
+  say(ask: Ask): void;
   close(): void;
 }
 
@@ -85,6 +91,8 @@ export function follow(options: FollowOptions): Follower {
     socket = undefined;
     clearTimeout(timer);
     gone.close();
+    // Nothing of this connection comes after something of the next one.
+    flush();
     onStatus("waiting");
     if (!opened && refused && (await refused())) {
       if (!ended) end("refused");
@@ -121,11 +129,17 @@ export function follow(options: FollowOptions): Follower {
         const { seq } = frame.event;
         if (seq <= cursor) return;
         // Something is missing in between: ask for it again rather than go on without.
-        if (seq !== cursor + 1) return void retry(current, opened);
+        if (seq !== cursor + 1 && !options.someKinds) return void retry(current, opened);
         cursor = seq;
         failures = 0;
       }
+      if (frame.frame === "cursor") cursor = Math.max(cursor, frame.seq);
       if (frame.frame === "caught_up") {
+        if (options.someKinds) cursor = Math.max(cursor, frame.seq);
+        failures = 0;
+        onStatus("live");
+      }
+      if (frame.frame === "list_complete") {
         failures = 0;
         onStatus("live");
       }
@@ -142,6 +156,9 @@ export function follow(options: FollowOptions): Follower {
     nudge: () => {
       failures = 0;
       if (!socket) connect();
+    },
+    say: (ask) => {
+      if (socket?.readyState === OPEN) socket.send(JSON.stringify(ask));
     },
     close: () => {
       if (!ended) end("closed");

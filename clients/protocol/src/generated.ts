@@ -7,6 +7,23 @@
 export type AfterStop = "drain" | "pause";
 
 /**
+ * What a client may say on a WebSocket. Anything else is ignored on the stream of one session, and refused on that of many.
+ */
+export type Ask = { "ask": "follow",
+/**
+ * Each with its cursor.
+ */
+sessions: Array<FollowFrom>, } | { "ask": "unfollow",
+/**
+ * Which.
+ */
+sessions: Array<SessionId>, } | { "ask": "typing",
+/**
+ * In which session; may be left out on the stream of one.
+ */
+session: SessionId | null, };
+
+/**
  * One of several attempts at the same wish.
  */
 export type Attempt = {
@@ -1068,6 +1085,11 @@ purge_ms: number, } | { "type": "session_restored" } | { "type": "warning",
 text: string, };
 
 /**
+ *A kind of event, as `kinds=` names it: the `type` of the event's body.
+ */
+export type EventKind = "session_created" | "participant_joined" | "title_changed" | "prompt_added" | "prompt_cancelled" | "prompt_edited" | "prompt_moved" | "steer_requested" | "prompt_steered" | "queue_paused" | "queue_resumed" | "turn_started" | "turn_resumed" | "turn_paused" | "turn_continued" | "budget_changed" | "stop_requested" | "turn_ended" | "sandbox_changed" | "model_requested" | "model_retried" | "model_replied" | "tool_started" | "tool_finished" | "todo_changed" | "files_changed" | "branch_pushed" | "push_refused" | "pull_request_opened" | "pull_request_changed" | "image_chosen" | "snapshot_taken" | "network_denied" | "network_allowed" | "forked_from" | "session_forked" | "rewound" | "attempt_kept" | "member_added" | "role_changed" | "member_removed" | "ownership_taken" | "visibility_changed" | "invitation_made" | "invitation_revoked" | "session_archived" | "session_unarchived" | "session_deleted" | "session_restored" | "warning";
+
+/**
  * A page of history.
  */
 export type EventPage = {
@@ -1078,7 +1100,12 @@ events: Array<Event>,
 /**
  * The log's last sequence number when the page was read; more can be fetched while it is larger than the last event's.
  */
-head: Seq, };
+head: Seq,
+/**
+ * How far was looked for events: with `after`, go on after it; with `before`, go on before it, until it is 1. It differs from the
+ * last (or first) event where `kinds` leaves events out.
+ */
+looked_at: Seq, };
 
 /**
  * A budget that is used up.
@@ -1151,6 +1178,23 @@ deletions: number,
  * Hunks in unified form; `None` for binary files and for those that are too large to show.
  */
 patch: string | null, };
+
+/**
+ * A session to follow and where to begin.
+ */
+export type FollowFrom = {
+/**
+ * The session.
+ */
+session: SessionId,
+/**
+ * The last event already known; 0 for none.
+ */
+after: Seq,
+/**
+ * Whether the person is shown to others as having it open, and is told who has.
+ */
+presence: boolean, };
 
 /**
  * What a fork is for.
@@ -1279,11 +1323,55 @@ offset: number,
 /**
  * The new output alone.
  */
-text: string, } | { "frame": "bye",
+text: string, } | { "frame": "cursor",
+/**
+ * The last event looked at.
+ */
+seq: Seq, } | { "frame": "presence",
+/**
+ * Whether `people` is everybody or those with whom something changed.
+ */
+scope: PresenceScope,
+/**
+ * At most 100. Who has no connection any more has left.
+ */
+people: Array<Present>,
+/**
+ * How many people have the session open, those included who did not fit into `people`.
+ */
+total: number, } | { "frame": "typing",
+/**
+ * Who.
+ */
+user: UserId,
+/**
+ * Their name.
+ */
+name: string,
+/**
+ * For how many milliseconds this holds.
+ */
+for_ms: number, } | { "frame": "session_changed",
+/**
+ * The session as lists show it now.
+ */
+summary: SessionSummary, } | { "frame": "session_unlisted",
+/**
+ * Which.
+ */
+id: SessionId, } | { "frame": "list_complete", } | { "frame": "refused",
 /**
  * Why.
  */
-reason: string, };
+refusal: Refusal, } | { "frame": "bye",
+/**
+ * Why.
+ */
+reason: string,
+/**
+ * The last event that was put on its way, where one session is followed.
+ */
+after?: Seq, };
 
 /**
  * `GET /healthz`.
@@ -1818,6 +1906,28 @@ memory_bytes: number,
 memory_bytes_max: number, };
 
 /**
+ * Whom a `presence` frame names.
+ */
+export type PresenceScope = "everybody" | "changed";
+
+/**
+ * Somebody who has a session open.
+ */
+export type Present = {
+/**
+ * Who.
+ */
+user: UserId,
+/**
+ * Their name.
+ */
+name: string,
+/**
+ * With how many connections; 0 for somebody who left.
+ */
+connections: number, };
+
+/**
  * The answer to an accepted prompt. When it is sent, the prompt is on disk.
  */
 export type PromptAccepted = {
@@ -2296,6 +2406,115 @@ files: Array<FileDiff>,
  * Files left out because the limit (3,000 files, 8 MiB) was reached.
  */
 omitted: number, };
+
+/**
+ * A frame of a stream of many sessions.
+ */
+export type SessionFrame = {
+/**
+ * The session it belongs to; left out in frames about the list or the whole stream.
+ */
+session?: SessionId, } & ({ "frame": "event",
+/**
+ * The event.
+ */
+event: Event, } | { "frame": "caught_up",
+/**
+ * The last event sent.
+ */
+seq: Seq, } | { "frame": "text",
+/**
+ * In which turn.
+ */
+turn: TurnId,
+/**
+ * In which reply.
+ */
+step: number,
+/**
+ * Which of the reply's blocks, from 0.
+ */
+block: number,
+/**
+ * Whether these are thoughts or words.
+ */
+channel: TextChannel,
+/**
+ * Where `text` begins in the block, in UTF-8 bytes. A frame that a client has already seen is recognised by it.
+ */
+offset: number,
+/**
+ * The new text alone, never what came before.
+ */
+text: string, } | { "frame": "text_reset",
+/**
+ * In which turn.
+ */
+turn: TurnId,
+/**
+ * Which reply.
+ */
+step: number, } | { "frame": "tool_output",
+/**
+ * The call.
+ */
+call: CallId,
+/**
+ * Where `text` begins in the output, in UTF-8 bytes.
+ */
+offset: number,
+/**
+ * The new output alone.
+ */
+text: string, } | { "frame": "cursor",
+/**
+ * The last event looked at.
+ */
+seq: Seq, } | { "frame": "presence",
+/**
+ * Whether `people` is everybody or those with whom something changed.
+ */
+scope: PresenceScope,
+/**
+ * At most 100. Who has no connection any more has left.
+ */
+people: Array<Present>,
+/**
+ * How many people have the session open, those included who did not fit into `people`.
+ */
+total: number, } | { "frame": "typing",
+/**
+ * Who.
+ */
+user: UserId,
+/**
+ * Their name.
+ */
+name: string,
+/**
+ * For how many milliseconds this holds.
+ */
+for_ms: number, } | { "frame": "session_changed",
+/**
+ * The session as lists show it now.
+ */
+summary: SessionSummary, } | { "frame": "session_unlisted",
+/**
+ * Which.
+ */
+id: SessionId, } | { "frame": "list_complete", } | { "frame": "refused",
+/**
+ * Why.
+ */
+refusal: Refusal, } | { "frame": "bye",
+/**
+ * Why.
+ */
+reason: string,
+/**
+ * The last event that was put on its way, where one session is followed.
+ */
+after?: Seq, });
 
 /**
  * A session: random lower-case letters and digits, made by the server.

@@ -2,7 +2,9 @@ export type * from "./generated.ts";
 export { Api, Refused, requestId } from "./api.ts";
 export { apply, begin, fold, openTurn } from "./fold.ts";
 export { queue } from "./queue.ts";
+export { emptyList, listed, type SessionList, takeList, tellAnew } from "./session-list.ts";
 export { follow, type Follower, type StreamStatus } from "./follow.ts";
+export { emptyRoom, type Room, stillTyping, takeRoom, type Typing } from "./room.ts";
 export {
   emptyTimeline,
   takeFrame,

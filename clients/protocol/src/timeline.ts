@@ -170,6 +170,13 @@ export function takeFrame(timeline: Timeline, frame: Frame): void {
       return;
     }
     case "caught_up":
+    case "cursor":
+    case "presence":
+    case "typing":
+    case "session_changed":
+    case "session_unlisted":
+    case "list_complete":
+    case "refused":
     case "bye":
       return;
     default:

@@ -104,6 +104,28 @@ test("bye makes it come back with its cursor", async () => {
   expect(statuses).toStrictEqual(["connecting", "catching_up", "live", "waiting", "connecting", "catching_up"]);
 });
 
+test("a list that was told is live, and what a cut connection told comes before the next one", async () => {
+  const frames: Array<Frame["frame"] | StreamStatus> = [];
+  serve(
+    (send, _after, client) => { send({ frame: "session_unlisted", id: "a" }); client.ping("", false, () => client.terminate()); },
+    (send) => send({ frame: "list_complete" }),
+  );
+  await new Promise<void>((done) => {
+    const follower = follow({
+      url: (after) => `ws://127.0.0.1:${port}/stream?after=${after}`,
+      after: 0,
+      onFrames: (some) => frames.push(...some.map((frame) => frame.frame)),
+      onStatus: (status) => { frames.push(status); if (status === "live") done(); },
+      // Later than the next connection.
+      schedule: (flush) => void setTimeout(flush, 2000),
+      socket,
+      random: () => 0,
+    });
+    followers.push(follower);
+  });
+  expect(frames).toStrictEqual(["connecting", "catching_up", "session_unlisted", "waiting", "connecting", "catching_up", "live"]);
+});
+
 test("a server that is away is tried again until it is back", async () => {
   const away = port;
   await new Promise((done) => server.close(done));

@@ -30,7 +30,7 @@ class Session {
   reviews: PullRequestView["reviews"] = [];
   body = "Refuses version numbers such as `01.2.3`, as [SemVer 2.0.0](https://semver.org/#spec-item-2) asks.\n\n- parser changed\n- test added";
 
-  constructor(readonly log: Event[]) {}
+  constructor(readonly log: Event[], readonly changed: (session: Session) => void) {}
 
   get state(): SessionState {
     return fold(this.log);
@@ -40,6 +40,7 @@ class Session {
     const event: Event = { seq: this.log.length + 1, time_ms: Date.now(), cause, body };
     this.log.push(event);
     this.send({ frame: "event", event });
+    this.changed(this);
   }
 
   send(frame: Frame): void {
@@ -57,6 +58,11 @@ export class Fake {
   tokens: TokenInfo[] = [];
   #next = 1;
   readonly #sockets = new WebSocketServer({ noServer: true });
+  /** Those who follow the list. */
+  readonly #lists = new Set<(frame: Frame) => void>();
+  readonly #changed = (session: Session): void => {
+    for (const give of this.#lists) give({ frame: "session_changed", summary: summary(session.state) });
+  };
 
   /** @param pace How many times faster than a human pace turns are played. */
   constructor(readonly pace: number) {
@@ -64,9 +70,9 @@ export class Fake {
       const log = fixture(name);
       const shift = Date.now() - (log.at(-1)?.time_ms ?? 0) - (name.length % 7) * 3_600_000;
       const moved = log.map((event) => ({ ...event, time_ms: event.time_ms + shift }));
-      this.sessions.set(fold(moved).id, new Session(moved));
+      this.sessions.set(fold(moved).id, new Session(moved, this.#changed));
     }
-    this.sessions.set("large00000", new Session(largeLog(10_000)));
+    this.sessions.set("large00000", new Session(largeLog(10_000), this.#changed));
   }
 
   answer = (request: IncomingMessage, response: ServerResponse): void => {
@@ -77,7 +83,17 @@ export class Fake {
   };
 
   upgrade = (request: IncomingMessage, socket: Duplex, head: Buffer): void => {
-    const found = /^\/api\/v1\/sessions\/([a-z0-9]+)\/stream\?after=(\d+)$/.exec(request.url ?? "");
+    if (request.url === "/api/v1/stream?list=true" && this.#who(request)) {
+      this.#sockets.handleUpgrade(request, socket, head, (client: WebSocket) => {
+        const give = (frame: Frame): void => client.send(JSON.stringify(frame));
+        for (const session of this.sessions.values()) give({ frame: "session_changed", summary: summary(session.state) });
+        give({ frame: "list_complete" });
+        this.#lists.add(give);
+        client.on("close", () => this.#lists.delete(give));
+      });
+      return;
+    }
+    const found = /^\/api\/v1\/sessions\/([a-z0-9]+)\/stream\?after=(\d+)(?:&presence=true)?$/.exec(request.url ?? "");
     const session = found?.[1] === undefined ? undefined : this.sessions.get(found[1]);
     if (!session || !this.#who(request)) {
       socket.end("HTTP/1.1 404 Not Found\r\n\r\n");
@@ -163,7 +179,7 @@ export class Fake {
   #create(response: ServerResponse, who: Me, body: Record<string, unknown>): void {
     const id = `s${Date.now().toString(36)}${this.#next++}`;
     const prompt = body["prompt"] as { text: string } | null;
-    const session = new Session([]);
+    const session = new Session([], this.#changed);
     this.sessions.set(id, session);
     const { role: _, ...owner } = who;
     session.append({ by: "user", user: who.user }, {

@@ -1,7 +1,7 @@
 // Something fetched that keeps being shown while it is fetched anew, and after that has failed.
 
 import { Refused } from "@hangar/protocol";
-import { type Accessor, createSignal, onCleanup, onMount } from "solid-js";
+import { type Accessor, createSignal, onMount } from "solid-js";
 import { noteRefusal } from "./account.tsx";
 
 export interface Fetched<Value> {
@@ -30,21 +30,4 @@ export function createFetched<Value>(get: () => Promise<Value>): Fetched<Value> 
   };
   onMount(() => void refetch());
   return { value, problem, refetch, set: (fresh) => setValue(() => fresh) };
-}
-
-/** Fetches again every `ms` while the page is looked at, and at once when it is looked at again. */
-export function keepFresh(fetched: { refetch: () => Promise<void> }, ms: number): void {
-  onMount(() => {
-    const look = (): void => {
-      if (!document.hidden) void fetched.refetch();
-    };
-    const timer = setInterval(look, ms);
-    document.addEventListener("visibilitychange", look);
-    window.addEventListener("online", look);
-    onCleanup(() => {
-      clearInterval(timer);
-      document.removeEventListener("visibilitychange", look);
-      window.removeEventListener("online", look);
-    });
-  });
 }

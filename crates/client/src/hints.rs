@@ -125,7 +125,16 @@ impl Hints {
                 let (offset, text) = unseen(seen, offset, text)?;
                 Some(Frame::ToolOutput { call, offset, text })
             }
-            Frame::Event { .. } | Frame::CaughtUp { .. } | Frame::Bye { .. } => Some(frame),
+            Frame::Event { .. }
+            | Frame::CaughtUp { .. }
+            | Frame::Cursor { .. }
+            | Frame::Presence { .. }
+            | Frame::Typing { .. }
+            | Frame::SessionChanged { .. }
+            | Frame::SessionUnlisted { .. }
+            | Frame::ListComplete {}
+            | Frame::Refused { .. }
+            | Frame::Bye { .. } => Some(frame),
         }
     }
 }

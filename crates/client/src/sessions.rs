@@ -39,6 +39,17 @@ impl Client {
         self.get(&format!("/api/v1/sessions/{id}/events?after={after}&limit={limit}")).await
     }
 
+    /// `GET /sessions/{id}/events`: the last events before `before`, in order, at most `limit`.
+    pub async fn events_before(&self, id: &SessionId, before: Seq, limit: u32) -> Result<EventPage, Error> {
+        self.get(&format!("/api/v1/sessions/{id}/events?before={before}&limit={limit}")).await
+    }
+
+    /// `POST /sessions/{id}/typing`: lets others know that a prompt is being typed. It holds for 5 seconds.
+    pub async fn typing(&self, id: &SessionId) -> Result<(), Error> {
+        let request = self.request(Method::POST, &format!("/api/v1/sessions/{id}/typing"));
+        self.send(request, Pace::Ordinary).await.map(drop)
+    }
+
     /// `POST /sessions/{id}/network/allow`: opens the network of the session's sandbox towards a host and port.
     pub async fn allow_network(&self, id: &SessionId, place: &Place) -> Result<(), Error> {
         let request = self.request(Method::POST, &format!("/api/v1/sessions/{id}/network/allow")).json(place);

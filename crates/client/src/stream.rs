@@ -14,7 +14,10 @@
 
 use std::time::Duration;
 
-use hangar_protocol::{CallId, Event, Frame, RefusalCode, Seq, SessionId, TurnId, frame::TextChannel};
+use hangar_protocol::{
+    CallId, Event, Frame, RefusalCode, Seq, SessionId, TurnId, UserId,
+    frame::{PresenceScope, Present, TextChannel},
+};
 use tokio::{sync::mpsc, task::JoinHandle, time::Instant};
 
 use crate::{
@@ -70,6 +73,24 @@ pub enum Update {
         /// The new output.
         text: String,
     },
+    /// Who has the session open; only on a stream that is [joined](Client::attend).
+    Presence {
+        /// Whether `people` is everybody or those with whom something changed.
+        scope: PresenceScope,
+        /// Who, with how many connections; 0 for somebody who left.
+        people: Vec<Present>,
+        /// How many people have it open.
+        total: u32,
+    },
+    /// Somebody else is typing, likewise.
+    Typing {
+        /// Who.
+        user: UserId,
+        /// Their name.
+        name: String,
+        /// For how long this holds.
+        lasts: Duration,
+    },
     /// The connection is gone; the stream mends itself.
     Interrupted {
         /// Why, in words.
@@ -114,10 +135,21 @@ impl Client {
     /// Follows a session from the event after `after` ([`Seq::START`]: from its beginning). Must be called inside a tokio runtime.
     #[must_use]
     pub fn follow(&self, session: &SessionId, after: Seq, patience: Patience) -> Stream {
+        self.stream(session, after, Watching::Unseen, patience)
+    }
+
+    /// Follows a session as [`Client::follow`] does, shown to others as having it open, and told who has and who is typing.
+    #[must_use]
+    pub fn attend(&self, session: &SessionId, after: Seq, patience: Patience) -> Stream {
+        self.stream(session, after, Watching::Shown, patience)
+    }
+
+    fn stream(&self, session: &SessionId, after: Seq, watching: Watching, patience: Patience) -> Stream {
         let (sender, updates) = mpsc::channel(WAITING_UPDATES_MAX);
         let follower = Follower {
             client: self.clone(),
             session: session.clone(),
+            watching,
             cursor: after,
             caught_up: false,
             hints: Hints::default(),
@@ -140,9 +172,17 @@ impl Drop for Stream {
     }
 }
 
+/// Whether others are told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Watching {
+    Unseen,
+    Shown,
+}
+
 struct Follower {
     client: Client,
     session: SessionId,
+    watching: Watching,
     /// The last event handed on.
     cursor: Seq,
     caught_up: bool,
@@ -164,7 +204,7 @@ impl Follower {
         let mut away_since: Option<Instant> = None;
         let mut pause = patience.first_pause;
         loop {
-            let error = match Wire::open(&self.client, &self.session, self.cursor).await {
+            let error = match Wire::open(&self.client, &self.path()).await {
                 Ok(wire) => {
                     if away_since.take().is_some() {
                         self.tell(Update::Resumed).await?;
@@ -191,6 +231,14 @@ impl Follower {
             tokio::time::sleep(retry_in).await;
             pause = (pause * 2).min(patience.longest_pause);
         }
+    }
+
+    fn path(&self) -> String {
+        let presence = match self.watching {
+            Watching::Unseen => "",
+            Watching::Shown => "&presence=true",
+        };
+        format!("/api/v1/sessions/{}/stream?after={}{presence}", self.session, self.cursor)
     }
 
     /// Hands on what a connection brings until it ends.
@@ -223,7 +271,17 @@ impl Follower {
                 }
                 Frame::TextReset { turn, step } => Update::TextReset { turn, step },
                 Frame::ToolOutput { call, offset, text } => Update::ToolOutput { call, offset, text },
-                Frame::Bye { reason } => return Ok(Cut::Broken(reason)),
+                Frame::Presence { scope, people, total } => Update::Presence { scope, people, total },
+                Frame::Typing { user, name, for_ms } => {
+                    Update::Typing { user, name, lasts: Duration::from_millis(u64::from(for_ms)) }
+                }
+                // Of streams that leave events out, or are about many sessions, or were asked something.
+                Frame::Cursor { .. }
+                | Frame::SessionChanged { .. }
+                | Frame::SessionUnlisted { .. }
+                | Frame::ListComplete {}
+                | Frame::Refused { .. } => continue,
+                Frame::Bye { reason, .. } => return Ok(Cut::Broken(reason)),
             };
             self.tell(update).await?;
         }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use futures::{SinkExt as _, StreamExt as _, stream::BoxStream};
-use hangar_protocol::{Frame, Seq, SessionId};
+use hangar_protocol::Frame;
 use reqwest::{Method, Response, StatusCode, Upgraded, header};
 use tokio::time::{Instant, timeout_at};
 use tokio_tungstenite::{
@@ -42,10 +42,10 @@ pub(crate) enum Cut {
 
 impl Wire {
     /// Connects. A refusal of the server comes back as such.
-    pub(crate) async fn open(client: &Client, session: &SessionId, after: Seq) -> Result<Self, Error> {
+    pub(crate) async fn open(client: &Client, path: &str) -> Result<Self, Error> {
         let key = generate_key();
         let request = client
-            .request(Method::GET, &format!("/api/v1/sessions/{session}/stream?after={after}"))
+            .request(Method::GET, path)
             .header(header::CONNECTION, "Upgrade")
             .header(header::UPGRADE, "websocket")
             .header(header::SEC_WEBSOCKET_VERSION, "13")

@@ -357,6 +357,9 @@ pub struct EventPage {
     pub events: Vec<Event>,
     /// The log's last sequence number when the page was read; more can be fetched while it is larger than the last event's.
     pub head: Seq,
+    /// How far was looked for events: with `after`, go on after it; with `before`, go on before it, until it is 1. It differs from the
+    /// last (or first) event where `kinds` leaves events out.
+    pub looked_at: Seq,
 }
 
 /// `POST /sessions/{id}/pull-request`. Without a title the session's is used.

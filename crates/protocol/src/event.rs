@@ -48,7 +48,26 @@ pub enum Cause {
 }
 
 /// What happened.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, TS, ToSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, TS, ToSchema, strum::EnumDiscriminants)]
+#[strum_discriminants(
+    name(EventKind),
+    doc = "A kind of event, as `kinds=` names it: the `type` of the event's body.",
+    derive(
+        PartialOrd,
+        Ord,
+        Hash,
+        Serialize,
+        Deserialize,
+        TS,
+        ToSchema,
+        strum::IntoStaticStr,
+        strum::EnumString,
+        strum::VariantArray
+    ),
+    strum(serialize_all = "snake_case"),
+    serde(rename_all = "snake_case"),
+    allow(missing_docs, reason = "the variants are those of `EventBody`, which documents them")
+)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum EventBody {
     /// The session began. Always the first event, and the only one of its kind.

@@ -26,6 +26,8 @@ pub mod guest;
 #[cfg(feature = "words")]
 pub mod ids;
 #[cfg(feature = "words")]
+pub mod kinds;
+#[cfg(feature = "words")]
 pub mod limits;
 #[cfg(feature = "words")]
 pub mod people;
@@ -41,11 +43,13 @@ pub use command::Command;
 #[cfg(feature = "words")]
 pub use conversation::{Block, ModelUsage, StopReason, TodoItem, TodoStatus};
 #[cfg(feature = "words")]
-pub use event::{Cause, Event, EventBody};
+pub use event::{Cause, Event, EventBody, EventKind};
 #[cfg(feature = "words")]
 pub use frame::Frame;
 #[cfg(feature = "words")]
 pub use ids::{CallId, Person, PromptId, RepoPath, RequestId, Seq, SessionId, TurnId, UserId};
+#[cfg(feature = "words")]
+pub use kinds::Kinds;
 #[cfg(feature = "words")]
 pub use people::{InvitationId, SessionRole, Visibility};
 #[cfg(feature = "words")]

@@ -52,6 +52,12 @@ pub const STATE_PROMPT_CHARS_MAX: usize = 300;
 pub const TODO_ITEMS_MAX: usize = 100;
 /// Events one page of history may hold.
 pub const EVENT_PAGE_MAX: u32 = 1_000;
+/// Sessions one stream may follow.
+pub const STREAM_SESSIONS_MAX: usize = 500;
+/// People named in one `presence` frame.
+pub const PRESENCE_PEOPLE_MAX: usize = 100;
+/// For how long a `typing` frame holds, in milliseconds.
+pub const TYPING_MS: u32 = 5_000;
 
 /// Longest text that sessions are searched for.
 pub const SEARCH_BYTES_MAX: usize = 500;

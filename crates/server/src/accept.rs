@@ -20,6 +20,8 @@ use tower::ServiceExt as _;
 
 /// How long a client may take to send a request's head, so that one who sends nothing holds no connection for long.
 const HEAD_TIME_MAX: Duration = Duration::from_secs(30);
+/// How long what was sent may stay unacknowledged by the peer's machine, in milliseconds (`TCP_USER_TIMEOUT`, RFC 5482).
+const UNACKNOWLEDGED_MAX_MS: u32 = 60_000;
 /// How long open requests may take to end once the server was told to stop.
 const FAREWELL_MAX: Duration = Duration::from_secs(10);
 /// Pause after the machine had no descriptor left for another connection.
@@ -64,6 +66,8 @@ pub(crate) async fn serve(listener: TcpListener, router: Router, stop: Cancellat
 async fn serve_one(connection: TcpStream, from: SocketAddr, router: Router, ends: Ends) {
     // Streamed frames are small and must not wait for one another. A socket that refuses is slower, nothing else.
     let _ = connection.set_nodelay(true);
+    // The kernel gives up a peer that acknowledges nothing: cables are pulled without a farewell.
+    let _ = rustix::net::sockopt::set_tcp_user_timeout(&connection, UNACKNOWLEDGED_MAX_MS);
     let service = TowerToHyperService::new(router.map_request(move |mut request: Request<Incoming>| {
         request.extensions_mut().insert(ConnectInfo(from));
         request.map(axum::body::Body::new)

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use axum::{Extension, Json};
-use hangar_protocol::{Frame, api::ErrorBody};
+use hangar_protocol::{EventKind, Frame, api::ErrorBody, frame::Ask};
 use utoipa::{
     ToSchema,
     openapi::{
@@ -53,6 +53,8 @@ pub(crate) fn finish(mut described: OpenApi) -> OpenApi {
     let components = described.components.get_or_insert_default();
     describe::<ErrorBody>(components);
     describe::<Frame>(components);
+    describe::<Ask>(components);
+    describe::<EventKind>(components);
     for (path, item) in &mut described.paths.paths {
         for operation in operations(item) {
             add_common(path, operation);

@@ -24,6 +24,7 @@ mod session_list;
 mod sessions;
 mod sign_in;
 mod tokens;
+mod typing;
 mod users;
 
 use std::sync::Arc;
@@ -82,6 +83,7 @@ fn quick() -> OpenApiRouter<App> {
         .routes(routes!(queue::move_prompt)) //                  POST   /api/v1/sessions/{id}/prompts/{prompt}/move
         .routes(routes!(queue::steer_prompt)) //                 POST   /api/v1/sessions/{id}/prompts/{prompt}/steer
         .routes(routes!(prompts::stop_turn)) //                  POST   /api/v1/sessions/{id}/stop
+        .routes(routes!(typing::note_typing)) //                 POST   /api/v1/sessions/{id}/typing
         .routes(routes!(queue::resume_queue)) //                 POST   /api/v1/sessions/{id}/resume
         .routes(routes!(forks::fork_session)) //                 POST   /api/v1/sessions/{id}/forks
         .routes(routes!(forks::rewind_session)) //               POST   /api/v1/sessions/{id}/rewind
@@ -111,9 +113,11 @@ fn slow() -> OpenApiRouter<App> {
         .routes(routes!(pull_request::merge_pull_request)) //    POST   /api/v1/sessions/{id}/pull-request/merge
 }
 
-/// Signed-in people may ask this; it ends when they leave.
+/// Signed-in people may ask these; each ends when they leave.
 fn streams() -> OpenApiRouter<App> {
-    OpenApiRouter::default().routes(routes!(stream::follow_session)) // GET /api/v1/sessions/{id}/stream
+    OpenApiRouter::default()
+        .routes(routes!(stream::follow_session)) //              GET    /api/v1/sessions/{id}/stream
+        .routes(routes!(stream::follow_sessions)) //             GET    /api/v1/stream
 }
 
 /// All of it: the API, the forge's two faces, the web app.

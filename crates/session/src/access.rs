@@ -31,6 +31,11 @@ impl Access {
         self.visibility == state.visibility && self.members == state.members
     }
 
+    /// Whether it says the same as another, whenever each was true.
+    pub(crate) fn same_as(&self, other: &Self) -> bool {
+        self.visibility == other.visibility && self.members == other.members
+    }
+
     /// What somebody may do; `None`: not even see it.
     pub(crate) fn role_of(&self, user: &UserId) -> Option<SessionRole> {
         role_in(self.visibility, &self.members, user)

@@ -52,6 +52,9 @@ const IDLE: Duration = Duration::from_secs(20);
 /// A session without work gives its sandbox back after so long; the files stay.
 const SANDBOX_IDLE: Duration = Duration::from_secs(600);
 
+/// What followers are told when the server stops.
+pub(crate) const GOODBYE: &str = "hangar is shutting down. Connect again when it is back.";
+
 /// What a session's task is told.
 #[derive(Debug)]
 pub(crate) enum Message {
@@ -507,7 +510,7 @@ impl Driver {
         let goodbye = match end {
             End::Idle => None,
             End::Removed => Some("The session was deleted, and its time is over.".to_owned()),
-            End::ShutDown => Some("hangar is shutting down. Connect again when it is back.".to_owned()),
+            End::ShutDown => Some(GOODBYE.to_owned()),
             End::LogFailed(refusal) => Some(format!("{} Connect again later.", refusal.message)),
         };
         if let Some(reason) = goodbye {

@@ -19,7 +19,7 @@ mod tests;
 pub use check::{AtRest, Compared, check};
 pub use rebuild::{Damaged, Rebuilt, rebuild};
 
-use std::path::Path;
+use std::{path::Path, sync::Arc};
 
 use hangar_protocol::{Event, Seq, SessionId, api::SessionSummary};
 use hangar_store::{
@@ -34,7 +34,7 @@ pub(crate) use schema::SCHEMA;
 pub(crate) use schema::inherited;
 pub(crate) use search::Wanted;
 
-use crate::working::Inherited;
+use crate::{list_tail::ListTail, working::Inherited};
 
 /// The file's name in the folder of sessions.
 pub(crate) const FILE: &str = "index.db";
@@ -45,6 +45,8 @@ const STEP_EVENTS_MAX: u32 = 1_000;
 #[derive(Clone, Debug)]
 pub(crate) struct Index {
     database: Database,
+    /// What followers of the list are told.
+    tail: Arc<ListTail>,
 }
 
 /// The next events of a session, and what lists show of it after them.
@@ -97,13 +99,26 @@ impl Index {
 
     /// Opens the list, or begins one; a damaged one is an error.
     async fn open_there(writers: &Writers, folder: &Path) -> Result<Self, StoreError> {
-        Ok(Self { database: Database::open_projection(writers, &folder.join(FILE), schema::SCHEMA).await? })
+        Ok(Self {
+            database: Database::open_projection(writers, &folder.join(FILE), schema::SCHEMA).await?,
+            tail: Arc::default(),
+        })
     }
 
     /// Takes in the next events of a session. A power cut may undo it until [`Index::harden`] answers.
     pub(crate) async fn step(&self, step: Step) -> Result<Stepped, StoreError> {
         let json = serde_json::to_string(&step.summary).map_err(|error| StoreError::Sqlite(error.to_string()))?;
-        self.database.write(move |connection| take_step(connection, &step, &json)).await
+        let shown = step.summary.clone();
+        let stepped = self.database.write(move |connection| take_step(connection, &step, &json)).await?;
+        if stepped == Stepped::Taken {
+            self.tail.changed(&shown);
+        }
+        Ok(stepped)
+    }
+
+    /// The changes of the list.
+    pub(crate) fn tail(&self) -> &ListTail {
+        &self.tail
     }
 
     /// Up to which event a session was taken in; [`Seq::START`] where it is not listed.
@@ -120,8 +135,10 @@ impl Index {
 
     /// Takes a session out of the list.
     pub(crate) async fn forget(&self, session: &SessionId) -> Result<(), StoreError> {
-        let session = session.clone();
-        self.database.write(move |connection| project::forget(connection, session.as_str())).await
+        let gone = session.clone();
+        self.database.write(move |connection| project::forget(connection, gone.as_str())).await?;
+        self.tail.removed(session);
+        Ok(())
     }
 
     /// What was taken in before this is on disk when it answers.

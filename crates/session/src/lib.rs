@@ -2,13 +2,14 @@
 //!
 //! A session is a log of events in a SQLite file of its own, and, while it has something to do, one task that writes it
 //! ([`Sessions`] wakes it). The task asks the pure [`decide`](mod@decide) what follows from an input, makes that durable, and only
-//! then answers, shows and starts it. Clients follow the log with a cursor ([`Follower`]).
+//! then answers, shows and starts it. Clients follow the log with a cursor ([`Subscription`]).
 //!
 //! Architecture invariant: only this crate writes a session's database, and only its driver knows both agent and sandbox. It
 //! knows no HTTP.
 
 mod access;
 mod backup;
+mod bell;
 mod blobs;
 mod budgets;
 mod clock;
@@ -20,17 +21,19 @@ mod driver;
 mod examine;
 mod file_watch;
 mod floor;
-mod follower;
 mod forge_follower;
 mod forge_words;
 mod ground;
 mod home;
 mod index;
 mod list;
+mod list_tail;
 mod log;
 mod outbound;
+mod partial;
 pub mod past;
 mod ports;
+mod present;
 mod pull_request;
 mod put_right;
 mod registry;
@@ -38,11 +41,13 @@ mod registry;
 #[allow(clippy::unwrap_used, reason = "a test that cannot go on says so by panicking")]
 mod released;
 mod removal;
+mod ring;
 mod sandbox_host;
 mod sessions;
 mod snapshots;
 mod started;
 pub mod steps;
+mod subscription;
 mod tail;
 mod title;
 mod turn;
@@ -56,7 +61,6 @@ pub use clones::{Clones, KeepClones};
 pub use diff::from_forge as diff_from_forge;
 pub use driver::Reply;
 pub use examine::{Examined, examine};
-pub use follower::Follower;
 pub use forge_follower::BRANCH_PREFIX;
 pub use forge_words::forge_refusal;
 pub use index::{
@@ -67,4 +71,5 @@ pub use log::sessions_in;
 pub use outbound::{Credential, Offer, Outbound};
 pub use ports::{People, Ports};
 pub use sandbox_host::origin_url;
-pub use sessions::{ForkWish, Sessions, StartError, random_request_id};
+pub use sessions::{ForkWish, Page, Sessions, StartError, random_request_id};
+pub use subscription::{Delivery, Subscription};

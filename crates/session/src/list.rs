@@ -28,6 +28,23 @@ pub struct SessionQuery {
     pub prefix: Option<SessionId>,
 }
 
+impl SessionQuery {
+    /// What a list shows to somebody who asks for nothing in particular.
+    #[must_use]
+    pub fn newest_for(user: &UserId) -> Self {
+        Self {
+            limit: SESSION_PAGE_MAX,
+            before: None,
+            seen_by: Some(user.clone()),
+            of: None,
+            shelf: Shelf::Current,
+            repo: None,
+            status: None,
+            prefix: None,
+        }
+    }
+}
+
 /// Where a page ended: the last session on it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Before {

@@ -5,7 +5,7 @@ use std::{
     sync::Arc,
 };
 
-use hangar_protocol::{Event, Seq, SessionId, SessionState, state::LogFault};
+use hangar_protocol::{Event, Kinds, Seq, SessionId, SessionState, state::LogFault};
 use hangar_store::{Database, Schema, StoreError, Writers, rusqlite};
 use tokio::sync::OnceCell;
 
@@ -133,15 +133,21 @@ impl LogReader {
         Self { path: folder.join(FILE) }
     }
 
-    /// At most `limit` events after `after`, and the log's last position.
-    pub(crate) async fn page(&self, after: Seq, limit: u32) -> Result<(Vec<StoredEvent>, Seq), LogError> {
+    /// At most `limit` events on one side of a position.
+    pub(crate) async fn page(&self, side: Side, limit: u32, kinds: Option<Kinds>) -> Result<LogPage, LogError> {
         let path = self.path.clone();
-        tokio::task::spawn_blocking(move || read_page(&path, after, limit)).await.map_err(|_| StoreError::Closed)?
+        let read = move || match (side, kinds) {
+            (Side::After(after), None) => whole_page(&path, after, limit),
+            (Side::After(_) | Side::Before(_), _) => chosen_page(&path, side, limit, kinds),
+        };
+        tokio::task::spawn_blocking(read).await.map_err(|_| StoreError::Closed)?
     }
 
-    /// As [`LogReader::page`], with the events themselves.
+    /// The events after a position and the log's last position, as [`read_page`] has them.
     pub(crate) async fn parsed_page(&self, after: Seq, limit: u32) -> Result<(Vec<Event>, Seq), LogError> {
-        let (rows, head) = self.page(after, limit).await?;
+        let path = self.path.clone();
+        let read = tokio::task::spawn_blocking(move || read_page(&path, after, limit));
+        let (rows, head) = read.await.map_err(|_| StoreError::Closed)??;
         let events = rows.iter().map(|row| serde_json::from_str(&row.json)).collect::<Result<_, _>>()?;
         Ok((events, head))
     }
@@ -164,6 +170,86 @@ impl LogReader {
         };
         tokio::task::spawn_blocking(read).await.map_err(|_| StoreError::Closed)?
     }
+}
+
+/// On which side of a position.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Side {
+    /// The first ones after it.
+    After(Seq),
+    /// The last ones before it.
+    Before(Seq),
+}
+
+/// A page of a log.
+#[derive(Debug)]
+pub(crate) struct LogPage {
+    /// In order.
+    pub(crate) events: Vec<StoredEvent>,
+    /// How far was looked: the last position, or going backwards the first.
+    pub(crate) looked_at: Seq,
+    /// The log's last position.
+    pub(crate) head: Seq,
+}
+
+/// A page onwards of every kind. What stands before damage is read.
+fn whole_page(path: &Path, after: Seq, limit: u32) -> Result<LogPage, LogError> {
+    let (events, head) = read_page(path, after, limit)?;
+    let looked_at = events.last().map_or(after.min(head), |last| last.seq);
+    Ok(LogPage { events, looked_at, head })
+}
+
+/// A page of some kinds, or backwards.
+fn chosen_page(path: &Path, side: Side, limit: u32, kinds: Option<Kinds>) -> Result<LogPage, LogError> {
+    let connection = open_for_reading(path)?;
+    // The end first: what is appended meanwhile must not count as looked at.
+    let head = last_seq(&connection)?;
+    let mut events = events_of(&connection, side, limit, kinds)?;
+    let full = events.len() >= limit as usize;
+    let looked_at = match side {
+        Side::After(after) => match events.last() {
+            Some(last) if full => last.seq,
+            Some(last) => head.max(last.seq),
+            None => head,
+        }
+        .max(after.min(head)),
+        Side::Before(_) => {
+            events.reverse();
+            events.first().filter(|_| full).map_or(Seq(1), |first| first.seq)
+        }
+    };
+    Ok(LogPage { events, looked_at, head })
+}
+
+fn last_seq(connection: &rusqlite::Connection) -> Result<Seq, LogError> {
+    let sql = "SELECT coalesce(max(seq), 0) FROM event";
+    let last: i64 = connection.query_row(sql, [], |row| row.get(0)).map_err(StoreError::from)?;
+    Ok(Seq(last.unsigned_abs()))
+}
+
+/// In the order in which they are looked for.
+fn events_of(
+    connection: &rusqlite::Connection,
+    side: Side,
+    limit: u32,
+    kinds: Option<Kinds>,
+) -> Result<Vec<StoredEvent>, LogError> {
+    let (position, compared, order) = match side {
+        Side::After(position) => (position, ">", "ASC"),
+        Side::Before(position) => (position, "<", "DESC"),
+    };
+    let of_kind = match kinds {
+        Some(_) => "AND json_extract(json, '$.body.type') IN (SELECT value FROM json_each(?3))",
+        None => "AND ?3 IS NULL",
+    };
+    let names = kinds.map(|kinds| serde_json::to_string(&kinds.names())).transpose()?;
+    let sql = format!("SELECT seq, json FROM event WHERE seq {compared} ?1 {of_kind} ORDER BY seq {order} LIMIT ?2");
+    let mut statement = connection.prepare(&sql).map_err(StoreError::from)?;
+    let read = |row: &rusqlite::Row<'_>| {
+        Ok(StoredEvent { seq: Seq(row.get::<_, i64>(0)?.unsigned_abs()), json: row.get::<_, String>(1)?.into() })
+    };
+    let rows = statement.query_map((as_i64(position), limit, names), read).map_err(StoreError::from)?;
+    Ok(rows.collect::<Result<Vec<_>, _>>().map_err(StoreError::from)?)
 }
 
 /// At most `limit` events of the log at `path` after `after`, and the log's last position. Where the log is damaged, it is the events before that; only a

@@ -4,7 +4,10 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
 };
 
 use hangar_protocol::SessionId;
@@ -17,12 +20,17 @@ use crate::{
     woken_again::CutOff,
 };
 
+/// Fewer entries than this are not worth a search.
+const SWEEP_ENTRIES_MIN: usize = 64;
+
 /// See the module's documentation.
 #[derive(Default)]
 pub(crate) struct Registry {
     entries: Mutex<HashMap<SessionId, Entry>>,
     /// Those whose task ended because of their log.
     pub(crate) cut_off: CutOff,
+    /// With so many entries those that nobody holds are looked for.
+    sweep_at: AtomicUsize,
 }
 
 /// A session that somebody follows or that has a task.
@@ -52,6 +60,11 @@ impl Registry {
         self.entries().get(id).and_then(|entry| entry.task.clone())
     }
 
+    /// The tail, if somebody follows the session or it is awake.
+    pub(crate) fn followed(&self, id: &SessionId) -> Option<Arc<Tail>> {
+        self.entries().get(id).map(|entry| Arc::clone(&entry.tail))
+    }
+
     /// How many sessions are awake.
     pub(crate) fn awake_count(&self) -> usize {
         self.entries().values().filter(|entry| entry.task.is_some()).count()
@@ -61,9 +74,13 @@ impl Registry {
     /// Entries that nobody holds are forgotten on the way.
     pub(crate) fn enter(&self, id: &SessionId) -> (Arc<Tail>, Arc<tokio::sync::Mutex<()>>) {
         let mut entries = self.entries();
-        entries.retain(|_, entry| entry.task.is_some() || Arc::strong_count(&entry.tail) > 1);
+        if entries.len() >= self.sweep_at.load(Ordering::Relaxed) {
+            entries.retain(|_, entry| entry.task.is_some() || Arc::strong_count(&entry.tail) > 1);
+            // Twice what is left: looking through all of them costs each newcomer a little, however many there are.
+            self.sweep_at.store((entries.len() * 2).max(SWEEP_ENTRIES_MIN), Ordering::Relaxed);
+        }
         let entry = entries.entry(id.clone()).or_insert_with(|| Entry {
-            tail: Arc::new(Tail::new()),
+            tail: Arc::new(Tail::new(id.clone())),
             task: None,
             waking: Arc::default(),
         });
@@ -73,6 +90,7 @@ impl Registry {
     /// Notes that the session has a task now.
     pub(crate) fn awake(&self, id: &SessionId, task: Task) {
         if let Some(entry) = self.entries().get_mut(id) {
+            entry.tail.wake();
             entry.task = Some(task);
         }
     }
@@ -86,6 +104,7 @@ impl Registry {
         if !lonely || !inbox.is_empty() {
             return false;
         }
+        entry.tail.sleep();
         entry.task = None;
         true
     }
@@ -97,6 +116,11 @@ impl Registry {
         if known.is_some_and(|task| task.inbox.same_channel(inbox)) {
             entries.remove(id);
         }
+    }
+
+    /// Says goodbye to whoever follows a session that has no task to do it.
+    pub(crate) fn bye(&self, reason: &str) {
+        self.entries().values().for_each(|entry| entry.tail.bye(reason));
     }
 
     /// All tasks.

@@ -13,10 +13,11 @@ use std::{
 pub use fork::ForkWish;
 use hangar_agent::{Conversation, Jobs};
 use hangar_protocol::{
-    Command, Event, Person, Refusal, RefusalCode, RequestId, Seq, SessionId, SessionRole, SessionState, UserId,
+    Command, Event, Kinds, Person, Refusal, RefusalCode, RequestId, Seq, SessionId, SessionRole, SessionState, UserId,
     api::{DayBudgets, EventPage, NewPrompt, RepoTarget, SessionDiff, SessionSummary},
     budget::day_of,
     command::Commanded,
+    frame::FollowFrom,
     limits::EVENT_PAGE_MAX,
 };
 use hangar_sandbox::layers::LayerId;
@@ -25,18 +26,19 @@ use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    Budgets, Follower, KeepClones, Reply, SessionQuery,
+    Budgets, KeepClones, Reply, SessionQuery, Subscription,
     access::{Access, AccessList},
     blobs::Blobs,
     budgets::{Ledger, Meter},
     clock::now_ms,
     decide::{self, Input, Report, check_kept, decide, needed, no_session},
     diff,
-    driver::{Driver, First, INBOX_MAX, Message, closing},
+    driver::{Driver, First, GOODBYE, INBOX_MAX, Message, closing},
     floor, forge_follower,
     home::{Home, log_refusal},
     index::{self, CatchUpError, Index, Step, Wanted},
-    log::{self, LogError, LogReader, SessionLog, StoredEvent},
+    list_tail::ListTail,
+    log::{self, LogError, LogPage, LogReader, SessionLog, Side, StoredEvent},
     ports::Ports,
     put_right,
     registry::{Registry, Task},
@@ -270,27 +272,82 @@ impl Sessions {
         }
     }
 
-    /// A page of history: at most `limit` events (no more than [`EVENT_PAGE_MAX`]) after `after`. Does not wake the session.
+    /// A page of history: at most `limit` events (no more than [`EVENT_PAGE_MAX`]), of these kinds or of all. Does not wake the
+    /// session.
     ///
     /// # Errors
     /// When there is no such session, or its log cannot be read.
-    pub async fn events(&self, id: &SessionId, after: Seq, limit: u32) -> Result<EventPage, Refusal> {
+    pub async fn events(
+        &self,
+        id: &SessionId,
+        page: Page,
+        limit: u32,
+        kinds: Option<Kinds>,
+    ) -> Result<EventPage, Refusal> {
+        let side = match page {
+            Page::After(seq) => Side::After(seq),
+            Page::Before(seq) => Side::Before(seq),
+        };
         let reader = self.reader(id).await?;
-        let (rows, head) = reader.page(after, limit.min(EVENT_PAGE_MAX)).await.map_err(|error| log_refusal(&error))?;
-        let events = rows.iter().map(|row| serde_json::from_str(&row.json)).collect::<Result<Vec<Event>, _>>();
-        Ok(EventPage { events: events.map_err(|error| log_refusal(&error.into()))?, head })
+        let page = reader.page(side, limit.min(EVENT_PAGE_MAX), kinds).await.map_err(|error| log_refusal(&error))?;
+        let events = page.events.iter().map(|row| serde_json::from_str(&row.json)).collect::<Result<Vec<Event>, _>>();
+        let events = events.map_err(|error| log_refusal(&error.into()))?;
+        Ok(EventPage { events, head: page.head, looked_at: page.looked_at })
     }
 
-    /// Follows a session from a cursor, for as long as `who` may see it. Does not wake it.
+    /// A stream of one session's frames for as long as the person may see it: first what the log holds after the cursor, then what
+    /// happens. Does not wake it.
     ///
     /// # Errors
-    /// When there is no such session, `who` may not see it, or the cursor lies beyond its end.
-    pub async fn follow(&self, id: &SessionId, who: &UserId, after: Seq) -> Result<Follower, Refusal> {
-        // Before anything else is said of it, be it how far it goes.
-        self.role(id, who).await?;
+    /// When there is no such session, the person may not see it, or the cursor lies beyond its end.
+    pub async fn follow(
+        &self,
+        from: &FollowFrom,
+        person: Person,
+        kinds: Option<Kinds>,
+    ) -> Result<Subscription, Refusal> {
+        let mut subscription = Subscription::of_one(self.clone(), person, kinds);
+        subscription.follow(from).await?;
+        Ok(subscription)
+    }
+
+    /// A stream of the frames of whatever sessions it is told to follow; at first none.
+    #[must_use]
+    pub fn follow_many(&self, person: Person, kinds: Option<Kinds>) -> Subscription {
+        Subscription::of_many(self.clone(), person, kinds)
+    }
+
+    /// Tells those who have the session open that somebody is typing. Does not wake it.
+    ///
+    /// # Errors
+    /// When there is no such session, or the person may not see it.
+    pub async fn typing(&self, id: &SessionId, person: &Person) -> Result<(), Refusal> {
+        self.role(id, &person.user).await?;
+        if let Some(tail) = self.inner.registry.followed(id) {
+            tail.typing(person);
+        }
+        Ok(())
+    }
+
+    /// A page for somebody who catches up.
+    pub(crate) async fn page_for(
+        &self,
+        id: &SessionId,
+        after: Seq,
+        limit: u32,
+        kinds: Option<Kinds>,
+    ) -> Result<LogPage, LogError> {
+        LogReader::new(&self.folder(id)).page(Side::After(after), limit, kinds).await
+    }
+
+    /// The tail of a session, for somebody who has seen it up to `after`.
+    pub(crate) async fn tail_at(&self, id: &SessionId, after: Seq) -> Result<Arc<Tail>, Refusal> {
+        if self.inner.closing.is_cancelled() {
+            return Err(closing());
+        }
         let reader = self.reader(id).await?;
         let (tail, _waking) = self.inner.registry.enter(id);
-        let (_none, head) = reader.page(after, 0).await.map_err(|error| log_refusal(&error))?;
+        let head = reader.page(Side::After(after), 0, None).await.map_err(|error| log_refusal(&error))?.head;
         if after > head {
             return Err(Refusal::new(
                 RefusalCode::BadRequest,
@@ -299,10 +356,11 @@ impl Sessions {
             ));
         }
         tail.raise_head(head);
-        let follower = Follower::new(tail, reader, who.clone(), after);
-        // Once more, now that the follower hears of what changes from here on.
-        self.role(id, who).await?;
-        Ok(follower)
+        Ok(tail)
+    }
+
+    pub(crate) fn list_tail(&self) -> &ListTail {
+        self.inner.index.tail()
     }
 
     /// What the session changed against the commit it started from, files not yet committed included.
@@ -447,6 +505,9 @@ impl Sessions {
         for task in &tasks {
             task.home.over.cancelled().await;
         }
+        // Those who follow a session that sleeps, or the list, hear it from nobody else.
+        self.inner.registry.bye(GOODBYE);
+        self.inner.index.tail().bye(GOODBYE);
     }
 
     /// The sessions' folder of one session.
@@ -593,6 +654,15 @@ async fn open_index(writers: &Writers, working: &Working, folder: &Path) -> Resu
         Err(error) => tracing::warn!(%error, "nothing can be learned from the list of sessions"),
     }
     Ok(Index::open(writers, folder).await?)
+}
+
+/// Which part of a session's history.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Page {
+    /// The first events after this one.
+    After(Seq),
+    /// The last events before this one.
+    Before(Seq),
 }
 
 /// What a session's task begins with.

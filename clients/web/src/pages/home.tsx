@@ -7,25 +7,22 @@ import { createEffect, createMemo, createSignal, For, type JSX, onMount, Show } 
 import { api } from "../account.tsx";
 import { createAction } from "../action.ts";
 import { createDraft } from "../drafts.ts";
-import { createFetched, keepFresh } from "../fetched.ts";
+import { createFetched } from "../fetched.ts";
 import { offerKeys } from "../keys.ts";
+import { createSessionList } from "../session-list.ts";
 import { PromptBox } from "../session/prompt-box.tsx";
 import { SessionBadge } from "../status.tsx";
 import { warmWhileTyping } from "../warm.ts";
 
-/** How often the list is fetched while it is looked at. */
-const LIST_MS = 3000;
-
 export function Home(): JSX.Element {
-  const sessions = createFetched(() => api.sessions());
-  keepFresh(sessions, LIST_MS);
+  const list = createSessionList();
   onMount(() => { document.title = "hangar"; });
   return (
     <main class="page home" id="content">
       <NewSession />
-      <ErrorNote problem={sessions.problem()} onRetry={() => void sessions.refetch()} />
-      <Show when={sessions.value()} fallback={<Show when={!sessions.problem()}><Loading label="Loading sessions" /></Show>}>
-        {(list) => <SessionList sessions={list()} />}
+      <ErrorNote problem={list.problem()} onRetry={list.nudge} />
+      <Show when={list.sessions()} fallback={<Show when={!list.problem()}><Loading label="Loading sessions" /></Show>}>
+        {(sessions) => <SessionList sessions={sessions()} />}
       </Show>
     </main>
   );
@@ -131,8 +128,7 @@ function groupOf(session: SessionSummary): Group {
 
 function SessionList(props: { sessions: SessionSummary[] }): JSX.Element {
   const grouped = createMemo(() => {
-    const newestFirst = props.sessions.toSorted((a, b) => b.updated_ms - a.updated_ms);
-    return GROUPS.map(({ group, title }) => ({ title, sessions: newestFirst.filter((session) => groupOf(session) === group) })).filter(
+    return GROUPS.map(({ group, title }) => ({ title, sessions: props.sessions.filter((session) => groupOf(session) === group) })).filter(
       (part) => part.sessions.length > 0,
     );
   });

@@ -47,11 +47,12 @@ export function Composer(props: { onSent: () => void }): JSX.Element {
         </section>
       </Show>
       <ErrorNote problem={send.problem() ?? stop.problem() ?? resume.problem() ?? goOn.problem()} />
+      <Others />
       <PromptBox
         label="Prompt"
         placeholder={turn() ? "Add a prompt; it waits for its turn…" : "What next?"}
         text={text()}
-        onText={setText}
+        onText={(written) => { setText(written); if (written !== "") session.typing(); }}
         onSend={send.run}
         busy={send.busy()}
         rows={1}
@@ -71,6 +72,20 @@ export function Composer(props: { onSent: () => void }): JSX.Element {
       </PromptBox>
     </div>
   );
+}
+
+/** Who else has the session open, and who of them is typing. */
+function Others(): JSX.Element {
+  const session = useSession();
+  const typing = createMemo(() => session.room().typing.filter((one) => one.user !== me()?.user).map((one) => one.name));
+  const words = (): string => {
+    const names = typing();
+    if (names.length === 0) return session.room().total > 1 ? `${session.room().total} people here` : "";
+    if (names.length > 2) return `${names.length} people are typing`;
+    return `${names.join(" and ")} ${names.length === 1 ? "is" : "are"} typing`;
+  };
+  const names = (): string => session.room().people.map((person) => person.name).join(", ");
+  return <p class="others muted" role="status" title={names()}>{words()}</p>;
 }
 
 function Waiting(props: { prompt: PromptState }): JSX.Element {

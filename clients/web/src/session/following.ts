@@ -1,6 +1,9 @@
 // One session as it is now: the stream folded into a state and a timeline that the page draws.
 
-import { apply, begin, emptyTimeline, follow, type Frame, Refused, type SessionState, type StreamStatus, takeFrame, type Timeline } from "@hangar/protocol";
+import {
+  apply, begin, emptyRoom, emptyTimeline, follow, type Frame, Refused, type Room, type SessionState, stillTyping, type StreamStatus, takeFrame,
+  takeRoom, type Timeline,
+} from "@hangar/protocol";
 import { type Accessor, createContext, createSignal, onCleanup, useContext } from "solid-js";
 import { createStore, produce } from "solid-js/store";
 import { api, noteRefusal } from "../account.tsx";
@@ -20,6 +23,10 @@ export interface Following {
   current: Accessor<boolean>;
   /** Why the session cannot be followed at all. */
   refusal: Accessor<Refused | null>;
+  /** Who else is here, and who is typing. */
+  room: Accessor<Room>;
+  /** Lets others know that something is being typed. */
+  typing: () => void;
   /** The name of a person by their login. */
   nameOf: (user: string) => string;
 }
@@ -44,6 +51,31 @@ function takeAll(read: Read, frames: Frame[]): void {
   }
 }
 
+/** How often others are told that something is being typed; it holds for 5 seconds. */
+const TYPING_EVERY_MS = 3000;
+
+/** Who is there, by the frames of the stream. What somebody is typing is forgotten when it was not said again in time. */
+function createRoom(): { room: Accessor<Room>; take: (frames: Frame[]) => void } {
+  const [room, setRoom] = createSignal(emptyRoom());
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  const forget = (): void => {
+    clearTimeout(timer);
+    const now = Date.now();
+    setRoom((before) => stillTyping(before, now));
+    const next = Math.min(...room().typing.map((typing) => typing.until));
+    if (Number.isFinite(next)) timer = setTimeout(forget, next - now);
+  };
+  onCleanup(() => clearTimeout(timer));
+  return {
+    room,
+    take: (frames) => {
+      const now = Date.now();
+      setRoom((before) => frames.reduce((known, frame) => takeRoom(known, frame, now), before));
+      forget();
+    },
+  };
+}
+
 export function createFollowing(id: string): Following {
   const [status, setStatus] = createSignal<StreamStatus>("connecting");
   const [current, setCurrent] = createSignal(false);
@@ -51,7 +83,9 @@ export function createFollowing(id: string): Following {
   // History is folded on a plain object and shown at once: ten thousand events make one drawing.
   const history: Read = { state: null, timeline: emptyTimeline() };
   const [read, setRead] = createStore<Read>({ state: null, timeline: emptyTimeline() });
+  const { room, take: takeRoomFrames } = createRoom();
   let reading = true;
+  let typingTold = 0;
 
   const refused = async (): Promise<boolean> => {
     try {
@@ -71,6 +105,7 @@ export function createFollowing(id: string): Following {
     refused,
     onStatus: setStatus,
     onFrames: (frames) => {
+      takeRoomFrames(frames);
       if (!reading) {
         setRead(produce((draft) => takeAll(draft, frames)));
         return;
@@ -101,6 +136,12 @@ export function createFollowing(id: string): Following {
     status,
     current,
     refusal,
+    room,
+    typing: () => {
+      if (Date.now() - typingTold < TYPING_EVERY_MS) return;
+      typingTold = Date.now();
+      follower.say({ ask: "typing", session: null });
+    },
     nameOf: (user) => read.state?.participants.find((person) => person.user === user)?.name ?? user,
   };
 }

@@ -59,7 +59,7 @@ async fn cuts_and_repetitions_change_nothing_for_the_reader() {
         Scene::Cut(vec![event(2), event(3), event(4), Frame::CaughtUp { seq: Seq(4) }]),
         // A gap: 6 must not be handed on before 5.
         Scene::Stay(vec![event(6)]),
-        Scene::Cut(vec![event(5), Frame::Bye { reason: "the server restarts".to_owned() }, event(99)]),
+        Scene::Cut(vec![event(5), Frame::Bye { reason: "the server restarts".to_owned(), after: None }, event(99)]),
         Scene::ServerSent(vec![event(6), event(7), Frame::CaughtUp { seq: Seq(7) }], 7),
         Scene::Stay(vec![event(8), Frame::CaughtUp { seq: Seq(8) }, event(9)]),
     ])
@@ -151,7 +151,11 @@ async fn text_and_output_arrive_once_across_connections() {
             Update::ToolOutput { offset, text, .. } => format!("output {offset} {text:?}"),
             Update::TextReset { .. } => "reset".to_owned(),
             Update::Event(event) => format!("event {}", event.seq),
-            Update::CaughtUp { .. } | Update::Interrupted { .. } | Update::Resumed => "-".to_owned(),
+            Update::CaughtUp { .. }
+            | Update::Presence { .. }
+            | Update::Typing { .. }
+            | Update::Interrupted { .. }
+            | Update::Resumed => "-".to_owned(),
         })
         .collect();
     assert_eq!(

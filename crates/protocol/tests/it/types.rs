@@ -2,7 +2,10 @@
 
 use std::{any::TypeId, collections::BTreeMap, collections::HashSet};
 
-use hangar_protocol::{Command, Event, Frame, SessionState, api};
+use hangar_protocol::{
+    Command, Event, EventKind, Frame, SessionState, api,
+    frame::{Ask, SessionFrame},
+};
 use ts_rs::{Config, TS, TypeVisitor};
 
 use crate::committed;
@@ -44,6 +47,9 @@ fn committed_typescript_is_fresh() {
     let mut all = Declarations { config: Config::new(), seen: HashSet::new(), found: BTreeMap::new() };
     all.visit::<Event>();
     all.visit::<Frame>();
+    all.visit::<SessionFrame>();
+    all.visit::<Ask>();
+    all.visit::<EventKind>();
     all.visit::<SessionState>();
     all.visit::<Command>();
     all.visit::<api::ErrorBody>();

@@ -6,7 +6,7 @@ use hangar_client::{Client, Patience, Update};
 use hangar_protocol::{Event, EventBody, PromptId, Seq, SessionId, TurnId, api::PromptMode, command::AfterStop};
 use tokio::{
     signal::unix::{Signal, SignalKind, signal},
-    time::{MissedTickBehavior, interval},
+    time::{Instant, MissedTickBehavior, interval},
 };
 
 use super::{
@@ -18,6 +18,8 @@ use super::{
 
 /// How often spinners turn.
 const TICK: Duration = Duration::from_millis(100);
+/// How often others are told that something is being typed; it holds for 5 seconds.
+const TYPING_EVERY: Duration = Duration::from_secs(3);
 
 /// When following ends by itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,8 +57,15 @@ impl Follow<'_> {
         let keyboard = if terminal.is_watched() { Keyboard::take() } else { None };
         let session = self.session.clone();
         let server = self.client.url().to_owned();
-        let mut watch =
-            Watch { follow: self, keyboard, turn_of: None, last: Ended::Well, paused: false, pull_request: None };
+        let mut watch = Watch {
+            follow: self,
+            keyboard,
+            turn_of: None,
+            last: Ended::Well,
+            paused: false,
+            pull_request: None,
+            typing_told: None,
+        };
         let end = watch.run(timeline.as_mut()).await;
         timeline.finish()?;
         // The keyboard gives the terminal its own ways back before anything else is printed.
@@ -100,11 +109,22 @@ struct Watch<'a> {
     paused: bool,
     /// The newest pull request's number.
     pull_request: Option<u32>,
+    /// When the others were last told that something is being typed.
+    typing_told: Option<Instant>,
 }
 
 impl Watch<'_> {
     async fn run(&mut self, timeline: &mut (dyn Timeline + Send)) -> Result<End, Failure> {
-        let mut stream = self.follow.client.follow(&self.follow.session, self.follow.after, Patience::default());
+        let (client, session) = (self.follow.client, self.follow.session.clone());
+        // Only a person at a terminal is somebody whom others should know to be here.
+        let mut stream = match &self.keyboard {
+            Some(_) => client.attend(&session, self.follow.after, Patience::default()),
+            None => client.follow(&session, self.follow.after, Patience::default()),
+        };
+        let me = match &self.keyboard {
+            Some(_) => Some(client.me().await?.person.user),
+            None => None,
+        };
         let mut interrupt = signal(SignalKind::interrupt())?;
         let mut terminate = signal(SignalKind::terminate())?;
         let mut hang_up = signal(SignalKind::hangup())?;
@@ -116,6 +136,7 @@ impl Watch<'_> {
         loop {
             tokio::select! {
                 update = stream.next() => match update {
+                    Some(Ok(Update::Typing { user, .. })) if me.as_ref() == Some(&user) => {}
                     Some(Ok(update)) => {
                         timeline.show(&update)?;
                         if let Some(ended) = self.reached(&update).await? {
@@ -146,6 +167,8 @@ impl Watch<'_> {
             Update::Text { .. }
             | Update::TextReset { .. }
             | Update::ToolOutput { .. }
+            | Update::Presence { .. }
+            | Update::Typing { .. }
             | Update::Interrupted { .. }
             | Update::Resumed => return Ok(None),
         };
@@ -185,6 +208,20 @@ impl Watch<'_> {
         None
     }
 
+    /// Lets the others know that something is being typed, once in a while. Nobody waits for it, and nothing is lost with it.
+    fn say_typing(&mut self) {
+        let line = self.keyboard.as_ref().map_or("", Keyboard::line);
+        let told = self.typing_told.is_some_and(|told| told.elapsed() < TYPING_EVERY);
+        if line.is_empty() || line.starts_with('/') || told {
+            return;
+        }
+        self.typing_told = Some(Instant::now());
+        let (client, session) = (self.follow.client.clone(), self.follow.session.clone());
+        tokio::spawn(async move {
+            let _ = client.typing(&session).await;
+        });
+    }
+
     /// Asks the server whether a turn waits for its budget. A history that is being replayed cannot say.
     async fn paused(&self) -> Result<Option<Ended>, Failure> {
         let state = self.follow.client.session(&self.follow.session).await?;
@@ -217,7 +254,8 @@ impl Watch<'_> {
         };
         timeline.typed(self.keyboard.as_ref().map_or("", Keyboard::line));
         match line.as_deref().map(str::trim) {
-            None | Some("") => {}
+            None => self.say_typing(),
+            Some("") => {}
             Some("/quit" | "/q") => return true,
             Some("/stop") => self.stop(AfterStop::Drain, timeline).await,
             Some("/pause") => self.stop(AfterStop::Pause, timeline).await,

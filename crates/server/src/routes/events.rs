@@ -7,6 +7,7 @@ use axum::{
     response::{IntoResponse as _, Response},
 };
 use hangar_protocol::{RefusalCode, Seq, SessionId, api::EventPage, limits::EVENT_PAGE_MAX};
+use hangar_session::Page;
 use serde::Deserialize;
 use utoipa::IntoParams;
 
@@ -15,6 +16,7 @@ use crate::{
     app::App,
     extract::{Asked, Named, cursor},
     gate::Asking,
+    stream::kinds,
 };
 
 /// Events a page holds unless the request says otherwise.
@@ -27,12 +29,16 @@ const FOR_EVER: HeaderValue = HeaderValue::from_static("private, max-age=3153600
 #[into_params(parameter_in = Query)]
 pub(crate) struct PageWish {
     /// The last event already known; 0 for none.
-    #[serde(default)]
-    #[param(required = false, minimum = 0, maximum = 9007199254740991)]
-    after: Seq,
+    #[param(minimum = 0, maximum = 9007199254740991)]
+    after: Option<Seq>,
+    /// Backwards: the last events before this one, in order. Not together with `after`.
+    #[param(minimum = 0, maximum = 9007199254740991)]
+    before: Option<Seq>,
     /// How many at most: 1 to 1,000, without it 200.
     #[param(minimum = 1, maximum = 1000)]
     limit: Option<u32>,
+    /// Kinds of events, with commas between them; without it all.
+    kinds: Option<String>,
 }
 
 /// A page of a session's log.
@@ -54,9 +60,21 @@ pub(crate) async fn session_events(
             format!("Ask for 1 to {EVENT_PAGE_MAX} events."),
         ));
     }
-    let after = cursor(page.after)?;
+    let kinds = kinds(page.kinds.as_deref())?;
+    let side = match (page.after, page.before) {
+        (None, None) => Page::After(Seq::START),
+        (Some(after), None) => Page::After(cursor(after)?),
+        (None, Some(before)) => Page::Before(cursor(before)?),
+        (Some(_), Some(_)) => {
+            return Err(Refused::new(
+                RefusalCode::BadRequest,
+                "A page lies after one event or before one.",
+                "Leave `after` or `before` out.",
+            ));
+        }
+    };
     app.seen(&asking, &id).await?;
-    Ok(Json(app.sessions.events(&id, after, limit).await?))
+    Ok(Json(app.sessions.events(&id, side, limit, kinds).await?))
 }
 
 /// What an event was too small to hold, by the SHA-256 of its content.

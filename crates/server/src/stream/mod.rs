@@ -1,5 +1,7 @@
-//! A session's stream: `Frame`s over a WebSocket where the client asks to upgrade, else as Server-Sent Events.
+//! Streams of sessions: `Frame`s over a WebSocket where the client asks to upgrade, else as Server-Sent Events.
 
+mod asks;
+mod many;
 mod places;
 mod server_sent;
 mod socket;
@@ -9,12 +11,16 @@ use axum::{
     http::{HeaderMap, header},
     response::{IntoResponse as _, Response},
 };
-use hangar_protocol::{Frame, RefusalCode, Seq, SessionId};
+use hangar_protocol::{Frame, Kinds, RefusalCode, Seq, SessionId, frame::FollowFrom};
+use hangar_session::{Delivery, Subscription};
 use serde::Deserialize;
 use utoipa::IntoParams;
 
+// utoipa's macro finds what it made for a handler beside the handler.
+pub(crate) use many::{__path_follow_sessions, follow_sessions};
 pub(crate) use places::StreamPlaces;
 
+use self::places::StreamPlace;
 use crate::{
     answer::{Answer, Refused},
     app::App,
@@ -25,17 +31,49 @@ use crate::{
 /// The header by which a browser's `EventSource` says where it was cut off.
 const LAST_EVENT_ID: &str = "last-event-id";
 
-/// Where to begin.
+/// Where to begin, and what is wanted.
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct Cursor {
     /// The last event already known; 0 or nothing for all of them. `Last-Event-ID` weighs more.
     #[param(minimum = 0, maximum = 9007199254740991)]
     after: Option<Seq>,
+    /// Kinds of events, with commas between them; without it all. Text travels with `model_replied`, tools' output with `tool_finished`.
+    kinds: Option<String>,
+    /// `true`: be shown to others as having the session open, and be told who has it open and who is typing.
+    #[serde(default)]
+    presence: bool,
+}
+
+/// What a stream is to its connection, whichever kind that is.
+struct Open {
+    app: App,
+    credential: Credential,
+    subscription: Subscription,
+    form: Form,
+    _place: StreamPlace,
+}
+
+/// How frames are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Form {
+    /// The stream of one session: plain.
+    Plain,
+    /// A stream of many: each with its session's id.
+    Addressed,
+}
+
+impl Form {
+    fn text(self, delivery: &Delivery) -> std::borrow::Cow<'_, str> {
+        match self {
+            Self::Plain => delivery.frame().into(),
+            Self::Addressed => delivery.addressed().into(),
+        }
+    }
 }
 
 /// Follows a session: its events after `after`, then what happens. One `Frame` a message; with Server-Sent Events one a
-/// `data:` line, and `id:` is the sequence number of `event` frames.
+/// `data:` line, and `id:` is the sequence number of `event` frames. On a WebSocket, the client may send `Ask`s.
 #[utoipa::path(
     get, path = "/api/v1/sessions/{id}/stream", tag = "sessions",
     params(
@@ -51,22 +89,31 @@ pub(crate) struct Cursor {
 pub(crate) async fn follow_session(
     State(app): State<App>,
     asking: Asking,
-    Named(id): Named<SessionId>,
+    Named(session): Named<SessionId>,
     Asked(cursor): Asked<Cursor>,
     headers: HeaderMap,
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Answer<Response> {
     let after = extract::cursor(resume_at(&headers)?.or(cursor.after).unwrap_or(Seq::START))?;
-    let upgrade = wanted(&headers, upgrade)?;
-    if upgrade.is_some() {
-        same_page(&app, &asking, &headers)?;
-    }
+    let kinds = kinds(cursor.kinds.as_deref())?;
+    let upgrade = wanted(&app, &asking, &headers, upgrade)?;
     let place = app.streams.take(&asking.account.person.user)?;
-    let follower = app.sessions.follow(&id, &asking.account.person.user, after).await?;
+    let from = FollowFrom { session, after, presence: cursor.presence };
+    let subscription = app.sessions.follow(&from, asking.account.person.clone(), kinds).await?;
+    let open = Open { app, credential: asking.credential, subscription, form: Form::Plain, _place: place };
+    Ok(answer(upgrade, open))
+}
+
+fn answer(upgrade: Option<WebSocketUpgrade>, open: Open) -> Response {
     match upgrade {
-        Some(upgrade) => Ok(socket::answer(upgrade, app, asking.credential, follower, place)),
-        None => Ok(server_sent::answer(app, asking.credential, follower, place).into_response()),
+        Some(upgrade) => socket::answer(upgrade, open),
+        None => server_sent::answer(open).into_response(),
     }
+}
+
+/// The kinds that `kinds=` names.
+pub(crate) fn kinds(names: Option<&str>) -> Answer<Option<Kinds>> {
+    Ok(names.map(str::parse).transpose()?)
 }
 
 fn resume_at(headers: &HeaderMap) -> Answer<Option<Seq>> {
@@ -81,13 +128,18 @@ fn resume_at(headers: &HeaderMap) -> Answer<Option<Seq>> {
     })
 }
 
-/// The upgrade, if the client asked for one.
+/// The upgrade, if the client asked for one and may have it.
 fn wanted(
+    app: &App,
+    asking: &Asking,
     headers: &HeaderMap,
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Answer<Option<WebSocketUpgrade>> {
     match upgrade {
-        Ok(upgrade) => Ok(Some(upgrade)),
+        Ok(upgrade) => {
+            same_page(app, asking, headers)?;
+            Ok(Some(upgrade))
+        }
         Err(_) if !headers.contains_key(header::UPGRADE) => Ok(None),
         Err(rejection) => Err(Refused::new(
             RefusalCode::BadRequest,

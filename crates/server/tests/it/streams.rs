@@ -15,25 +15,25 @@ use tokio_tungstenite::{
 use crate::hangar::{Expect, Hangar};
 
 /// Longer than anything here takes on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(30);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
-type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
+pub(crate) type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
 
 /// A session without a prompt; its log has one event.
-async fn session(hangar: &Hangar) -> String {
+pub(crate) async fn session(hangar: &Hangar) -> String {
     hangar.repo("acme/website").await;
     let made: Value = hangar.owner.post("/api/v1/sessions", &json!({"repo": "acme/website"})).await.ok(201).await;
     made["id"].as_str().unwrap().to_owned()
 }
 
-async fn rename(hangar: &Hangar, session: &str, title: &str) {
+pub(crate) async fn rename(hangar: &Hangar, session: &str, title: &str) {
     let asked =
         hangar.owner.request(Method::PATCH, &format!("/api/v1/sessions/{session}")).json(&json!({"title": title}));
     let renamed: Value = asked.send().await.unwrap().ok(200).await;
     assert_eq!(renamed["title"], title);
 }
 
-async fn connect(
+pub(crate) async fn connect(
     hangar: &Hangar,
     path: &str,
     headers: &[(&'static str, String)],
@@ -45,12 +45,12 @@ async fn connect(
     connect_async(request).await.map(|(socket, _)| socket)
 }
 
-fn bearer(hangar: &Hangar) -> (&'static str, String) {
+pub(crate) fn bearer(hangar: &Hangar) -> (&'static str, String) {
     ("authorization", format!("Bearer {}", hangar.owner.token))
 }
 
 /// The next frame of a socket.
-async fn frame(socket: &mut Socket) -> Value {
+pub(crate) async fn frame(socket: &mut Socket) -> Value {
     loop {
         match timeout(PATIENCE, socket.next()).await.unwrap().unwrap().unwrap() {
             Message::Text(text) => return serde_json::from_str(&text).unwrap(),
@@ -61,7 +61,7 @@ async fn frame(socket: &mut Socket) -> Value {
 }
 
 /// Frames up to and with `caught_up`; the sequence numbers of the events among them.
-async fn caught_up(socket: &mut Socket) -> Vec<u64> {
+pub(crate) async fn caught_up(socket: &mut Socket) -> Vec<u64> {
     let mut seen = Vec::new();
     loop {
         let frame = frame(socket).await;
@@ -126,20 +126,20 @@ async fn a_stranger_gets_no_socket() {
 }
 
 /// The lines of a stream of Server-Sent Events, as far as they are asked for.
-struct Lines {
+pub(crate) struct Lines {
     answer: Response,
     text: String,
 }
 
 impl Lines {
-    async fn of(answer: Response) -> Self {
+    pub(crate) async fn of(answer: Response) -> Self {
         assert_eq!(answer.status(), 200);
         assert_eq!(answer.headers()["content-type"], "text/event-stream");
         Self { answer, text: String::new() }
     }
 
     /// The next event: its id and its data.
-    async fn next(&mut self) -> (Option<u64>, Value) {
+    pub(crate) async fn next(&mut self) -> (Option<u64>, Value) {
         loop {
             if let Some((block, rest)) = self.text.split_once("\n\n") {
                 let (block, rest) = (block.to_owned(), rest.to_owned());

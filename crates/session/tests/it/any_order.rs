@@ -113,7 +113,7 @@ fn check(story: &Story, acknowledged: &BTreeMap<PromptId, String>) -> Result<(),
     prop_assert!(state.requests.len() <= limits::STATE_REQUESTS_MAX);
     let settled = settled(story);
     for (prompt, author) in acknowledged {
-        let known = state.prompt(*prompt).expect("an acknowledged prompt is known");
+        let known = state.prompt(*prompt).unwrap();
         prop_assert_eq!(known.author.as_str(), author, "whose words they are never changes");
         let waits = state.waiting.iter().filter(|waiting| *waiting == prompt).count();
         let (waits_now, settled_once) = match known.status {

@@ -41,7 +41,7 @@ fn wishes(by: &str) -> Vec<(&'static str, Command)> {
 }
 
 fn wish(by: &str, wanted: &str) -> Command {
-    wishes(by).into_iter().find(|(name, _)| *name == wanted).expect("it is in the table").1
+    wishes(by).into_iter().find(|(name, _)| *name == wanted).unwrap().1
 }
 
 /// A private session with somebody of every role and one prompt of each who may prompt.

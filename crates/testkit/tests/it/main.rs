@@ -13,6 +13,7 @@ mod clock;
 mod disk;
 mod forks;
 mod guest;
+mod idle;
 mod images;
 mod kernel;
 mod kill;

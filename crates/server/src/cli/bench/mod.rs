@@ -3,11 +3,18 @@
 //! A floor is the least that any program must do for the same promise (an fsync, a request over loopback). A ratio to it holds on a
 //! noisy machine where an absolute time does not.
 
+mod append;
+mod bare_loop;
+mod density;
 mod keystroke;
+mod pace_model;
+mod process;
 mod prompt;
 mod row;
 mod sandbox;
 mod snapshot;
+mod sockets;
+mod stream;
 mod stub_model;
 
 use clap::{Args, ValueEnum};
@@ -30,6 +37,7 @@ Examples:
   hangar bench prompt
   hangar bench sandbox --rounds 100
   hangar bench snapshot --rounds 60
+  hangar bench density
   hangar bench prompt --json | jq '.rows[] | {name, p50, ratio, ok}'")]
 pub(super) struct Bench {
     /// What to measure.
@@ -38,6 +46,10 @@ pub(super) struct Bench {
     /// How often each thing is measured.
     #[arg(long, value_name = "N", default_value_t = 200, value_parser = clap::value_parser!(u32).range(10..=10_000))]
     rounds: u32,
+
+    /// Be the floor of fan-out: a loop that sends frames and does nothing else.
+    #[arg(long, hide = true, value_name = "GROUPS,BYTES,PER_SECOND")]
+    bare: Option<bare_loop::Pace>,
 }
 
 /// What can be measured.
@@ -50,6 +62,10 @@ enum Suite {
     Sandbox,
     /// Snapshots, restores and forks, in workspaces of 10 MB and 1 GB.
     Snapshot,
+    /// Streams: bytes for each byte of text, fan-out to many readers, durable events a second.
+    Stream,
+    /// Idle connections and sleeping sessions: their memory, and how fast one wakes.
+    Density,
 }
 
 /// What a suite found. The shape is a contract: scripts read it.
@@ -70,6 +86,10 @@ struct Machine {
 
 impl Bench {
     pub(super) async fn carry_out(self, terminal: &mut Terminal) -> Outcome {
+        if let Some(pace) = self.bare {
+            bare_loop::run(pace, |address| terminal.line(address)).await?;
+            return Ok(Ended::Well);
+        }
         if cfg!(debug_assertions) {
             terminal.remark(Look::Faint, "This is a debug build: its figures say little. Build with --release.");
         }
@@ -77,6 +97,8 @@ impl Bench {
             Suite::Prompt => prompt::measure(self.rounds, terminal).await?,
             Suite::Sandbox => sandbox::measure(self.rounds, terminal).await?,
             Suite::Snapshot => snapshot::measure(self.rounds, terminal).await?,
+            Suite::Stream => stream::measure(self.rounds, terminal).await?,
+            Suite::Density => density::measure(self.rounds, terminal).await?,
         };
         let report = Report { suite: self.suite, machine: Machine::this(), rows };
         if terminal.is_json() {

@@ -50,6 +50,12 @@ impl Row {
         }
     }
 
+    /// A row of times in milliseconds that were measured in microseconds.
+    pub(super) fn of_latencies(name: &'static str, times_us: &[u64], floor_us: &[u64]) -> Self {
+        let times = |us: &[u64]| us.iter().copied().map(Duration::from_micros).collect::<Vec<_>>();
+        Self::of_times(Goal { name, floor: "", goal: "", ratio_max: None }, &times(times_us), &times(floor_us))
+    }
+
     /// A row of one figure that is no time.
     pub(super) fn of_figure(
         name: &'static str,

@@ -6,7 +6,7 @@
 use std::{collections::HashMap, time::Instant};
 
 use hangar_client::Update;
-use hangar_protocol::{Block, CallId, Event, EventBody, TurnId, event::SandboxPhase, frame::TextChannel};
+use hangar_protocol::{Block, CallId, Cause, Event, EventBody, TurnId, event::SandboxPhase, frame::TextChannel};
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
 
@@ -14,6 +14,7 @@ use super::{
     Timeline,
     flow::Flow,
     markdown::Markdown,
+    others::Others,
     story::{Line, Mark, Story, stop_remark},
 };
 use crate::cli::{
@@ -38,6 +39,9 @@ pub(super) struct Live {
     tools: Vec<Running>,
     waiting: Option<Waiting>,
     composer: ProgressBar,
+    /// What stands on it.
+    line: String,
+    others: Others,
     /// What scrolled up last: an empty line keeps different kinds apart.
     last: Scrolled,
     /// Lines that came while a reply was being written; they are told when it is complete.
@@ -95,6 +99,8 @@ impl Live {
             tools: Vec::new(),
             waiting: None,
             composer,
+            line: String::new(),
+            others: Others::default(),
             last: Scrolled::Line,
             held: Vec::new(),
         }
@@ -103,6 +109,10 @@ impl Live {
     fn event(&mut self, event: &Event) -> Result<(), Failure> {
         let title_of = |story: &Story, call: &CallId| story.call(call).unwrap_or_default().to_owned();
         let line = self.story.tell(event);
+        if let Cause::User { user } = &event.cause {
+            self.others.settled(user);
+            self.compose();
+        }
         match &event.body {
             EventBody::ModelReplied { turn, step, blocks, stop, .. } => {
                 self.stop_waiting();
@@ -331,6 +341,27 @@ impl Live {
         self.tick();
     }
 
+    /// Writes the line that is being typed, or what there is to know while nothing is.
+    fn compose(&mut self) {
+        let line = &self.line;
+        let room = columns().saturating_sub(5);
+        let mut width = 0;
+        // The end of a long line is what is being typed.
+        let start = line.char_indices().rev().take_while(|(_, c)| {
+            width += c.width().unwrap_or(0);
+            width <= room
+        });
+        let start = start.last().map_or(line.len(), |(index, _)| index);
+        let message = if line.is_empty() {
+            let others = self.others.words();
+            let others = if others.is_empty() { others } else { format!(" · {others}") };
+            self.paint.paint(Look::Faint, &fit(&format!("› type to say something, /stop, /quit{others}"), room))
+        } else {
+            format!("{} {}▏", self.paint.paint(Look::Place, "›"), &line[start..])
+        };
+        self.composer.set_message(message);
+    }
+
     fn stop_waiting(&mut self) {
         if let Some(waiting) = self.waiting.take() {
             self.screen.remove(&waiting.bar);
@@ -357,6 +388,16 @@ impl Timeline for Live {
             }
             Update::Interrupted { cause, .. } => {
                 self.wait(&format!("the connection is gone ({cause}); trying again"));
+                Ok(())
+            }
+            Update::Presence { total, .. } => {
+                self.others.here(*total);
+                self.compose();
+                Ok(())
+            }
+            Update::Typing { user, name, lasts } => {
+                self.others.typing(user, name, *lasts);
+                self.compose();
                 Ok(())
             }
             Update::CaughtUp { .. } | Update::Resumed => {
@@ -396,24 +437,15 @@ impl Timeline for Live {
                 self.paint.paint(Look::Faint, &words)
             ));
         }
+        if self.others.tick() {
+            self.compose();
+        }
         self.composer.tick();
     }
 
     fn typed(&mut self, line: &str) {
-        let room = columns().saturating_sub(5);
-        let mut width = 0;
-        // The end of a long line is what is being typed.
-        let start = line.char_indices().rev().take_while(|(_, c)| {
-            width += c.width().unwrap_or(0);
-            width <= room
-        });
-        let start = start.last().map_or(line.len(), |(index, _)| index);
-        let message = if line.is_empty() {
-            self.paint.paint(Look::Faint, "› type to say something, /stop, /quit")
-        } else {
-            format!("{} {}▏", self.paint.paint(Look::Place, "›"), &line[start..])
-        };
-        self.composer.set_message(message);
+        line.clone_into(&mut self.line);
+        self.compose();
     }
 
     fn remark(&mut self, look: Look, text: &str) {

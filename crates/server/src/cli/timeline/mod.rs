@@ -4,6 +4,7 @@ mod flow;
 mod json;
 mod live;
 mod markdown;
+mod others;
 mod people;
 mod plain;
 mod story;

@@ -54,7 +54,12 @@ impl Timeline for Plain {
                 self.remark(Look::Notice, &format!("The connection is gone ({cause}); trying again."))
             }
             Update::Resumed => self.remark(Look::Faint, "The connection is there again; nothing is missing."),
-            Update::CaughtUp { .. } | Update::Text { .. } | Update::TextReset { .. } | Update::ToolOutput { .. } => {}
+            Update::CaughtUp { .. }
+            | Update::Text { .. }
+            | Update::TextReset { .. }
+            | Update::ToolOutput { .. }
+            | Update::Presence { .. }
+            | Update::Typing { .. } => {}
         }
         Ok(())
     }
