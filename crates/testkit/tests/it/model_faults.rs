@@ -187,6 +187,8 @@ async fn tell(jane: &Person, case: &Case) -> (SessionId, Watch, String) {
             Update::Event(_)
             | Update::CaughtUp { .. }
             | Update::ToolOutput { .. }
+            | Update::Presence { .. }
+            | Update::Typing { .. }
             | Update::Interrupted { .. }
             | Update::Resumed => {}
         }
