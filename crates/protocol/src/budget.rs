@@ -142,12 +142,13 @@ impl Measure {
     /// An amount in words, such as `$1.50` or `20 tool calls`.
     #[must_use]
     pub fn words(self, amount: u64) -> String {
+        let counted = |count: u64, of: &str| format!("{count} {of}{}", if count == 1 { "" } else { "s" });
         match self {
             // Cents are as exact as a budget is set.
             Self::Cost => format!("${}.{:02}", amount / 1_000_000, amount % 1_000_000 / 10_000),
-            Self::Tokens => format!("{amount} tokens"),
-            Self::Time => format!("{} minutes", amount / 60_000),
-            Self::ToolCalls => format!("{amount} tool calls"),
+            Self::Tokens => counted(amount, "token"),
+            Self::Time => counted(amount / 60_000, "minute"),
+            Self::ToolCalls => counted(amount, "tool call"),
         }
     }
 }

@@ -21,6 +21,7 @@ mod extract;
 mod gate;
 mod images;
 mod logs;
+mod memory;
 mod models;
 mod openapi;
 mod outbound;

@@ -1,9 +1,12 @@
 //! The API described in OpenAPI 3.1. Paths, bodies and answers come from the handlers; what every route has in common
 //! (who may ask, and how it refuses) is added here, so that no handler can forget it.
 
-use std::sync::Arc;
-
-use axum::{Extension, Json};
+use axum::{
+    Extension,
+    http::{HeaderValue, header::CONTENT_TYPE},
+    response::{IntoResponse as _, Response},
+};
+use bytes::Bytes;
 use hangar_protocol::{EventKind, Frame, api::ErrorBody, frame::Ask};
 use utoipa::{
     ToSchema,
@@ -24,8 +27,20 @@ const REFUSAL: &str = "ErrorBody";
     get, path = "/api/v1/openapi.json", tag = "server", security(()),
     responses((status = 200, description = "OpenAPI 3.1.", body = Object))
 )]
-pub(crate) async fn description(Extension(described): Extension<Arc<OpenApi>>) -> Json<Arc<OpenApi>> {
-    Json(described)
+pub(crate) async fn description(Extension(Written(described)): Extension<Written>) -> Response {
+    ([(CONTENT_TYPE, HeaderValue::from_static("application/json"))], described).into_response()
+}
+
+/// The document as it is sent. As a tree it would take ten times the memory.
+#[derive(Clone, Debug)]
+pub(crate) struct Written(Bytes);
+
+impl Written {
+    /// The document of these routes, finished.
+    pub(crate) fn of(described: OpenApi) -> Self {
+        // It has text as its keys, and nothing that cannot be written.
+        Self(serde_json::to_vec(&finish(described)).unwrap_or_default().into())
+    }
 }
 
 /// The document without its routes.

@@ -27,8 +27,6 @@ mod tokens;
 mod typing;
 mod users;
 
-use std::sync::Arc;
-
 use axum::{
     Router,
     extract::DefaultBodyLimit,
@@ -129,8 +127,7 @@ pub(crate) fn router(app: &App, forge: Router) -> Router {
     let answered_soon = quick().route_layer(in_time.clone()).merge(slow());
     let guarded = answered_soon.route_layer(one_of_many).merge(streams()).route_layer(known_person);
     let (api, described) = open().route_layer(in_time).merge(guarded).split_for_parts();
-    // Behind an Arc: an extension is cloned for every request.
-    api.layer(axum::Extension(Arc::new(openapi::finish(described))))
+    api.layer(axum::Extension(openapi::Written::of(described)))
         .layer(DefaultBodyLimit::max(body_max))
         .with_state(app.clone())
         .route("/api", any(no_such_route))

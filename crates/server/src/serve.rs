@@ -24,6 +24,7 @@ use crate::{
     doorkeeper::Door,
     gate::{Busy, KnownHosts},
     images::{self, ForgeSource, SetupOutside},
+    memory,
     models::{self, Catalogue},
     outbound::outbound,
     people::{People, SignInRate, first_owner},
@@ -140,6 +141,9 @@ pub async fn serve(config: Config) -> Result<Server, Refusal> {
     let stop = CancellationToken::new();
     let router = routes::router(&app, hangar_forge::http::router(faces));
     let looking = tokio::spawn(images::look_after(app.clone(), stop.clone()));
+    tokio::spawn(memory::look_after(app.sessions.clone(), stop.clone()));
+    // What the beginning needed, and nothing after it.
+    memory::give_back();
     let listening = tokio::spawn(accept::serve(listener, router, stop.clone()));
     tracing::debug!(url = app.url, "requests are answered");
     Ok(Server { app, address, owner, first_link, stop, listening, looking, engine, player, data })

@@ -329,6 +329,12 @@ impl Sessions {
         Ok(())
     }
 
+    /// How many sessions are awake: they have a task and an open log.
+    #[must_use]
+    pub fn awake_count(&self) -> usize {
+        self.inner.registry.awake_count()
+    }
+
     /// A page for somebody who catches up.
     pub(crate) async fn page_for(
         &self,

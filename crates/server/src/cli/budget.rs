@@ -156,6 +156,6 @@ mod tests {
         }
         let spent = Spent { cost_micro_usd: 1_239_999, tokens: 10, time_ms: 90_000, tool_calls: 3 };
         let limits = Limits { tool_calls: Some(4), ..Limits::default() };
-        assert_eq!(amounts(&spent, &limits), ["$1.23", "10 tokens", "1 minutes", "3 tool calls of 4 tool calls"]);
+        assert_eq!(amounts(&spent, &limits), ["$1.23", "10 tokens", "1 minute", "3 tool calls of 4 tool calls"]);
     }
 }

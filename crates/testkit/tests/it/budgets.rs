@@ -29,7 +29,7 @@ async fn a_session_waits_for_its_budget_and_goes_on_where_it_was() {
     // A script is told by the exit status.
     let ran = Ran::of(&mut server.command(&["run", "--repo", "acme/tiny", "Please write it."])).await;
     assert_eq!(ran.code, Some(12), "{ran:?}");
-    assert!(ran.out.contains("1 tool calls of 1 tool calls") && ran.out.contains("hangar budget"), "{ran:?}");
+    assert!(ran.out.contains("1 tool call of 1 tool call") && ran.out.contains("hangar budget"), "{ran:?}");
     let session = within("the list", jane.client().sessions()).await.unwrap()[0].id.clone();
     let state = within("the state", jane.client().session(&session)).await.unwrap();
     assert_eq!((state.status, state.spent.tool_calls), (SessionStatus::Paused, 1));

@@ -14,12 +14,13 @@ use std::{
     path::{Path, PathBuf},
     process::ExitCode,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
 };
 
 use hangar_image::{
     BuildEnd, Closed, HostOnly, Image, Images, ImagesConfig, Means, Source, Target, Way, steps::BuildStep,
 };
-use hangar_sandbox::{Engine, EngineConfig, ExecSpec, SandboxSpec, layers::LayerStore, steps};
+use hangar_sandbox::{Engine, EngineConfig, Error, ExecSpec, SandboxSpec, layers::LayerStore, steps};
 use rustix::{
     fs::{Mode, OFlags, open},
     io::Errno,
@@ -28,6 +29,9 @@ use rustix::{
 };
 
 use forge::Repos;
+
+/// How long the engine of an earlier process of this test may take to let go of its lock.
+const LOCK_PATIENCE: Duration = Duration::from_secs(20);
 
 type Failure = Box<dyn std::error::Error + Send + Sync>;
 
@@ -72,7 +76,7 @@ impl World {
     async fn open(data: &Path, forge: &Path, repo: &str) -> Result<Self, Failure> {
         let config = EngineConfig { slots: 0, ..EngineConfig::new(data) };
         let bases = Arc::new(HostOnly::new(&config.toolchains));
-        let engine = Engine::new(config).await?;
+        let engine = engine(&config).await?;
         let store = Arc::new(LayerStore::open(data)?);
         let source: Arc<dyn Source> = Arc::new(Repos { folder: forge.to_owned() });
         let outside = Arc::new(Closed);
@@ -103,6 +107,19 @@ impl World {
     async fn close(self) {
         self.images.close().await;
         self.engine.close();
+    }
+}
+
+/// The engine. One that was just closed holds its lock until the last task that had a handle to it is over.
+async fn engine(config: &EngineConfig) -> Result<Engine, Error> {
+    let began = Instant::now();
+    loop {
+        match Engine::new(config.clone()).await {
+            Err(Error::StateDirInUse(_)) if began.elapsed() < LOCK_PATIENCE => {
+                tokio::time::sleep(Duration::from_millis(2)).await;
+            }
+            other => return other,
+        }
     }
 }
 

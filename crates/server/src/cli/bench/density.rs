@@ -30,8 +30,8 @@ const CONNECTIONS: usize = 10_000;
 const SLEEP_MAX: Duration = Duration::from_secs(120);
 /// Between two looks whether they have.
 const LOOK_AGAIN: Duration = Duration::from_millis(500);
-/// How long memory is left alone before it is measured.
-const SETTLE: Duration = Duration::from_secs(3);
+/// How long memory is left alone before it is measured: longer than the server waits before it gives back what sleepers left.
+const SETTLE: Duration = Duration::from_secs(12);
 /// What sessions are created beside.
 const FLOOR: Schema =
     Schema { migrations: &["CREATE TABLE event (seq INTEGER PRIMARY KEY, json TEXT NOT NULL) STRICT;"] };

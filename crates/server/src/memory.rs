@@ -1,0 +1,65 @@
+//! Memory that is free goes back to the system.
+//!
+//! The C library keeps what was freed as long as pages in use lie around it: a thousand sessions that were awake for a moment would leave
+//! more than 100 MiB behind. `malloc_trim(3)` gives it back. That takes 0.3 ms where there is little to give, and 20 ms for 100 MiB.
+
+use std::time::Duration;
+
+use hangar_session::Sessions;
+use tokio_util::sync::CancellationToken;
+
+/// How often it is looked whether sessions have fallen asleep.
+const LOOK_EVERY: Duration = Duration::from_secs(10);
+
+/// Gives memory back whenever fewer sessions are awake than at the last look, until `stop`.
+pub(crate) async fn look_after(sessions: Sessions, stop: CancellationToken) {
+    let mut awake = 0;
+    while stop.run_until_cancelled(tokio::time::sleep(LOOK_EVERY)).await.is_some() {
+        let before = std::mem::replace(&mut awake, sessions.awake_count());
+        if awake < before {
+            let _panicked = tokio::task::spawn_blocking(give_back).await;
+        }
+    }
+}
+
+/// Gives back what is free at this moment. Other C libraries do so by themselves, or have no way to.
+pub(crate) fn give_back() {
+    #[cfg(target_env = "gnu")]
+    #[allow(unsafe_code, reason = "the C library has no safe interface")]
+    // SAFETY: it is handed nothing, and may be called by any thread at any time (malloc_trim(3): MT-Safe).
+    unsafe {
+        libc::malloc_trim(0);
+    }
+}
+
+#[cfg(all(test, target_env = "gnu"))]
+#[allow(clippy::unwrap_used, reason = "a test that cannot go on says so by panicking")]
+mod tests {
+    use super::give_back;
+
+    const BLOCK_BYTES: usize = 1000;
+    const BLOCKS: usize = 100_000;
+    /// One block in so many stays in use: far less than one on every page.
+    const KEPT_EVERY: usize = 100;
+
+    fn anonymous_kib() -> usize {
+        let status = std::fs::read_to_string("/proc/self/status").unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:")).unwrap();
+        line.split_whitespace().next().unwrap().parse().unwrap()
+    }
+
+    #[test]
+    fn what_lies_free_between_memory_in_use_is_given_back() {
+        let mut blocks: Vec<Option<Vec<u8>>> = (0..BLOCKS).map(|_| Some(vec![1; BLOCK_BYTES])).collect();
+        for (number, block) in blocks.iter_mut().enumerate() {
+            if number % KEPT_EVERY != 0 {
+                *block = None;
+            }
+        }
+        let before = anonymous_kib();
+        give_back();
+        let after = anonymous_kib();
+        assert!(after + BLOCKS * BLOCK_BYTES / 1024 / 2 < before, "{before} KiB before, {after} KiB after");
+        assert_eq!(blocks.iter().flatten().count(), BLOCKS / KEPT_EVERY);
+    }
+}
