@@ -5,20 +5,28 @@
 
 use std::time::Duration;
 
-use hangar_session::Sessions;
 use tokio_util::sync::CancellationToken;
 
-/// How often it is looked whether sessions have fallen asleep.
-const LOOK_EVERY: Duration = Duration::from_secs(10);
+/// How often what is free is given back.
+const GIVE_BACK_EVERY: Duration = Duration::from_secs(10);
+/// Places from which threads take memory, at most. glibc makes up to eight for each core; what lies free in one is no use to the others.
+#[cfg(target_env = "gnu")]
+const ARENAS_MAX: libc::c_int = 2;
 
-/// Gives memory back whenever fewer sessions are awake than at the last look, until `stop`.
-pub(crate) async fn look_after(sessions: Sessions, stop: CancellationToken) {
-    let mut awake = 0;
-    while stop.run_until_cancelled(tokio::time::sleep(LOOK_EVERY)).await.is_some() {
-        let before = std::mem::replace(&mut awake, sessions.awake_count());
-        if awake < before {
-            let _panicked = tokio::task::spawn_blocking(give_back).await;
-        }
+/// Has threads share memory. To be called before there are any.
+pub(crate) fn share() {
+    #[cfg(target_env = "gnu")]
+    #[allow(unsafe_code, reason = "the C library has no safe interface")]
+    // SAFETY: it changes a number that is read when a thread first takes memory (mallopt(3)).
+    unsafe {
+        libc::mallopt(libc::M_ARENA_MAX, ARENAS_MAX);
+    }
+}
+
+/// Gives memory back again and again, until `stop`.
+pub(crate) async fn look_after(stop: CancellationToken) {
+    while stop.run_until_cancelled(tokio::time::sleep(GIVE_BACK_EVERY)).await.is_some() {
+        let _panicked = tokio::task::spawn_blocking(give_back).await;
     }
 }
 

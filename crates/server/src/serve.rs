@@ -141,7 +141,7 @@ pub async fn serve(config: Config) -> Result<Server, Refusal> {
     let stop = CancellationToken::new();
     let router = routes::router(&app, hangar_forge::http::router(faces));
     let looking = tokio::spawn(images::look_after(app.clone(), stop.clone()));
-    tokio::spawn(memory::look_after(app.sessions.clone(), stop.clone()));
+    tokio::spawn(memory::look_after(stop.clone()));
     // What the beginning needed, and nothing after it.
     memory::give_back();
     let listening = tokio::spawn(accept::serve(listener, router, stop.clone()));

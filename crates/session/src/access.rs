@@ -13,27 +13,21 @@ use hangar_protocol::{Seq, SessionId, SessionRole, SessionState, UserId, Visibil
 /// Sessions of which this is remembered. Of those beyond it some are forgotten, and folded again when somebody asks.
 const REMEMBERED_MAX: usize = 2_000;
 
-/// Who may see one session, after the event `seq`.
+/// Who may see one session.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Access {
-    seq: Seq,
     visibility: Visibility,
     members: BTreeMap<UserId, SessionRole>,
 }
 
 impl Access {
     pub(crate) fn of(state: &SessionState) -> Self {
-        Self { seq: state.seq, visibility: state.visibility, members: state.members.clone() }
+        Self { visibility: state.visibility, members: state.members.clone() }
     }
 
     /// Whether it still says what is true in `state`.
     pub(crate) fn holds(&self, state: &SessionState) -> bool {
         self.visibility == state.visibility && self.members == state.members
-    }
-
-    /// Whether it says the same as another, whenever each was true.
-    pub(crate) fn same_as(&self, other: &Self) -> bool {
-        self.visibility == other.visibility && self.members == other.members
     }
 
     /// What somebody may do; `None`: not even see it.
@@ -44,25 +38,38 @@ impl Access {
 
 /// See the module's documentation.
 #[derive(Debug, Default)]
-pub(crate) struct AccessList(Mutex<HashMap<SessionId, Arc<Access>>>);
+pub(crate) struct AccessList(Mutex<HashMap<SessionId, Known>>);
+
+#[derive(Debug)]
+struct Known {
+    /// The event after which it is true.
+    seq: Seq,
+    access: Arc<Access>,
+}
 
 impl AccessList {
-    fn entries(&self) -> MutexGuard<'_, HashMap<SessionId, Arc<Access>>> {
+    fn entries(&self) -> MutexGuard<'_, HashMap<SessionId, Known>> {
         // Every change is one insertion or removal: the map is whole whenever the lock is free.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn get(&self, id: &SessionId) -> Option<Arc<Access>> {
-        self.entries().get(id).cloned()
+        self.entries().get(id).map(|known| Arc::clone(&known.access))
     }
 
-    /// Remembers what is true after an event. Something newer that is known already stays: a fold may be overtaken by the task.
-    pub(crate) fn note(&self, id: &SessionId, access: Arc<Access>) -> Arc<Access> {
+    /// Remembers what is true in this state. Something newer that is known already stays: a fold may be overtaken by the task.
+    pub(crate) fn note(&self, id: &SessionId, state: &SessionState) -> Arc<Access> {
+        self.note_at(id, state.seq, Access::of(state))
+    }
+
+    fn note_at(&self, id: &SessionId, seq: Seq, access: Access) -> Arc<Access> {
         let mut entries = self.entries();
-        if let Some(known) = entries.get(id)
-            && known.seq > access.seq
-        {
-            return Arc::clone(known);
+        if let Some(known) = entries.get_mut(id) {
+            // The same in the same place: what a session leaves when it sleeps again shall not lie amid what it gives back.
+            if known.seq > seq || *known.access == access {
+                known.seq = known.seq.max(seq);
+                return Arc::clone(&known.access);
+            }
         }
         if entries.len() >= REMEMBERED_MAX
             && !entries.contains_key(id)
@@ -70,7 +77,8 @@ impl AccessList {
         {
             entries.remove(&other);
         }
-        entries.insert(id.clone(), Arc::clone(&access));
+        let access = Arc::new(access);
+        entries.insert(id.clone(), Known { seq, access: Arc::clone(&access) });
         access
     }
 
@@ -84,25 +92,29 @@ impl AccessList {
 mod tests {
     use super::*;
 
-    fn access(seq: u64, members: &[&str]) -> Arc<Access> {
+    fn access(members: &[&str]) -> Access {
         let members = members.iter().map(|user| (user.parse().unwrap(), SessionRole::Viewer)).collect();
-        Arc::new(Access { seq: Seq(seq), visibility: Visibility::Private, members })
+        Access { visibility: Visibility::Private, members }
     }
 
     #[test]
     fn a_fold_that_was_overtaken_lets_nobody_back_in() {
         let (list, id) = (AccessList::default(), "abc".parse().unwrap());
-        list.note(&id, access(9, &[]));
-        let answered = list.note(&id, access(8, &["bob"]));
-        assert_eq!(answered.role_of(&"bob".parse().unwrap()), None);
-        assert_eq!(list.get(&id), Some(access(9, &[])));
+        let may = |access: Arc<Access>| access.role_of(&"bob".parse().unwrap());
+        list.note_at(&id, Seq(5), access(&["bob"]));
+        list.note_at(&id, Seq(7), access(&[]));
+        // It says the same, and is true for longer.
+        list.note_at(&id, Seq(9), access(&[]));
+        assert_eq!(may(list.note_at(&id, Seq(8), access(&["bob"]))), None);
+        assert_eq!(list.get(&id).map(may), Some(None));
+        assert_eq!(may(list.note_at(&id, Seq(10), access(&["bob"]))), Some(SessionRole::Viewer));
     }
 
     #[test]
     fn it_does_not_grow_without_end() {
         let list = AccessList::default();
         for number in 0..REMEMBERED_MAX + 10 {
-            list.note(&format!("s{number}").parse().unwrap(), access(1, &[]));
+            list.note_at(&format!("s{number}").parse().unwrap(), Seq(1), access(&[]));
         }
         assert_eq!(list.entries().len(), REMEMBERED_MAX);
     }

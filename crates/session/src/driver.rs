@@ -157,7 +157,7 @@ impl Driver {
         sender: Inbox,
     ) -> Self {
         let lister = list(&home, &state);
-        let access = home.access.note(&home.id, Arc::new(Access::of(&state)));
+        let access = home.access.note(&home.id, &state);
         home.tail.let_follow(Arc::clone(&access));
         Self { home, state, conversation, log, inbox, sender, running: None, resting: Vec::new(), lister, access }
     }
@@ -455,7 +455,7 @@ impl Driver {
     /// Before an event is shown that shuts somebody out: they do not see it.
     fn show_access(&mut self) {
         if !self.access.holds(&self.state) {
-            self.access = self.home.access.note(&self.home.id, Arc::new(Access::of(&self.state)));
+            self.access = self.home.access.note(&self.home.id, &self.state);
             self.home.tail.let_follow(Arc::clone(&self.access));
         }
     }

@@ -229,7 +229,7 @@ impl Sessions {
             Some(known) => known,
             None => {
                 let state = self.state_on_disk(id).await?;
-                self.inner.access.note(id, Arc::new(Access::of(&state)))
+                self.inner.access.note(id, &state)
             }
         };
         access.role_of(user).ok_or_else(|| no_session(id))
@@ -327,12 +327,6 @@ impl Sessions {
             tail.typing(person);
         }
         Ok(())
-    }
-
-    /// How many sessions are awake: they have a task and an open log.
-    #[must_use]
-    pub fn awake_count(&self) -> usize {
-        self.inner.registry.awake_count()
     }
 
     /// A page for somebody who catches up.

@@ -29,7 +29,7 @@ use crate::{
 /// Hints are sent at once when nothing was sent for this long, and together at the end of this time otherwise.
 const HINT_WINDOW: Duration = Duration::from_millis(40);
 /// The same once a text is long: its reader is busy with what is there, and a frame's own words would outweigh the text.
-const LONG_HINT_WINDOW: Duration = Duration::from_millis(100);
+const LONG_HINT_WINDOW: Duration = Duration::from_millis(150);
 /// A text is long from here on, in bytes.
 const LONG_TEXT_BYTES: usize = 1024;
 /// Hints are sent before the window's end once they hold so much text.
@@ -129,7 +129,7 @@ impl Tail {
     /// Tells who may follow. What is shown afterwards is shown to those alone.
     pub(crate) fn let_follow(&self, access: Arc<Access>) {
         let mut end = self.end();
-        if end.access.as_ref().is_some_and(|known| known.same_as(&access)) {
+        if end.access.as_ref().is_some_and(|known| *known == access) {
             return;
         }
         end.access = Some(access);

@@ -125,6 +125,7 @@ enum Command {
 
 /// Reads the arguments, carries the command out, and gives the exit status.
 pub fn main() -> ExitCode {
+    crate::memory::share();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {

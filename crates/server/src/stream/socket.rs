@@ -18,7 +18,7 @@ use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at, timeout};
 use super::{Form, Open, asks};
 
 /// Read buffer of a connection.
-const READ_BUFFER_BYTES: usize = 1024;
+const READ_BUFFER_BYTES: usize = 512;
 /// Frames are written at once, not gathered.
 const WRITE_BUFFER_BYTES: usize = 0;
 /// Largest message a client may send: five hundred sessions to follow, each with its cursor, do not fit, and need several.
