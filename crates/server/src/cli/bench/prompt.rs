@@ -1,4 +1,4 @@
-//! From a prompt to the model's first request, and to the first tool's result.
+//! From a prompt to the model's first request, on an idle server and beside many sessions at work, and to the first tool's result.
 
 use std::{
     path::Path,
@@ -9,12 +9,13 @@ use hangar::{Config, Server, config};
 use hangar_client::{Client, Patience, Stream, Token, Update};
 use hangar_protocol::{
     EventBody, Seq, SessionId,
-    api::{NewRepo, NewSession},
+    api::{NewPrompt, NewRepo, NewSession},
 };
 use hangar_store::{Schema, rusqlite};
 
 use super::{
     cannot,
+    pace_model::{self, PaceModel},
     row::{Goal, Row},
     stub_model::{self, Asked, StubModel},
 };
@@ -25,6 +26,15 @@ use crate::cli::{
 
 /// Prompts before the first that counts: the sandbox is made, connections are open, caches are filled.
 const WARM_UP_ROUNDS: u32 = 10;
+/// Sessions at work beside the one that is measured, at `--rounds 200`; fewer in shorter runs.
+const BUSY_SESSIONS: u32 = 500;
+/// How fast a model speaks to each of them, in deltas a second, and for how long: longer than is measured.
+const BUSY_DELTAS_PER_S: u32 = 60;
+const BUSY_S: u32 = 120;
+/// How long after the last of them has begun it is measured.
+const BUSY_SETTLES: Duration = Duration::from_secs(3);
+/// How many times what it takes on an idle server a prompt may take beside them, in one of a hundred cases.
+const BUSY_RATIO_MAX: f64 = 3.0;
 /// Longest that one turn of the stub may take.
 const TURN_MAX: Duration = Duration::from_secs(60);
 /// The floor's table: one row an append, as a session's log.
@@ -38,22 +48,24 @@ pub(super) async fn measure(rounds: u32, terminal: &mut Terminal) -> Result<Vec<
         .tempdir()
         .map_err(|error| cannot("make a directory", error))?;
     let model = stub_model::start().await.map_err(|error| cannot("listen", error))?;
+    let pace = pace_model::start().await.map_err(|error| cannot("listen", error))?;
     terminal.remark(Look::Faint, "starting a server");
-    let server = start_server(folder.path(), &model).await?;
+    let server = start_server(folder.path(), &model, &pace).await?;
     let measured = measure_with(&server, model, folder.path(), rounds, terminal).await;
     server.shut_down().await;
     measured
 }
 
-async fn start_server(folder: &Path, model: &StubModel) -> Result<Server, Failure> {
+async fn start_server(folder: &Path, model: &StubModel, pace: &PaceModel) -> Result<Server, Failure> {
     let mut config = Config::in_directory(folder.join("data"));
     config.http.port = 0;
-    config.models = vec![config::ModelConfig {
-        id: "bench/stub".to_owned(),
+    let offered = |id: &str, address| config::ModelConfig {
+        id: id.to_owned(),
         wire: config::Wire::Anthropic,
-        base_url: format!("http://{}", model.address),
+        base_url: format!("http://{address}"),
         ..config::ModelConfig::default()
-    }];
+    };
+    config.models = vec![offered("bench/stub", model.address), offered(PACE, pace.address)];
     config.default_model = "bench/stub".to_owned();
     // The stub notes every request: only those of turns are measured.
     config.titles = config::TitlesWord::FirstWords;
@@ -86,8 +98,15 @@ async fn measure_with(
     }
     let tools = bench.tool_rounds(rounds.min(50), &mut stream).await?;
     let creates = bench.create_rounds(rounds.min(50)).await?;
+    let busy = BUSY_SESSIONS * rounds.min(200) / 200;
+    terminal.remark(Look::Faint, &format!("the same beside {busy} sessions at work"));
+    let beside = bench.busy_rounds(busy, rounds, &mut stream).await?;
+    let idle = Row::of_times(PROMPT_TO_REQUEST, &prompts, &floors);
+    let beside = Row::of_times(PROMPT_BESIDE_BUSY, &beside, &prompts);
+    let ratio = beside.p99 / idle.p99;
     Ok(vec![
-        Row::of_times(PROMPT_TO_REQUEST, &prompts, &floors),
+        Row { ratio: Some(ratio), ok: ratio <= BUSY_RATIO_MAX, ..beside },
+        idle,
         Row::of_times(PROMPT_TO_FIRST_TOOL_RESULT, &tools, &floors),
         Row::of_times(CREATE_SESSION, &creates, &[]),
     ])
@@ -99,6 +118,12 @@ const PROMPT_TO_REQUEST: Goal = Goal {
     goal: "p50 at most 2 × the floor",
     ratio_max: Some(2.0),
 };
+const PROMPT_BESIDE_BUSY: Goal = Goal {
+    name: "prompt_to_request_busy",
+    floor: "prompt_to_request of the same run; the ratio is that of both p99",
+    goal: "p99 at most 3 × that of an idle server, beside 500 sessions to each of which a model says 60 deltas a second",
+    ratio_max: None,
+};
 const PROMPT_TO_FIRST_TOOL_RESULT: Goal = Goal {
     name: "prompt_to_first_tool_result",
     floor: "as prompt_to_request: the tool's own events and its call into the sandbox come on top",
@@ -107,9 +132,16 @@ const PROMPT_TO_FIRST_TOOL_RESULT: Goal = Goal {
 };
 const CREATE_SESSION: Goal = Goal { name: "create_session", floor: "none", goal: "reported", ratio_max: None };
 
+/// The model that speaks at a set pace.
+const PACE: &str = "bench/pace";
+
 async fn new_session(client: &Client) -> Result<SessionId, Failure> {
-    let wish =
-        NewSession { repo: "bench/empty".parse()?, base_branch: None, model: None, prompt: None, visibility: None };
+    session_with(client, None, None).await
+}
+
+async fn session_with(client: &Client, model: Option<&str>, prompt: Option<NewPrompt>) -> Result<SessionId, Failure> {
+    let model = model.map(str::to_owned);
+    let wish = NewSession { repo: "bench/empty".parse()?, base_branch: None, model, prompt, visibility: None };
     Ok(client.create_session(&wish).await?.id)
 }
 
@@ -158,6 +190,26 @@ impl Bench {
             times.push(began.elapsed());
             wait_for(stream, |body| matches!(body, EventBody::TurnEnded { .. })).await?;
             while self.model.asked.try_recv().is_ok() {}
+        }
+        Ok(times)
+    }
+
+    /// Prompts like the first ones, while a model speaks to so many other sessions.
+    async fn busy_rounds(&mut self, busy: u32, rounds: u32, stream: &mut Stream) -> Result<Vec<Duration>, Failure> {
+        let wish = pace_model::wish(BUSY_DELTAS_PER_S * BUSY_S, Duration::from_secs(1) / BUSY_DELTAS_PER_S);
+        for _ in 0..busy {
+            let prompt = NewPrompt { request_id: None, text: wish.clone() };
+            session_with(&self.client, Some(PACE), Some(prompt)).await?;
+        }
+        self.session = new_session(&self.client).await?;
+        *stream = self.client.follow(&self.session, Seq::START, Patience::default());
+        tokio::time::sleep(BUSY_SETTLES).await;
+        for _ in 0..WARM_UP_ROUNDS {
+            self.prompt("say done", stream).await?;
+        }
+        let mut times = Vec::new();
+        for _ in 0..rounds {
+            times.push(self.prompt("say done", stream).await?.0);
         }
         Ok(times)
     }
