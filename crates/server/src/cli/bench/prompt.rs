@@ -6,10 +6,12 @@ use std::{
 };
 
 use hangar::{Config, Server, config};
-use hangar_client::{Client, Patience, Stream, Token, Update};
+use hangar_client::{Client, Patience, SessionFilter, Stream, Token, Update};
 use hangar_protocol::{
     EventBody, Seq, SessionId,
     api::{NewPrompt, NewRepo, NewSession},
+    limits::SESSION_PAGE_MAX,
+    state::SessionStatus,
 };
 use hangar_store::{Schema, rusqlite};
 
@@ -210,6 +212,15 @@ impl Bench {
         let mut times = Vec::new();
         for _ in 0..rounds {
             times.push(self.prompt("say done", stream).await?.0);
+        }
+        let running = SessionFilter {
+            limit: Some(SESSION_PAGE_MAX),
+            status: Some(SessionStatus::Running),
+            ..SessionFilter::default()
+        };
+        let still = self.client.list_sessions(&running).await?.len();
+        if still < busy as usize {
+            return Err(cannot("measure beside busy sessions", format!("only {still} of {busy} are at work")));
         }
         Ok(times)
     }
