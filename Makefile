@@ -32,7 +32,8 @@ api: ## requests made from the API's own description against a real server
 screens: ## the pictures of the README and the docs
 	@scripts/e2e.sh screens
 
-fuzz: ## random system calls in sandboxes for ten minutes
+fuzz: ## spoiled messages to sessions, then random system calls in sandboxes, for ten minutes each
+	@HANGAR_FUZZ_SECONDS=$${HANGAR_FUZZ_SECONDS:-600} cargo test -p hangar-session --test it fuzz:: -- --nocapture
 	@HANGAR_FUZZ_SECONDS=$${HANGAR_FUZZ_SECONDS:-600} cargo test -p hangar-sandbox --test it security::fuzz -- --nocapture
 
 soak: ## the server killed at every step and a thousand connections spoiled; HANGAR_SEED repeats a schedule

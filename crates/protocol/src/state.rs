@@ -441,7 +441,7 @@ impl SessionState {
             EventBody::TitleChanged { title, usage, cost_micro_usd } => {
                 self.title.clone_from(title);
                 self.usage.add(*usage);
-                self.cost_micro_usd += cost_micro_usd.unwrap_or(0);
+                self.cost_micro_usd = self.cost_micro_usd.saturating_add(cost_micro_usd.unwrap_or(0));
                 self.title_from = match cause {
                     Cause::User { .. } => TitleSource::Person,
                     Cause::Turn { .. } | Cause::Sandbox | Cause::Forge | Cause::System => TitleSource::Model,
@@ -495,7 +495,7 @@ impl SessionState {
             }
             EventBody::TurnResumed { turn, .. } => {
                 if let Some(known) = self.turns.iter_mut().find(|known| known.id == *turn) {
-                    known.resumes += 1;
+                    known.resumes = known.resumes.saturating_add(1);
                 }
             }
             EventBody::TurnPaused { turn, exhausted } => {
@@ -519,7 +519,7 @@ impl SessionState {
             EventBody::ModelReplied { turn, blocks, usage, cost_micro_usd, .. } => {
                 if !self.is_copied(self.seq) {
                     self.usage.add(*usage);
-                    self.cost_micro_usd += cost_micro_usd.unwrap_or(0);
+                    self.cost_micro_usd = self.cost_micro_usd.saturating_add(cost_micro_usd.unwrap_or(0));
                 }
                 self.open_calls.extend(blocks.iter().filter_map(|block| asked_call(*turn, block)));
             }

@@ -3,6 +3,7 @@
 
 mod any_order;
 mod decide;
+mod fuzz;
 mod life;
 mod past;
 mod people;
