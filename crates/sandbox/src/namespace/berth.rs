@@ -15,14 +15,15 @@ use super::{
 };
 use crate::{error::Error, spec::Limits, steps::Step};
 
-/// See the module's documentation.
+/// See the module's documentation. Dropped from top to bottom: the number goes last, as its group is named after it. Whoever took the number while the
+/// group is being removed would lose the group under its hands.
 pub(super) struct Berth {
-    pub number: Number,
-    pub group: Group,
-    /// The way into the group.
-    pub entry: Entry,
     /// As root.
     pub view: Option<View>,
+    /// The way into the group.
+    pub entry: Entry,
+    pub group: Group,
+    pub number: Number,
 }
 
 /// The one that waits for the next slot, and the thread that makes them.
@@ -88,7 +89,7 @@ impl Inner {
         Step::SlotRangeMapped.done();
         let view = map.map(|map| View::new(&self.data_dir, map)).transpose()?;
         Step::SlotViewed.done();
-        Ok(Berth { entry: group.entry()?, number, group, view })
+        Ok(Berth { view, entry: group.entry()?, group, number })
     }
 }
 
