@@ -1,8 +1,9 @@
 // The list of sessions as it is now, from its stream.
 
 import { emptyList, follow, listed, Refused, type SessionSummary, takeList, tellAnew } from "@hangar/protocol";
-import { type Accessor, createSignal, onCleanup } from "solid-js";
+import { type Accessor, createSignal } from "solid-js";
 import { api, noteRefusal } from "./account.tsx";
+import { keepFollowing } from "./keep-following.ts";
 
 export interface LiveList {
   /** `undefined` until they are here. */
@@ -47,15 +48,5 @@ export function createSessionList(): LiveList {
     },
   });
 
-  const nudge = (): void => {
-    if (!document.hidden) follower.nudge();
-  };
-  window.addEventListener("online", nudge);
-  document.addEventListener("visibilitychange", nudge);
-  onCleanup(() => {
-    window.removeEventListener("online", nudge);
-    document.removeEventListener("visibilitychange", nudge);
-    follower.close();
-  });
-  return { sessions, problem, nudge };
+  return { sessions, problem, nudge: keepFollowing(follower) };
 }

@@ -1,6 +1,7 @@
 //! All sessions of a server: the one door to them.
 
 mod attempts;
+mod follow;
 mod fork;
 mod rewind;
 
@@ -8,25 +9,28 @@ use std::{
     collections::HashSet,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError, atomic::AtomicBool},
+    time::Duration,
 };
 
+pub use follow::Page;
 pub use fork::ForkWish;
 use hangar_agent::{Conversation, Jobs};
 use hangar_protocol::{
-    Command, Event, Kinds, Person, Refusal, RefusalCode, RequestId, Seq, SessionId, SessionRole, SessionState, UserId,
-    api::{DayBudgets, EventPage, NewPrompt, RepoTarget, SessionDiff, SessionSummary},
+    Command, Event, Person, Refusal, RefusalCode, RequestId, Seq, SessionId, SessionRole, SessionState, UserId,
+    api::{DayBudgets, NewPrompt, RepoTarget, SessionDiff, SessionSummary},
     budget::day_of,
     command::Commanded,
-    frame::FollowFrom,
-    limits::EVENT_PAGE_MAX,
 };
 use hangar_sandbox::layers::LayerId;
 use hangar_store::{StoreError, Writers};
-use tokio::sync::{mpsc, oneshot};
+use tokio::{
+    sync::{mpsc, oneshot},
+    time::timeout,
+};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    Budgets, KeepClones, Reply, SessionQuery, Subscription,
+    Budgets, KeepClones, Reply, SessionQuery,
     access::{Access, AccessList},
     blobs::Blobs,
     budgets::{Ledger, Meter},
@@ -37,8 +41,7 @@ use crate::{
     floor, forge_follower,
     home::{Home, log_refusal},
     index::{self, CatchUpError, Index, Step, Wanted},
-    list_tail::ListTail,
-    log::{self, LogError, LogPage, LogReader, SessionLog, Side, StoredEvent},
+    log::{self, LogError, LogReader, SessionLog, StoredEvent},
     ports::Ports,
     put_right,
     registry::{Registry, Task},
@@ -54,6 +57,10 @@ use crate::{
 const DAY_MS: u64 = 24 * 3600 * 1000;
 /// Sessions that may have a task at the same time.
 const AWAKE_MAX: usize = 1_000;
+/// How often a message is handed to a task, where the one before was just ending.
+const SEND_TRIES: u32 = 3;
+/// How long a task that is ending is waited for.
+const ENDING_MAX: Duration = Duration::from_secs(10);
 
 /// A handle on every session of this server. Cheap to clone.
 #[derive(Clone)]
@@ -242,9 +249,20 @@ impl Sessions {
         answered.await.map_err(|_| closing())
     }
 
-    async fn send(&self, id: &SessionId, message: Message) -> Result<(), Refusal> {
-        let task = self.wake(id).await?;
-        task.inbox.send(message).await.map_err(|_| closing())
+    /// Hands a message to the session's task. One that is just ending takes none any more: the next one does, or says why there is none, be it that the
+    /// disk is full.
+    async fn send(&self, id: &SessionId, mut message: Message) -> Result<(), Refusal> {
+        for _ in 0..SEND_TRIES {
+            let task = self.wake(id).await?;
+            match task.inbox.send(message).await {
+                Ok(()) => return Ok(()),
+                Err(mpsc::error::SendError(back)) => message = back,
+            }
+            if self.inner.closing.is_cancelled() || timeout(ENDING_MAX, task.home.over.cancelled()).await.is_err() {
+                break;
+            }
+        }
+        Err(closing())
     }
 
     /// What is true of a session now. Does not wake it.
@@ -270,97 +288,6 @@ impl Sessions {
             Ok(state) => Ok(state),
             Err(error) => Err(self.unreadable(id, &error).await),
         }
-    }
-
-    /// A page of history: at most `limit` events (no more than [`EVENT_PAGE_MAX`]), of these kinds or of all. Does not wake the
-    /// session.
-    ///
-    /// # Errors
-    /// When there is no such session, or its log cannot be read.
-    pub async fn events(
-        &self,
-        id: &SessionId,
-        page: Page,
-        limit: u32,
-        kinds: Option<Kinds>,
-    ) -> Result<EventPage, Refusal> {
-        let side = match page {
-            Page::After(seq) => Side::After(seq),
-            Page::Before(seq) => Side::Before(seq),
-        };
-        let reader = self.reader(id).await?;
-        let page = reader.page(side, limit.min(EVENT_PAGE_MAX), kinds).await.map_err(|error| log_refusal(&error))?;
-        let events = page.events.iter().map(|row| serde_json::from_str(&row.json)).collect::<Result<Vec<Event>, _>>();
-        let events = events.map_err(|error| log_refusal(&error.into()))?;
-        Ok(EventPage { events, head: page.head, looked_at: page.looked_at })
-    }
-
-    /// A stream of one session's frames for as long as the person may see it: first what the log holds after the cursor, then what
-    /// happens. Does not wake it.
-    ///
-    /// # Errors
-    /// When there is no such session, the person may not see it, or the cursor lies beyond its end.
-    pub async fn follow(
-        &self,
-        from: &FollowFrom,
-        person: Person,
-        kinds: Option<Kinds>,
-    ) -> Result<Subscription, Refusal> {
-        let mut subscription = Subscription::of_one(self.clone(), person, kinds);
-        subscription.follow(from).await?;
-        Ok(subscription)
-    }
-
-    /// A stream of the frames of whatever sessions it is told to follow; at first none.
-    #[must_use]
-    pub fn follow_many(&self, person: Person, kinds: Option<Kinds>) -> Subscription {
-        Subscription::of_many(self.clone(), person, kinds)
-    }
-
-    /// Tells those who have the session open that somebody is typing. Does not wake it.
-    ///
-    /// # Errors
-    /// When there is no such session, or the person may not see it.
-    pub async fn typing(&self, id: &SessionId, person: &Person) -> Result<(), Refusal> {
-        self.role(id, &person.user).await?;
-        if let Some(tail) = self.inner.registry.followed(id) {
-            tail.typing(person);
-        }
-        Ok(())
-    }
-
-    /// A page for somebody who catches up.
-    pub(crate) async fn page_for(
-        &self,
-        id: &SessionId,
-        after: Seq,
-        limit: u32,
-        kinds: Option<Kinds>,
-    ) -> Result<LogPage, LogError> {
-        LogReader::new(&self.folder(id)).page(Side::After(after), limit, kinds).await
-    }
-
-    /// The tail of a session, for somebody who has seen it up to `after`.
-    pub(crate) async fn tail_at(&self, id: &SessionId, after: Seq) -> Result<Arc<Tail>, Refusal> {
-        if self.inner.closing.is_cancelled() {
-            return Err(closing());
-        }
-        let reader = self.reader(id).await?;
-        let (tail, _waking) = self.inner.registry.enter(id);
-        let head = reader.page(Side::After(after), 0, None).await.map_err(|error| log_refusal(&error))?.head;
-        if after > head {
-            return Err(Refusal::new(
-                RefusalCode::BadRequest,
-                format!("The session's last event is {head}; there is nothing after {after} yet."),
-                "Follow it from the last event that you have seen.",
-            ));
-        }
-        tail.raise_head(head);
-        Ok(tail)
-    }
-
-    pub(crate) fn list_tail(&self) -> &ListTail {
-        self.inner.index.tail()
     }
 
     /// What the session changed against the commit it started from, files not yet committed included.
@@ -654,15 +581,6 @@ async fn open_index(writers: &Writers, working: &Working, folder: &Path) -> Resu
         Err(error) => tracing::warn!(%error, "nothing can be learned from the list of sessions"),
     }
     Ok(Index::open(writers, folder).await?)
-}
-
-/// Which part of a session's history.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Page {
-    /// The first events after this one.
-    After(Seq),
-    /// The last events before this one.
-    Before(Seq),
 }
 
 /// What a session's task begins with.

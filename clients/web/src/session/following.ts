@@ -7,6 +7,7 @@ import {
 import { type Accessor, createContext, createSignal, onCleanup, useContext } from "solid-js";
 import { createStore, produce } from "solid-js/store";
 import { api, noteRefusal } from "../account.tsx";
+import { keepFollowing } from "../keep-following.ts";
 
 interface Read {
   state: SessionState | null;
@@ -118,16 +119,7 @@ export function createFollowing(id: string): Following {
     },
   });
 
-  const nudge = (): void => {
-    if (!document.hidden) follower.nudge();
-  };
-  window.addEventListener("online", nudge);
-  document.addEventListener("visibilitychange", nudge);
-  onCleanup(() => {
-    window.removeEventListener("online", nudge);
-    document.removeEventListener("visibilitychange", nudge);
-    follower.close();
-  });
+  keepFollowing(follower);
 
   return {
     id,

@@ -127,3 +127,32 @@ impl Drop for Number {
         self.numbers.taken.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.value);
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test that cannot go on says so by panicking")]
+mod tests {
+    use super::*;
+    use crate::namespace::cgroup::Cgroups;
+
+    /// Whoever waits for the number gets it when nothing named after it is there any more.
+    #[test]
+    fn a_number_is_free_once_its_group_is_gone() {
+        let (cgroups, numbers) = (Cgroups::detect("berth-test"), Numbers::default());
+        for _ in 0..50 {
+            let number = numbers.take();
+            let value = number.value();
+            let group = cgroups.create(&value.to_string(), &Limits::default()).unwrap();
+            let directories = group.directories().to_vec();
+            let berth = Berth { view: None, entry: group.entry().unwrap(), group, number };
+            let there = std::thread::scope(|scope| {
+                let waiting = scope.spawn(|| {
+                    while numbers.take().value() != value {}
+                    directories.iter().filter(|directory| directory.exists()).count()
+                });
+                drop(berth);
+                waiting.join().unwrap()
+            });
+            assert_eq!(there, 0);
+        }
+    }
+}

@@ -301,6 +301,11 @@ pub(crate) struct Group {
 }
 
 impl Group {
+    #[cfg(test)]
+    pub(super) fn directories(&self) -> &[PathBuf] {
+        &self.directories
+    }
+
     /// Sets those limits that differ from what is set.
     pub(crate) fn limit(&self, limits: &Limits) -> Result<(), Error> {
         let mut known = self.limits.lock().unwrap_or_else(PoisonError::into_inner);

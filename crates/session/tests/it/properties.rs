@@ -12,25 +12,13 @@ use hangar_session::decide::{Effect, Input, Report, TURN_RESUMES_MAX, begin, dec
 use proptest::prelude::*;
 use serde_json::json;
 
+use crate::decide::{person, target};
+
 /// Inputs of one case.
 const INPUTS_MAX: usize = 160;
 
-fn person(user: &str) -> Person {
-    Person { user: user.parse().unwrap(), name: user.to_uppercase(), email: format!("{user}@example.com") }
-}
-
 fn first() -> Event {
-    let target = RepoTarget {
-        session: "abc123".parse().unwrap(),
-        repo: "acme/web".parse().unwrap(),
-        base_branch: "main".to_owned(),
-        base_commit: "0".repeat(40),
-        branch: "hangar/abc123".to_owned(),
-        model: "scripted/demo".to_owned(),
-        title: "Make it blue".to_owned(),
-        visibility: Visibility::Team,
-    };
-    let (cause, body) = begin(target, person("ann")).unwrap().remove(0);
+    let (cause, body) = begin(target(), person("ann")).unwrap().remove(0);
     Event { seq: Seq(1), time_ms: 0, cause, body }
 }
 

@@ -107,8 +107,8 @@ async fn measure_with(
     let beside = Row::of_times(PROMPT_BESIDE_BUSY, &beside, &prompts);
     let ratio = beside.p99 / idle.p99;
     Ok(vec![
-        Row { ratio: Some(ratio), ok: ratio <= BUSY_RATIO_MAX, ..beside },
         idle,
+        Row { ratio: Some(ratio), ok: ratio <= BUSY_RATIO_MAX, ..beside },
         Row::of_times(PROMPT_TO_FIRST_TOOL_RESULT, &tools, &floors),
         Row::of_times(CREATE_SESSION, &creates, &[]),
     ])
