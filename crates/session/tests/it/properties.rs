@@ -1,8 +1,8 @@
 //! Whatever is commanded and reported, in whatever order: the rules of a session hold after each input.
 
 use hangar_protocol::{
-    Block, Command, Event, EventBody, ModelUsage, Person, PromptId, Seq, SessionState, StopReason, TurnId, Visibility,
-    api::{OpenPullRequest, RepoTarget},
+    Block, Command, Event, EventBody, ModelUsage, PromptId, Seq, SessionState, StopReason, TurnId,
+    api::OpenPullRequest,
     command::{AfterStop, Commanded},
     event::{FileChange, FileChangeKind, PullRequestChange, SandboxPhase, SnapshotGuarantee, ToolStatus, TurnOutcome},
     limits,
