@@ -13,6 +13,7 @@ if [ "$want" = test ]; then
   need ip iproute2
   need openssl openssl
   need unshare util-linux
+  need mkfs.ext4 e2fsprogs
   need chromium chromium
   need tmux tmux
   # Judges of images that are not hangar's, a real registry, and what makes Debian bases.

@@ -75,6 +75,7 @@ export function begin(event: Event): SessionState | undefined {
     budget: null,
     spent: { cost_micro_usd: 0, tokens: 0, time_ms: 0, tool_calls: 0 },
     day_spent: { day: 0, by: {} },
+    last_event_ms: event.time_ms,
     usage: { input_tokens: 0, output_tokens: 0, cache_read_tokens: 0, cache_write_tokens: 0 },
     cost_micro_usd: 0,
     forked_from: null,
@@ -102,6 +103,7 @@ export function apply(state: SessionState, event: Event): void {
   charge(state, event);
   // What a fork copied happened before it began.
   state.updated_ms = Math.max(state.updated_ms, event.time_ms);
+  state.last_event_ms = event.time_ms;
   applyBody(state, event.cause, event.body);
 }
 
@@ -363,7 +365,7 @@ function charge(state: SessionState, event: Event): void {
   if (!turn) return;
   const cost: Spent = { cost_micro_usd: 0, tokens: 0, time_ms: 0, tool_calls: 0 };
   // Before a resumption nothing ran since the event before: the server was down.
-  if (running && body.type !== "turn_resumed") cost.time_ms = Math.min(Math.max(0, event.time_ms - state.updated_ms), TURN_QUIET_MS_MAX);
+  if (running && body.type !== "turn_resumed") cost.time_ms = Math.min(Math.max(0, event.time_ms - state.last_event_ms), TURN_QUIET_MS_MAX);
   if (body.type === "model_replied" || (body.type === "title_changed" && body.usage)) {
     cost.tokens = tokensOf(body.usage);
     cost.cost_micro_usd = body.cost_micro_usd ?? 0;

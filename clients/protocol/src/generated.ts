@@ -2692,6 +2692,11 @@ spent: Spent,
  */
 day_spent: DaySpent,
 /**
+ * When the last event happened, by the clock of that moment: milliseconds since 1970-01-01 UTC. Earlier than `updated_ms` where the clock
+ * was put back.
+ */
+last_event_ms: number,
+/**
  * Tokens of all turns.
  */
 usage: ModelUsage,

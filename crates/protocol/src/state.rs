@@ -107,6 +107,11 @@ pub struct SessionState {
     /// What they used up on the day of the last event that cost something, by person.
     #[serde(default)]
     pub day_spent: DaySpent,
+    /// When the last event happened, by the clock of that moment: milliseconds since 1970-01-01 UTC. Earlier than `updated_ms` where the clock
+    /// was put back.
+    #[serde(default)]
+    #[ts(type = "number")]
+    pub last_event_ms: u64,
     /// Tokens of all turns.
     pub usage: ModelUsage,
     /// Cost of all turns in millionths of a US dollar, as far as prices are known.
@@ -388,6 +393,7 @@ impl SessionState {
             budget: None,
             spent: Spent::default(),
             day_spent: DaySpent::default(),
+            last_event_ms: event.time_ms,
             usage: ModelUsage::default(),
             cost_micro_usd: 0,
             forked_from: None,
@@ -430,6 +436,7 @@ impl SessionState {
         self.charge(event);
         // What a fork copied happened before it began.
         self.updated_ms = self.updated_ms.max(event.time_ms);
+        self.last_event_ms = event.time_ms;
         self.apply_body(&event.cause, &event.body);
     }
 
@@ -656,7 +663,7 @@ impl SessionState {
         let Some(turn) = running.or(last) else { return };
         // Before a resumption nothing ran since the event before: the server was down.
         let down = matches!(event.body, EventBody::TurnResumed { .. });
-        let passed_ms = event.time_ms.saturating_sub(self.updated_ms).min(limits::TURN_QUIET_MS_MAX);
+        let passed_ms = event.time_ms.saturating_sub(self.last_event_ms).min(limits::TURN_QUIET_MS_MAX);
         let time_ms = if down || running.is_none() { 0 } else { passed_ms };
         let mut cost = Spent { time_ms, ..Spent::default() };
         if let EventBody::ModelReplied { usage, cost_micro_usd, .. }

@@ -5,7 +5,10 @@ use std::{ops::Deref, sync::Arc};
 use hangar_agent::Models;
 use hangar_forge::LocalForge;
 use hangar_image::{Images, Pool, base::BaseMaker};
-use hangar_protocol::{Refusal, SessionId, SessionRole, UserId, api::SignInLink};
+use hangar_protocol::{
+    Refusal, RefusalCode, SessionId, SessionRole, UserId,
+    api::{Role, SignInLink},
+};
 use hangar_sandbox::{Engine, toolchains::Toolchain};
 use hangar_session::Sessions;
 
@@ -49,10 +52,19 @@ impl App {
 
     /// What the asking person may do in a session. Every route that reads one asks this first, and whatever writes asks the session.
     ///
+    /// Where its log is damaged, nobody can know who may see it. Owners of the server, who may take any session over, read what is left of it then.
+    ///
     /// # Errors
-    /// When there is no such session, or they may not see it: the two look the same.
+    /// When there is no such session, or they may not see it: the two look the same. When its log is damaged.
     pub(crate) async fn seen(&self, asking: &Asking, session: &SessionId) -> Result<SessionRole, Refusal> {
-        self.sessions.role(session, &asking.account.person.user).await
+        let account = &asking.account;
+        match (self.sessions.role(session, &account.person.user).await, account.role) {
+            (Err(refusal), Role::Owner) if refusal.code == RefusalCode::Internal => {
+                tracing::warn!(%session, by = %account.person.user, "a damaged session is read by an owner of the server");
+                Ok(SessionRole::Viewer)
+            }
+            (role, Role::Owner | Role::Member) => role,
+        }
     }
 
     /// A one-time link by which this user signs in.

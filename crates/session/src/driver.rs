@@ -180,7 +180,11 @@ impl Driver {
                 // Whoever began the session did not wait for this.
                 self.log.open().await.map_err(|error| log_refusal(&error))
             }
-            First::PutRight(reason) => self.handle(vec![Message::Report(Report::Woken { reason })]).await,
+            First::PutRight(reason) => {
+                self.handle(vec![Message::Report(Report::Woken { reason })]).await?;
+                self.home.goes_on();
+                Ok(())
+            }
         }
     }
 
@@ -401,7 +405,7 @@ impl Driver {
         if !events.is_empty() {
             let rows = events.iter().map(|(_, stored)| stored.clone()).collect();
             if let Err(error) = self.log.append(rows).await {
-                tracing::error!(%error, session = %self.state.id, "the log cannot be written; the session's task ends");
+                self.home.log_failed(&error);
                 let refusal = log_refusal(&error);
                 for (answer, _) in replies {
                     drop(answer.send(Err(refusal.clone())));

@@ -3,10 +3,7 @@
 use std::path::Path;
 
 use hangar_protocol::{Event, EventBody, Seq, SessionId, SessionState, event::BlobRef, limits::EVENT_PAGE_MAX};
-use hangar_store::{
-    StoreError,
-    rusqlite::{Connection, OpenFlags},
-};
+use hangar_store::{StoreError, open_for_reading};
 
 use crate::{
     blobs::{self, Fault},
@@ -58,9 +55,10 @@ pub fn examine(sessions_dir: &Path, session: &SessionId) -> Result<Examined, Sto
 
 /// The first thing that SQLite finds wrong with the file.
 fn damaged_pages(path: &Path) -> Result<Option<String>, StoreError> {
-    let told = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE)
-        .and_then(|connection| connection.query_row("PRAGMA integrity_check(1)", [], |row| row.get::<_, String>(0)));
-    match told.map_err(StoreError::from) {
+    let told = open_for_reading(path).and_then(|connection| {
+        Ok(connection.query_row("PRAGMA integrity_check(1)", [], |row| row.get::<_, String>(0))?)
+    });
+    match told {
         Ok(told) if told == "ok" => Ok(None),
         Ok(told) => Ok(Some(format!("log.db is damaged: {}", told.replace('\n', " ")))),
         Err(error @ StoreError::Damaged(_)) => Ok(Some(error.to_string())),

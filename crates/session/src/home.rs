@@ -61,6 +61,23 @@ impl Home {
         }
     }
 
+    /// The log could not be written; the operator is told when that begins.
+    pub(crate) fn log_failed(&self, error: &LogError) {
+        let known = self.registry.upgrade().is_some_and(|registry| registry.cut_off.holds(&self.id));
+        if known {
+            tracing::debug!(%error, session = %self.id, "the log still cannot be written");
+        } else {
+            tracing::error!(%error, session = %self.id, "the log cannot be written; the session's task ends");
+        }
+    }
+
+    /// The session is put right.
+    pub(crate) fn goes_on(&self) {
+        if self.registry.upgrade().is_some_and(|registry| registry.cut_off.forget(&self.id)) {
+            tracing::info!(session = %self.id, "a session whose log could not be written goes on");
+        }
+    }
+
     /// Takes the session's task off the register.
     pub(crate) fn ended(&self, inbox: &Inbox) {
         if let Some(registry) = self.registry.upgrade() {
@@ -85,7 +102,7 @@ pub(crate) fn log_refusal(error: &LogError) -> Refusal {
         LogError::Json(_) | LogError::Fault(_) | LogError::Store(StoreError::Damaged(_)) => Refusal::new(
             RefusalCode::Internal,
             format!("The session's log is damaged: {error}."),
-            "Other sessions are not affected. `hangar check` says how far it can be read, `hangar export` saves that, and a backup may have it whole.",
+            "Other sessions are not affected. `hangar check` says how far it can be read, `hangar export` by an owner of the server saves that, and a backup may have it whole.",
         ),
         LogError::Store(
             error @ (StoreError::Newer { .. }

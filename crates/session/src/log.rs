@@ -6,7 +6,7 @@ use std::{
 };
 
 use hangar_protocol::{Event, Kinds, Seq, SessionId, SessionState, state::LogFault};
-use hangar_store::{Database, Schema, StoreError, Writers, rusqlite};
+use hangar_store::{Database, Schema, StoreError, Writers, open_for_reading, rusqlite};
 use tokio::sync::OnceCell;
 
 /// The schema of `log.db`.
@@ -317,14 +317,6 @@ pub fn sessions_in(sessions_dir: &Path) -> std::io::Result<Vec<SessionId>> {
     }
     sessions.sort();
     Ok(sessions)
-}
-
-fn open_for_reading(path: &Path) -> Result<rusqlite::Connection, LogError> {
-    // Read-write without create: a reader of a WAL file may have to build its index, but must never make a log.
-    let flags = rusqlite::OpenFlags::SQLITE_OPEN_READ_WRITE | rusqlite::OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let connection = rusqlite::Connection::open_with_flags(path, flags).map_err(StoreError::from)?;
-    connection.busy_timeout(std::time::Duration::from_secs(5)).map_err(StoreError::from)?;
-    Ok(connection)
 }
 
 fn as_i64(seq: Seq) -> i64 {

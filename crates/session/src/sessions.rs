@@ -628,8 +628,9 @@ pub fn random_request_id() -> RequestId {
 }
 
 pub(crate) fn folder_refusal(error: &std::io::Error) -> Refusal {
-    if error.kind() == std::io::ErrorKind::StorageFull {
-        return log_refusal(&StoreError::DiskFull.into());
+    if let known @ (StoreError::DiskFull | StoreError::ReadOnly) = StoreError::from(std::io::Error::from(error.kind()))
+    {
+        return log_refusal(&known.into());
     }
     Refusal::new(
         RefusalCode::Unavailable,

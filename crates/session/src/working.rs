@@ -8,7 +8,7 @@
 use std::{collections::HashMap, path::Path};
 
 use hangar_protocol::SessionId;
-use hangar_store::{Database, Schema, StoreError, Writers, rusqlite};
+use hangar_store::{Database, Schema, StoreError, Writers, open_for_reading, rusqlite};
 
 pub(crate) const SCHEMA: Schema = Schema {
     migrations: &["CREATE TABLE awake (session TEXT PRIMARY KEY) STRICT, WITHOUT ROWID;
@@ -121,10 +121,8 @@ impl Working {
 }
 
 /// How far the forge's changes have been told, read from the file at `path`, which may be in use. Blocks.
-pub(crate) fn forge_cursor_in(path: &Path) -> Result<i64, rusqlite::Error> {
-    // Read-write without create, as for every reader of a WAL file.
-    let connection = rusqlite::Connection::open_with_flags(path, rusqlite::OpenFlags::SQLITE_OPEN_READ_WRITE)?;
-    connection.query_row(FORGE_CURSOR, [], |row| row.get(0))
+pub(crate) fn forge_cursor_in(path: &Path) -> Result<i64, StoreError> {
+    Ok(open_for_reading(path)?.query_row(FORGE_CURSOR, [], |row| row.get(0))?)
 }
 
 /// Makes the file that a backup holds: nobody at work, and the forge's changes told as far as `forge_cursor`. Blocks.

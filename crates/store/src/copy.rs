@@ -2,9 +2,7 @@
 
 use std::path::Path;
 
-use rusqlite::{Connection, OpenFlags};
-
-use crate::{StoreError, schema::BUSY_TIMEOUT_MS};
+use crate::{StoreError, open_for_reading};
 
 /// Writes the database at `from`, as it is at one moment, into the new file `to`. Whoever has the database open goes on meanwhile, also
 /// with writes: a copy reads one state of it, as every transaction does. The copy has no write-ahead log beside it and is not
@@ -15,9 +13,7 @@ use crate::{StoreError, schema::BUSY_TIMEOUT_MS};
 /// # Errors
 /// What SQLite says: also when `from` is missing or damaged, or `to` is there already.
 pub fn copy_database(from: &Path, to: &Path) -> Result<(), StoreError> {
-    // Read-write without create: a reader of a WAL file may have to build its index, but must never make a database.
-    let connection = Connection::open_with_flags(from, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
-    connection.busy_timeout(std::time::Duration::from_millis(u64::from(BUSY_TIMEOUT_MS)))?;
+    let connection = open_for_reading(from)?;
     let to = to.to_str().ok_or_else(|| StoreError::Sqlite(format!("{} is not UTF-8", to.display())))?;
     // VACUUM INTO rather than a copy of pages: it reads every row, so a damaged page is found now and not at the restore, and what was deleted
     // stays behind.

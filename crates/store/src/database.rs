@@ -12,7 +12,7 @@ use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::{
-    Schema, StoreError, Writers,
+    Schema, StoreError, Writers, open_for_reading,
     writers::{DatabaseId, Job},
 };
 
@@ -64,7 +64,7 @@ impl Database {
         let lane = writers.lane(id);
         let opened = path.to_owned();
         let open = move || {
-            let connection = schema.open(&opened)?;
+            let connection = schema.open(&opened).map_err(|error| error.on_disk_of(&opened))?;
             if durability == Durability::Hardened {
                 connection.pragma_update(None, "synchronous", "NORMAL")?;
             }
@@ -86,9 +86,9 @@ impl Database {
     ) -> Result<T, StoreError> {
         let (answer, answered) = oneshot::channel();
         let work = Box::new(move |connection: Option<&Connection>| {
-            let (outcome, value) = match connection.map(work) {
-                Some(Ok(value)) => (Ok(()), Some(value)),
-                Some(Err(error)) => (Err(StoreError::from(error)), None),
+            let (outcome, value) = match connection.map(|connection| (work(connection), connection)) {
+                Some((Ok(value), _)) => (Ok(()), Some(value)),
+                Some((Err(error), connection)) => (Err(StoreError::of(connection, error)), None),
                 None => (Err(StoreError::Closed), None),
             };
             let finish = Box::new(move |committed: Result<(), StoreError>| {
@@ -116,7 +116,7 @@ impl Database {
             let mut slot = reader.lock().unwrap_or_else(PoisonError::into_inner);
             let connection = match slot.take() {
                 Some(connection) => connection,
-                None => Connection::open_with_flags(&path, rusqlite::OpenFlags::SQLITE_OPEN_READ_WRITE)?,
+                None => open_for_reading(&path)?,
             };
             let outcome = work(&connection);
             *slot = Some(connection);

@@ -1,6 +1,9 @@
 //! What can go wrong with a database.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+
+use rusqlite::Connection;
+use rustix::fs::{Mode, OFlags, open};
 
 /// Why a database could not be opened, read or written. Nothing of a failed write is kept.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -43,6 +46,28 @@ pub enum StoreError {
     /// The writer threads have ended (the program shuts down).
     #[error("the store is closed")]
     Closed,
+}
+
+impl StoreError {
+    /// What SQLite said of a connection's database, as [`StoreError::on_disk_of`] has it.
+    pub(crate) fn of(connection: &Connection, error: rusqlite::Error) -> Self {
+        Self::from(error).on_disk_of(Path::new(connection.path().unwrap_or_default()))
+    }
+
+    /// Of a disk that can only be read SQLite says no more than that input or output failed, so the disk of the database at `path` is asked. Blocks.
+    pub(crate) fn on_disk_of(self, path: &Path) -> Self {
+        match (self, path.parent()) {
+            (Self::Sqlite(_), Some(folder)) if is_read_only(folder) => Self::ReadOnly,
+            (error, _) => error,
+        }
+    }
+}
+
+/// Whether a folder is on a disk that can only be read. A file without a name tells, whatever made it so: a file system that shut itself for writing
+/// need not say so in its flags.
+fn is_read_only(folder: &Path) -> bool {
+    let probe = open(folder, OFlags::TMPFILE | OFlags::WRONLY | OFlags::CLOEXEC, Mode::RUSR | Mode::WUSR);
+    probe.is_err_and(|error| error == rustix::io::Errno::ROFS)
 }
 
 impl From<std::io::Error> for StoreError {

@@ -11,12 +11,14 @@ mod copy;
 mod create;
 mod database;
 mod error;
+mod reading;
 mod schema;
 mod writers;
 
 pub use copy::copy_database;
 pub use database::Database;
 pub use error::StoreError;
+pub use reading::open_for_reading;
 pub use rusqlite;
 pub use schema::Schema;
 pub use writers::Writers;

@@ -94,9 +94,12 @@ fn commit_batches(connections: &mut HashMap<DatabaseId, Connection>, batches: &m
 
 /// Runs every job of a batch in one transaction. A job that fails is undone alone; if the commit fails, all of them are.
 fn commit_batch(connection: &mut Connection, batch: Vec<Work>) {
-    let begun = connection.execute_batch("BEGIN IMMEDIATE").map_err(StoreError::from);
+    let connection = &*connection;
+    let said = |error| StoreError::of(connection, error);
+    let begun = connection.execute_batch("BEGIN IMMEDIATE").map_err(said);
     if let Err(error) = begun {
-        tracing::error!(%error, "cannot begin a transaction");
+        // Its writers are told, and say it to whoever has to know.
+        tracing::debug!(%error, "cannot begin a transaction");
         return refuse(batch, &error);
     }
     let mut answers = Vec::with_capacity(batch.len());
@@ -104,9 +107,9 @@ fn commit_batch(connection: &mut Connection, batch: Vec<Work>) {
         let (done, answer) = run_in_savepoint(connection, work);
         answers.push((done, answer));
     }
-    let committed = connection.execute_batch("COMMIT").map_err(StoreError::from);
+    let committed = connection.execute_batch("COMMIT").map_err(said);
     if let Err(error) = &committed {
-        tracing::error!(%error, jobs = answers.len(), "a commit failed; its writers are told");
+        tracing::debug!(%error, jobs = answers.len(), "a commit failed; its writers are told");
         // After a failed COMMIT SQLite may or may not have rolled back by itself; asking again is harmless.
         let _already_rolled_back = connection.execute_batch("ROLLBACK");
     }
@@ -116,11 +119,11 @@ fn commit_batch(connection: &mut Connection, batch: Vec<Work>) {
 }
 
 fn run_in_savepoint(connection: &Connection, work: Work) -> (Result<(), StoreError>, Answer) {
-    let opened = connection.execute_batch("SAVEPOINT job").map_err(StoreError::from);
+    let opened = connection.execute_batch("SAVEPOINT job").map_err(|error| StoreError::of(connection, error));
     let (done, answer) = work(Some(connection));
     let done = opened.and(done);
     let closing = if done.is_ok() { "RELEASE job" } else { "ROLLBACK TO job; RELEASE job" };
-    let closed = connection.execute_batch(closing).map_err(StoreError::from);
+    let closed = connection.execute_batch(closing).map_err(|error| StoreError::of(connection, error));
     (done.and(closed), answer)
 }
 

@@ -135,10 +135,12 @@ impl Body for NamespaceBody {
                 tokio::time::sleep(REAP_PAUSE).await;
             }
             Step::DestroyReaped.done();
+            let standing = self.standing.clone();
             // What could not be removed was logged, and is swept at the next start.
             let _ = self
-                .on_group(|group| {
+                .on_group(move |group| {
                     group.remove();
+                    standing.iter().for_each(|standing| standing.footing.settle());
                     Ok(())
                 })
                 .await;

@@ -24,6 +24,7 @@ use std::{
     },
     path::{Path, PathBuf},
     sync::{Mutex, PoisonError},
+    thread::JoinHandle,
 };
 
 use rustix::{
@@ -53,8 +54,8 @@ pub(crate) struct Footing {
     pub session_below: PathBuf,
     /// The layers below the session's own snapshots from the data directory on, topmost first.
     pub lower: Vec<PathBuf>,
-    /// One snapshot at a time.
-    pub one: Mutex<()>,
+    /// One snapshot at a time; with the threads that let go of what earlier ones stood on.
+    pub one: Mutex<Vec<JoinHandle<()>>>,
     /// Mounts on the root that every root needs.
     pub attach: Vec<String>,
 }
@@ -83,7 +84,7 @@ impl Footing {
         stage: &Stage,
         own: impl Fn() -> Result<Vec<PathBuf>, Error>,
     ) -> Result<Rotated, Error> {
-        let _one = self.one.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut endings = self.one.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(unchanged) = self.unchanged()? {
             return Ok(Rotated::Frozen(unchanged));
         }
@@ -107,12 +108,14 @@ impl Footing {
                 let frozen = moved.next.tree.clone();
                 // Letting the old overlay go and removing its work directory takes its time and keeps nobody waiting.
                 let ending = std::thread::Builder::new().name("hangar-ending".into());
-                drop(ending.spawn(move || {
+                let ending = ending.spawn(move || {
                     drop(old);
                     // What stays is swept when the session's sandbox is made the next time.
                     let _ = fs::remove_dir_all(&moved.next.work);
                     Step::SnapshotWorkRemoved.done();
-                }));
+                });
+                endings.retain(|ending| !ending.is_finished());
+                endings.extend(ending);
                 Ok(Rotated::Frozen(frozen))
             }
             Ok(Switch::InUse) => {
@@ -121,6 +124,13 @@ impl Footing {
             }
             Err(error) => Err(moved.undo(error)),
         }
+    }
+
+    /// Waits until what earlier snapshots stood on is let go and removed. Blocks.
+    pub(crate) fn settle(&self) {
+        let endings = std::mem::take(&mut *self.one.lock().unwrap_or_else(PoisonError::into_inner));
+        // One that panicked left a directory, which is swept.
+        endings.into_iter().for_each(|ending| drop(ending.join()));
     }
 
     /// The new root.

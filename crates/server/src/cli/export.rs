@@ -9,7 +9,7 @@ use std::{
 };
 
 use clap::Args;
-use hangar_client::Client;
+use hangar_client::{Client, Error};
 use hangar_protocol::{
     EventBody, Refusal, RefusalCode, Seq, SessionId, SessionState, api::SessionDiff, limits::EVENT_PAGE_MAX,
 };
@@ -34,7 +34,8 @@ const LEVEL: i32 = 3;
 /// Write a session to a file: its log, the output that the log names, and what it changed
 ///
 /// The file is a tar packed with zstd, a folder with the session's id: events.jsonl (an event a line), session.json (what is true after the last of them),
-/// blobs/ (whole outputs, by the SHA-256 that events name) and changes.patch.
+/// blobs/ (whole outputs, by the SHA-256 that events name) and changes.patch. Where the session is damaged, what can be read is written, what cannot is named,
+/// and the exit status is 1.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -66,6 +67,14 @@ struct Exported {
     blobs: usize,
     /// Changed files that are too many or too large for the patch; null without a diff.
     diff_omitted: Option<u32>,
+    /// What could not be read, in words; empty where the session is whole.
+    missing: Vec<String>,
+}
+
+impl Exported {
+    fn ended(&self) -> Ended {
+        if self.missing.is_empty() { Ended::Well } else { Ended::Missing }
+    }
 }
 
 impl Export {
@@ -86,9 +95,9 @@ impl Export {
         };
         if terminal.is_json() {
             terminal.json(&exported)?;
-            return Ok(Ended::Well);
+            return Ok(exported.ended());
         }
-        let Exported { session, file, bytes, head, blobs, diff_omitted } = &exported;
+        let Exported { session, file, bytes, head, blobs, diff_omitted, missing } = &exported;
         let (events, outputs) = (words::count(head.0), words::plural(*blobs as u64, "output"));
         let size = words::bytes(*bytes);
         let text = format!("{session}: {events} events and {outputs} are in {} ({size}).", file.display());
@@ -97,7 +106,10 @@ impl Export {
             let omitted = words::plural(u64::from(omitted), "file");
             terminal.remark(Look::Notice, &format!("{omitted} more changed than the patch can show."));
         }
-        Ok(Ended::Well)
+        for problem in missing {
+            terminal.remark(Look::Bad, problem);
+        }
+        Ok(exported.ended())
     }
 
     async fn export(&self, terminal: &mut Terminal) -> Result<Exported, Failure> {
@@ -105,41 +117,63 @@ impl Export {
         let session = which_session(&client, &self.session).await?;
         let mut progress = Progress::new(terminal);
         let mut archive = Archive::begin(&self.file, &session).map_err(|error| self.cannot(&error))?;
-        let log = self.log(&client, &session, |seq| progress.far(terminal, format!("Event {seq}"))).await?;
+        let mut log = self.log(&client, &session, |seq| progress.far(terminal, format!("Event {seq}"))).await?;
+        let mut missing: Vec<String> = log.cut.take().into_iter().collect();
         let state = serde_json::to_vec_pretty(&log.state).map_err(|error| self.cannot(&error.into()))?;
         archive.add("session.json", state.len() as u64, &*state).map_err(|error| self.cannot(&error))?;
         archive.add("events.jsonl", log.bytes, log.lines).map_err(|error| self.cannot(&error))?;
+        let mut blobs = 0;
         for (number, sha256) in (1..).zip(&log.blobs) {
             progress.far(terminal, format!("Output {number} of {}", log.blobs.len()));
-            let blob = client.blob(&session, sha256).await?;
+            let blob = match client.blob(&session, sha256).await {
+                Err(Error::Refused(refusal)) if is_loss(&refusal) => {
+                    missing.push(format!("Output {sha256} is not in it. {}", refusal.message));
+                    continue;
+                }
+                blob => blob?,
+            };
+            blobs += 1;
             let name = format!("blobs/{sha256}");
             archive.add(&name, blob.len() as u64, &*blob).map_err(|error| self.cannot(&error))?;
         }
         let mut diff_omitted = None;
         if !self.no_diff {
             progress.far(terminal, "Changes".to_owned());
-            let diff: SessionDiff = client.diff(&session).await?;
-            let patch = diff::patch(Paint::NONE, &diff);
-            let added = archive.add("changes.patch", patch.len() as u64, patch.as_bytes());
-            added.map_err(|error| self.cannot(&error))?;
-            diff_omitted = Some(diff.omitted);
+            match client.diff(&session).await {
+                Err(Error::Refused(refusal)) if is_loss(&refusal) => {
+                    missing.push(format!("The changes are not in it. {}", refusal.message));
+                }
+                diff => {
+                    let diff: SessionDiff = diff?;
+                    let patch = diff::patch(Paint::NONE, &diff);
+                    let added = archive.add("changes.patch", patch.len() as u64, patch.as_bytes());
+                    added.map_err(|error| self.cannot(&error))?;
+                    diff_omitted = Some(diff.omitted);
+                }
+            }
         }
         let bytes = archive.finish(&self.file).map_err(|error| self.cannot(&error))?;
         progress.end();
-        let (file, head, blobs) = (self.file.clone(), log.state.seq, log.blobs.len());
-        Ok(Exported { session, file, bytes, head, blobs, diff_omitted })
+        let (file, head) = (self.file.clone(), log.state.seq);
+        Ok(Exported { session, file, bytes, head, blobs, diff_omitted, missing })
     }
 
-    /// The log as it is now: what comes later is not waited for.
+    /// The log as it is now: what comes later is not waited for. Where it is damaged, what stands before that.
     async fn log(&self, client: &Client, session: &SessionId, mut seen: impl FnMut(Seq)) -> Result<Log, Failure> {
         let cannot = |error: io::Error| self.cannot(&error);
         let mut lines = BufWriter::new(tempfile::tempfile().map_err(cannot)?);
         let mut blobs = BTreeSet::new();
         let mut state: Option<SessionState> = None;
-        let mut head = None;
+        let (mut head, mut cut) = (None, None);
         loop {
             let after = state.as_ref().map_or(Seq::START, |state| state.seq);
-            let page = client.events(session, after, EVENT_PAGE_MAX).await?;
+            let page = match client.events(session, after, EVENT_PAGE_MAX).await {
+                Err(Error::Refused(refusal)) if state.is_some() && is_loss(&refusal) => {
+                    cut = Some(format!("What follows event {after} is not in it. {}", refusal.message));
+                    break;
+                }
+                page => page?,
+            };
             let head = *head.get_or_insert(page.head);
             for event in page.events.iter().filter(|event| event.seq <= head) {
                 serde_json::to_writer(&mut lines, event).map_err(|error| cannot(error.into()))?;
@@ -162,7 +196,7 @@ impl Export {
         lines.rewind().map_err(cannot)?;
         let bytes = lines.metadata().map_err(cannot)?.len();
         let state = state.ok_or_else(|| no_log(session, &"it has no beginning"))?;
-        Ok(Log { lines, bytes, state, blobs })
+        Ok(Log { lines, bytes, state, blobs, cut })
     }
 
     fn cannot(&self, error: &io::Error) -> Refusal {
@@ -180,6 +214,13 @@ struct Log {
     bytes: u64,
     state: SessionState,
     blobs: BTreeSet<String>,
+    /// Why it ends before its end.
+    cut: Option<String>,
+}
+
+/// Whether something is gone for good; otherwise it may be had later.
+fn is_loss(refusal: &Refusal) -> bool {
+    matches!(refusal.code, RefusalCode::Internal | RefusalCode::NotFound)
 }
 
 fn no_log(session: &SessionId, fault: &dyn std::fmt::Display) -> Refusal {

@@ -21,6 +21,7 @@ mod leaks;
 mod model_faults;
 mod people;
 mod prompts;
+mod read_only_disk;
 mod refusals;
 mod removal;
 mod secrets;

@@ -1,9 +1,14 @@
 //! What is on disk: the list of sessions is what the logs say, damage is named and hurts nobody else.
 
-use std::{fs, path::PathBuf};
+use std::{
+    collections::BTreeMap,
+    fs::{self, File},
+    io::Read as _,
+    path::{Path, PathBuf},
+};
 
 use hangar_protocol::{
-    RefusalCode, SessionId,
+    Event, RefusalCode, SessionId, SessionState,
     api::SessionSummary,
     event::{EventBody, TurnOutcome},
 };
@@ -119,4 +124,69 @@ async fn a_damaged_log_is_named_and_never_cut_and_other_sessions_go_on() {
     assert_eq!(fs::read(&path).unwrap(), bytes, "nobody touched it");
     server.stop().await;
     assert!(server.traces().is_empty(), "left behind:\n{}", server.traces());
+}
+
+/// Pages of a database.
+const PAGE_BYTES: usize = 4096;
+
+#[tokio::test]
+async fn an_export_saves_what_can_be_read() {
+    let mut server = TestServer::start(talker()).await;
+    server.tiny().await;
+    let jane = server.owner().clone();
+    let session = jane.begin("acme/tiny", "Please print it.").await.id;
+    let mut watch = Watch::new(&jane, &session);
+    assert_eq!(watch.turn_ended(1).await, TurnOutcome::Done);
+    // Events of several pages.
+    let long = format!("Please say it. {}", "x".repeat(PAGE_BYTES / 2));
+    for number in 2..6 {
+        let accepted = jane.prompt(&session, &format!("say-{number}"), &long).await.unwrap().unwrap();
+        assert_eq!(watch.turn_ended(accepted.prompt.0).await, TurnOutcome::Done);
+    }
+    server.stop().await;
+
+    let folder = server.data().join("sessions").join(session.as_str());
+    fs::remove_dir_all(folder.join("blobs")).unwrap();
+    let path = log_of(&server, &session);
+    let mut bytes = fs::read(&path).unwrap();
+    let last = watch.events().last().unwrap().seq;
+    let mark = format!(r#"{{"seq":{last},"#);
+    let place = bytes.windows(mark.len()).rposition(|window| window == mark.as_bytes()).expect("the last event");
+    let page = place / PAGE_BYTES * PAGE_BYTES;
+    assert!(page > PAGE_BYTES, "the first pages say where the others are");
+    bytes[page..page + PAGE_BYTES].fill(0xa5);
+    fs::write(&path, &bytes).unwrap();
+    server.restart().await;
+
+    let saved = server.directory().join("saved.tar.zst");
+    let told = server.run(&["export", session.as_str(), saved.to_str().unwrap()]).await;
+    assert_eq!(told.code, Some(1), "{}{}", told.out, told.err);
+    let told: Value = serde_json::from_str(&told.out).unwrap_or_else(|_| panic!("no JSON, but {}", told.err));
+    let found = unpacked(&saved, &session);
+    let events = &found["events.jsonl"];
+    let events: Vec<Event> = events.lines().map(|line| serde_json::from_str(line).expect("an event")).collect();
+    assert!(!events.is_empty() && events.last().unwrap().seq < last, "{} of {last}", events.len());
+    assert_eq!(events, watch.events()[..events.len()]);
+    let state: SessionState = serde_json::from_str(&found["session.json"]).expect("a state");
+    assert_eq!(state, SessionState::fold(&events).unwrap());
+    assert_eq!((&told["head"], &told["blobs"]), (&serde_json::json!(state.seq), &serde_json::json!(0)));
+    let missing: Vec<&str> = told["missing"].as_array().unwrap().iter().filter_map(Value::as_str).collect();
+    assert!(missing[0].starts_with(&format!("What follows event {} is not in it.", state.seq)), "{missing:?}");
+    assert!(missing[1].starts_with("Output ") && missing[2].starts_with("The changes are not in it."), "{missing:?}");
+    assert_eq!((missing.len(), found.len()), (3, 2), "{missing:?}");
+    server.stop().await;
+    assert!(server.traces().is_empty(), "left behind:\n{}", server.traces());
+}
+
+/// What an export holds, by the names in its session's folder.
+fn unpacked(file: &Path, session: &SessionId) -> BTreeMap<String, String> {
+    let mut archive = tar::Archive::new(zstd::Decoder::new(File::open(file).unwrap()).unwrap());
+    let read = |entry: std::io::Result<tar::Entry<'_, _>>| {
+        let mut entry = entry.unwrap();
+        let name = entry.path().unwrap().strip_prefix(session.as_str()).unwrap().display().to_string();
+        let mut text = String::new();
+        entry.read_to_string(&mut text).unwrap();
+        (name, text)
+    };
+    archive.entries().unwrap().map(read).collect()
 }
