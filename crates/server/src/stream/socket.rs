@@ -96,6 +96,13 @@ async fn farewell(mut socket: WebSocket, end: End) {
 }
 
 async fn pump(socket: &mut WebSocket, open: &mut Open) -> End {
+    // The answer to the first ping makes of the read buffer what it stays (`bytes` allocates a counter for it). Now that lies with the rest of the
+    // connection; later, ten thousand of them would lie amid what sessions give back when they fall asleep, and hold pages of it.
+    match send(socket, Message::Ping(Default::default())).await {
+        Sent::Well => {}
+        Sent::Broken => return End::Peer,
+        Sent::Stuck => return End::Stuck(None),
+    }
     let mut ping = pings();
     let mut heard = Instant::now();
     let mut sent_seq = None;
