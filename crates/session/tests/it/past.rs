@@ -185,6 +185,7 @@ fn check_copy(source: &[Event], turn: TurnId, by: &str) -> Vec<Event> {
         title: target().title,
         created_ms: 9,
         updated_ms: 9,
+        last_event_ms: state.last_event_ms,
         seq: state.seq,
         status,
         participants,
