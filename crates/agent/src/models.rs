@@ -6,7 +6,7 @@ use hangar_protocol::api::ModelInfo;
 
 use crate::{
     limits,
-    provider::{Provider, Timeouts, anthropic::Anthropic, openai::OpenAi},
+    provider::{Provider, Timeouts, anthropic::Anthropic, openai::OpenAi, responses::Responses},
 };
 
 mod price;
@@ -47,6 +47,8 @@ pub enum ProviderKind {
     Anthropic,
     /// OpenAI chat completions, as OpenAI, Ollama, llama.cpp, vLLM and many gateways speak them.
     OpenAi,
+    /// OpenAI Responses.
+    OpenAiResponses,
 }
 
 /// How much a model thinks before it speaks, where its provider lets hangar choose.
@@ -108,7 +110,7 @@ impl ModelConfig {
     /// A model of OpenAI's.
     #[must_use]
     pub fn openai(model: &str, key: Secret<String>) -> Self {
-        Self::new("openai", model, ProviderKind::OpenAi, OPENAI_BASE_URL, Some(key))
+        Self::new("openai", model, ProviderKind::OpenAiResponses, OPENAI_BASE_URL, Some(key))
     }
 
     /// The scripted model `name` at the address where [`crate::scripted::serve`] listens.
@@ -236,6 +238,7 @@ impl Model {
         let provider: Arc<dyn Provider> = match config.kind {
             ProviderKind::Anthropic => Arc::new(Anthropic::new(config).map_err(unusable)?),
             ProviderKind::OpenAi => Arc::new(OpenAi::new(config).map_err(unusable)?),
+            ProviderKind::OpenAiResponses => Arc::new(Responses::new(config).map_err(unusable)?),
         };
         Ok(Self { id, note, provider, price, timeouts, titles })
     }

@@ -1,5 +1,5 @@
-//! The scripted model: plays a transcript over the real wire, an HTTP server that speaks the streams of Anthropic Messages and of chat
-//! completions.
+//! The scripted model: plays a transcript over the real wire, an HTTP server that speaks the streams of Anthropic Messages, of chat
+//! completions and of OpenAI Responses.
 //!
 //! It is no model and says so. `hangar up` uses it where no key is configured, and the tests use it for everything: the
 //! adapter, the retries and the tools are those of a real model. The next line is chosen from the request alone (how many
@@ -21,6 +21,7 @@ use tokio::{net::TcpListener, sync::Mutex};
 
 mod chat;
 mod history;
+mod responses;
 mod stream;
 mod transcript;
 
@@ -47,10 +48,11 @@ struct Player {
 enum Wire {
     Messages,
     Chat,
+    Responses,
 }
 
 /// Plays a transcript at `listener` until the future is dropped. Its address is the base URL of
-/// [`crate::ModelConfig::scripted`], and with `/v1` behind it that of a model of chat completions.
+/// [`crate::ModelConfig::scripted`], and with `/v1` behind it that of a model of OpenAI's wires.
 ///
 /// # Errors
 /// When the listener fails.
@@ -59,6 +61,7 @@ pub async fn serve(transcript: Transcript, listener: TcpListener) -> io::Result<
     let router = Router::new()
         .route("/v1/messages", post(messages))
         .route("/v1/chat/completions", post(completions))
+        .route("/v1/responses", post(new_response))
         .layer(DefaultBodyLimit::max(REQUEST_BYTES_MAX))
         .with_state(player);
     axum::serve(listener, router).await
@@ -72,6 +75,10 @@ async fn completions(State(player): State<Arc<Player>>, body: String) -> Respons
     answer(&player, Wire::Chat, &body).await
 }
 
+async fn new_response(State(player): State<Arc<Player>>, body: String) -> Response {
+    answer(&player, Wire::Responses, &body).await
+}
+
 async fn answer(player: &Player, wire: Wire, body: &str) -> Response {
     let request: Value = match serde_json::from_str(body) {
         Ok(request) => request,
@@ -80,6 +87,7 @@ async fn answer(player: &Player, wire: Wire, body: &str) -> Response {
     let read = match wire {
         Wire::Messages => History::read(&request),
         Wire::Chat => chat::read(&request),
+        Wire::Responses => responses::read(&request),
     };
     let history = match read {
         Ok(history) => history,
@@ -111,7 +119,8 @@ impl Player {
         if seen.len() >= COUNTED_REQUESTS_MAX {
             seen.clear();
         }
-        let count = seen.entry(request["messages"].to_string()).or_default();
+        let said = format!("{}{}", request["messages"], request["input"]);
+        let count = seen.entry(said).or_default();
         *count += 1;
         *count - 1
     }

@@ -42,8 +42,13 @@ pub struct Title {
 /// Why there is none, for the server's log. Never holds a key.
 pub async fn write(model: &Model, prompt: &str) -> Result<Title, String> {
     let messages = [Message::User(vec![Part::Text(clip_bytes(prompt, PROMPT_BYTES_MAX))])];
-    let request =
-        ModelRequest { system: SYSTEM, tools: &[], messages: &messages, length: ReplyLength::Short(TOKENS_MAX) };
+    let request = ModelRequest {
+        system: SYSTEM,
+        tools: &[],
+        messages: &messages,
+        length: ReplyLength::Short(TOKENS_MAX),
+        cache_key: None,
+    };
     let mut pieces = model.provider.reply(&request);
     let reply = async {
         while let Some(piece) = pieces.next().await {

@@ -54,9 +54,10 @@ fn no_default(config: &Config, all: &[AgentModel]) -> Refusal {
 
 fn configured(all: &Config, config: &ModelConfig) -> Result<AgentModel, Refusal> {
     let (provider, model) = config.id.split_once('/').unwrap_or_default();
-    let kind = match config.wire {
+    let kind = match config.wire() {
         Wire::Anthropic => ProviderKind::Anthropic,
         Wire::OpenAi => ProviderKind::OpenAi,
+        Wire::OpenAiResponses => ProviderKind::OpenAiResponses,
     };
     let key = key_of(config)?.map(|key| AgentSecret::new(key.reveal().clone()));
     let mut made = AgentModel::new(provider, model, kind, &config.base_url, key);

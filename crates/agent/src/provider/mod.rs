@@ -13,6 +13,7 @@ use crate::{conversation::Message, tools::ToolSpec};
 
 pub mod anthropic;
 pub mod openai;
+pub mod responses;
 pub mod timeouts;
 mod wire;
 
@@ -36,6 +37,8 @@ pub struct ModelRequest<'a> {
     pub messages: &'a [Message<'a>],
     /// How much it may write.
     pub length: ReplyLength,
+    /// The same for all requests that begin alike, where a service wants to be told; `None` for a request that stands alone.
+    pub cache_key: Option<&'a str>,
 }
 
 /// How much a reply may be.

@@ -32,11 +32,7 @@ pub struct OpenAi {
 
 impl OpenAi {
     pub(crate) fn new(config: ModelConfig) -> Result<Self, String> {
-        let hint = match &config.key {
-            Some(_) => format!("Set a valid key for {} (OPENAI_API_KEY, or key in hangar.toml).", config.provider),
-            None => "No key is configured: set OPENAI_API_KEY, or key in hangar.toml.".to_owned(),
-        };
-        let credential = Credential { key: config.key.clone(), hint };
+        let credential = Credential::openai(&config);
         Ok(Self { client: wire::client(&config)?, config, credential })
     }
 

@@ -119,8 +119,13 @@ impl Turn {
         shown: &mut bool,
     ) -> Result<Timed, Fault> {
         let messages = self.input.conversation.messages();
-        let request =
-            ModelRequest { system: &self.system, tools: &self.specs, messages: &messages, length: ReplyLength::Whole };
+        let request = ModelRequest {
+            system: &self.system,
+            tools: &self.specs,
+            messages: &messages,
+            length: ReplyLength::Whole,
+            cache_key: self.input.conversation.facts().map(|facts| facts.session.as_str()),
+        };
         let began = Instant::now();
         let mut pieces = self.input.model.provider.reply(&request);
         let mut first_token = None;

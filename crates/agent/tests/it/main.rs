@@ -9,6 +9,7 @@ mod faults;
 mod log;
 mod openai;
 mod recorded;
+mod responses;
 mod resume;
 mod steer;
 mod stop;

@@ -106,7 +106,9 @@ impl World {
         let address = format!("http://{}", listener.local_addr().unwrap());
         let mut config = match wire {
             ProviderKind::Anthropic => ModelConfig::scripted("test", &address),
-            ProviderKind::OpenAi => ModelConfig::new("scripted", "test", wire, &format!("{address}/v1"), None),
+            ProviderKind::OpenAi | ProviderKind::OpenAiResponses => {
+                ModelConfig::new("scripted", "test", wire, &format!("{address}/v1"), None)
+            }
         };
         config.timeouts = timeouts;
         let transcript = Transcript::parse(&transcript.to_string()).unwrap();

@@ -6,12 +6,12 @@ use serde::{Deserialize, Serialize};
 use super::{Secret, Shape, keys::section};
 
 section! {
-    /// `[[models]]`: a model behind any endpoint that speaks one of the two wires.
+    /// `[[models]]`: a model behind any endpoint that speaks one of the three wires.
     ModelConfig in "models" {
         /// `provider/model`, as sessions name it. What stands behind the first `/` is the name the endpoint is asked for.
         id: String = String::new(), Shape::Text;
-        /// How the endpoint is spoken to: Anthropic's Messages, or chat completions as OpenAI, Ollama, llama.cpp and vLLM have it.
-        wire: Wire = Wire::OpenAi, Shape::Choice(&["anthropic", "openai"]);
+        /// How the endpoint is spoken to: Anthropic's Messages, chat completions as Ollama, llama.cpp, vLLM and most gateways have it, or OpenAI's Responses. Where none is named: `openai_responses` at OpenAI's own address, `openai` elsewhere.
+        wire: Option<Wire> = None, Shape::Choice(&["anthropic", "openai", "openai_responses"]);
         /// Where the endpoint is, e.g. `http://127.0.0.1:11434/v1` for Ollama.
         base_url: String = String::new(), Shape::Text;
         /// The key to send, where the endpoint wants one. Better in a file of its own: see `key_file`.
@@ -65,12 +65,27 @@ pub enum Wire {
     /// OpenAI's chat completions API.
     #[serde(rename = "openai")]
     OpenAi,
+    /// OpenAI's Responses API.
+    #[serde(rename = "openai_responses")]
+    OpenAiResponses,
+}
+
+impl ModelConfig {
+    /// The wire, also where none is named.
+    #[must_use]
+    pub fn wire(&self) -> Wire {
+        let usual = || {
+            if self.base_url.trim_end_matches('/') == OPENAI_BASE_URL { Wire::OpenAiResponses } else { Wire::OpenAi }
+        };
+        self.wire.unwrap_or_else(usual)
+    }
 }
 
 /// A provider whose key people have in their environment.
 struct Provider {
     name: &'static str,
-    wire: Wire,
+    /// Where it does not follow from the address.
+    wire: Option<Wire>,
     key: &'static str,
     base_url: &'static str,
     base_url_default: &'static str,
@@ -82,7 +97,7 @@ struct Provider {
 const PROVIDERS: [Provider; 2] = [
     Provider {
         name: "anthropic",
-        wire: Wire::Anthropic,
+        wire: Some(Wire::Anthropic),
         key: "ANTHROPIC_API_KEY",
         base_url: "ANTHROPIC_BASE_URL",
         base_url_default: ANTHROPIC_BASE_URL,
@@ -91,7 +106,7 @@ const PROVIDERS: [Provider; 2] = [
     },
     Provider {
         name: "openai",
-        wire: Wire::OpenAi,
+        wire: None,
         key: "OPENAI_API_KEY",
         base_url: "OPENAI_BASE_URL",
         base_url_default: OPENAI_BASE_URL,
