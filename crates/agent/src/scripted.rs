@@ -33,6 +33,8 @@ pub use transcript::{Transcript, TranscriptFault};
 const REQUEST_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// Requests whose faults are counted; beyond it the count starts anew.
 const COUNTED_REQUESTS_MAX: usize = 10_000;
+/// How a request says on each wire that it holds an image.
+const IMAGES: [&str; 3] = ["\"type\":\"image\"", "\"type\":\"image_url\"", "\"type\":\"input_image\""];
 /// What is said when a transcript has nothing for a request.
 pub const NO_LINE: &str = "The scripted model has no line for this. It plays a prepared transcript and cannot answer \
                            freely: configure a model (ANTHROPIC_API_KEY, OPENAI_API_KEY, or [[models]] in hangar.toml) to work with one.";
@@ -104,6 +106,18 @@ async fn answer(player: &Player, wire: Wire, body: &str) -> Response {
             let kind = if code == 429 { "rate_limit_error" } else { "api_error" };
             refusal(status, kind, "a fault of the transcript", retry_after_s)
         }
+        Some(Fault::TooLong {}) => {
+            refusal(StatusCode::BAD_REQUEST, "invalid_request_error", "prompt is too long, says the transcript", None)
+        }
+        Some(Fault::BadImage {}) if !IMAGES.iter().any(|kind| body.contains(kind)) => {
+            stream_of(wire, &chosen, &history, None)
+        }
+        Some(Fault::BadImage {}) => refusal(
+            StatusCode::BAD_REQUEST,
+            "invalid_request_error",
+            "could not process an image, says the transcript",
+            None,
+        ),
         Some(Fault::NoAnswer {}) => std::future::pending().await,
         Some(
             fault @ (Fault::Drop { .. } | Fault::Malformed { .. } | Fault::Silence { .. } | Fault::Overloaded { .. }),

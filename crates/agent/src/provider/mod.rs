@@ -78,6 +78,18 @@ pub struct Reply {
     pub stop: Option<StopReason>,
 }
 
+impl Reply {
+    /// Its words alone.
+    #[must_use]
+    pub fn words(&self) -> String {
+        let text = |block: &ReplyBlock| match block {
+            ReplyBlock::Text(text) => Some(text.clone()),
+            ReplyBlock::Reasoning { .. } | ReplyBlock::Call { .. } => None,
+        };
+        self.blocks.iter().filter_map(text).collect()
+    }
+}
+
 /// One block of a reply, as the provider sent it.
 #[derive(Clone, Debug, PartialEq)]
 pub enum ReplyBlock {
@@ -121,12 +133,19 @@ pub enum FaultKind {
     },
     /// It will not pass by itself.
     Lasting,
+    /// The request has more tokens than the model can read.
+    TooLong,
 }
 
 impl Fault {
     /// A fault that may pass.
     pub fn passing(reason: impl Into<String>) -> Self {
         Self { kind: FaultKind::Passing { retry_after: None }, reason: reason.into() }
+    }
+
+    /// A request that has more tokens than the model can read.
+    pub fn too_long(reason: impl Into<String>) -> Self {
+        Self { kind: FaultKind::TooLong, reason: reason.into() }
     }
 
     /// A fault that will not pass by itself.

@@ -71,6 +71,9 @@ impl Responses {
             ReplyLength::Whole if chosen => body["max_output_tokens"] = json!(self.config.output_tokens_max),
             ReplyLength::Whole => {}
         }
+        if let Some(effort) = self.config.effort {
+            body["reasoning"] = json!({"effort": effort.word()});
+        }
         body
     }
 }
@@ -123,7 +126,12 @@ fn said(part: &Part<'_>) -> Value {
         Part::Text(text) => {
             json!({"type": "message", "role": "user", "content": [{"type": "input_text", "text": text}]})
         }
-        Part::Result { call, output, .. } => {
+        Part::Result { call, output, image: None, .. } => {
+            json!({"type": "function_call_output", "call_id": call, "output": output})
+        }
+        Part::Result { call, output, image: Some(image), .. } => {
+            let image = json!({"type": "input_image", "image_url": image.data_url()});
+            let output = json!([{"type": "input_text", "text": output}, image]);
             json!({"type": "function_call_output", "call_id": call, "output": output})
         }
     }

@@ -134,6 +134,11 @@ async fn refused(response: Response, patience: Duration, credential: &Credential
         StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
             Fault::lasting(format!("the model service refused the key ({reason}). {}", credential.hint))
         }
+        StatusCode::BAD_REQUEST | StatusCode::PAYLOAD_TOO_LARGE
+            if error_codes(&body).iter().map(String::as_str).chain([said.as_str()]).any(is_too_long) =>
+        {
+            Fault::too_long(reason)
+        }
         StatusCode::NOT_FOUND => Fault::lasting(format!(
             "the model service does not know this model or path ({reason}). Check the model's name and base URL."
         )),
@@ -174,14 +179,13 @@ pub(super) fn wait_told_in(words: &str) -> Option<Duration> {
 
 /// Whether an error of this code, as OpenAI names them, comes again however often it is asked.
 pub(super) fn is_lasting(code: &str) -> bool {
-    const LASTING: [&str; 7] = [
+    const LASTING: [&str; 6] = [
         "insufficient_quota",
         "billing_hard_limit_reached",
         "billing_not_active",
         "invalid_api_key",
         "invalid_prompt",
         "invalid_request_error",
-        "context_length_exceeded",
     ];
     LASTING.contains(&code) || code.starts_with("invalid_image") || code.ends_with("_image")
 }
@@ -207,6 +211,25 @@ fn error_message(body: &[u8]) -> String {
     });
     let words = words.unwrap_or_else(|| String::from_utf8_lossy(body).into_owned());
     hangar_protocol::limits::clip(words.trim(), ERROR_CHARS_MAX)
+}
+
+/// Whether an error's code or words say that the request has more tokens than the model can read. Each service says it in its own.
+pub(super) fn is_too_long(told: &str) -> bool {
+    const SAID: [&str; 9] = [
+        // OpenAI's code, Anthropic's type for what is too large altogether, and llama.cpp's.
+        "context_length_exceeded",
+        "request_too_large",
+        "exceed_context_size",
+        // Anthropic's words, then those of OpenAI and vLLM, of OpenAI Responses, of llama.cpp, and of others.
+        "prompt is too long",
+        "exceed context limit",
+        "maximum context length",
+        "exceeds the context window",
+        "exceeds the available context size",
+        "reduce the length of the messages",
+    ];
+    let told = told.to_ascii_lowercase();
+    SAID.iter().any(|said| told.contains(said))
 }
 
 /// What an error body calls the error.

@@ -38,6 +38,8 @@ pub(super) fn read(request: &Value) -> Result<History, String> {
                 open.remove(place.ok_or_else(|| format!("messages: no call has the id {id}"))?);
                 history.hear(words);
             }
+            // Images of results, which this wire has no other place for.
+            Some("user") if message["content"].is_array() => closed(&open)?,
             Some("user") => {
                 closed(&open)?;
                 // Prompts that follow one another are one wish, as on the other wire.

@@ -46,7 +46,9 @@ pub(super) fn read(request: &Value) -> Result<History, String> {
                 let id = item["call_id"].as_str().unwrap_or_default();
                 let place = open.iter().position(|known| *known == id);
                 open.remove(place.ok_or_else(|| format!("No tool call found for function call output {id}."))?);
-                history.hear(item["output"].as_str().unwrap_or_default());
+                let parts = item["output"].as_array().into_iter().flatten();
+                let parts: String = parts.filter_map(|part| part["text"].as_str()).collect();
+                history.hear(item["output"].as_str().unwrap_or(&parts));
             }
         }
         before = kind;

@@ -167,7 +167,7 @@ fn spoil(wire: Wire, acts: &mut Vec<Act>, fault: Fault) {
             };
             (after_chars, vec![Act::Send(error), Act::Hang])
         }
-        Fault::Status { .. } | Fault::NoAnswer {} => return,
+        Fault::Status { .. } | Fault::TooLong {} | Fault::BadImage {} | Fault::NoAnswer {} => return,
     };
     let mut said = 0;
     let text_of = |bytes: &str| {

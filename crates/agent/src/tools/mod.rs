@@ -11,11 +11,12 @@ mod list;
 pub(crate) mod output;
 mod pull_request;
 mod read;
-mod todo;
+pub(crate) mod todo;
 mod write;
 
 use async_trait::async_trait;
 use hangar_protocol::{CallId, TurnId};
+pub use read::picture::Picture;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use std::sync::Arc;
@@ -118,13 +119,15 @@ pub struct ToolOutput {
     pub text: String,
     /// Whether it did what it was asked; a command that failed did not.
     pub ok: bool,
+    /// An image that the model is shown beside the words, which are then few.
+    pub image: Option<Picture>,
 }
 
 impl ToolOutput {
     /// The words of a call that worked.
     #[must_use]
     pub fn done(text: impl Into<String>) -> Self {
-        Self { text: text.into(), ok: true }
+        Self { text: text.into(), ok: true, image: None }
     }
 }
 

@@ -3,9 +3,13 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
 mod calls;
+mod compact;
 mod demo;
 mod directory;
+mod effort;
+mod fallback;
 mod faults;
+mod images;
 mod log;
 mod openai;
 mod recorded;

@@ -1,6 +1,9 @@
 //! Models that have no variable of their own.
 
-use hangar_agent::models::{ANTHROPIC_BASE_URL, OPENAI_BASE_URL, Titles};
+use hangar_agent::{
+    limits::OUTPUT_TOKENS_MAX,
+    models::{ANTHROPIC_BASE_URL, Effort, OPENAI_BASE_URL, Titles},
+};
 use serde::{Deserialize, Serialize};
 
 use super::{Secret, Shape, keys::section};
@@ -24,6 +27,14 @@ section! {
         silence_s: u32 = 90, Shape::Number("seconds");
         /// How often a request that failed in passing is sent before the turn ends.
         attempts_max: u32 = 8, Shape::Number("attempts");
+        /// How hard it thinks before it speaks, in its service's word. Where none is named, as its service does by itself. Models of Anthropic's up to 4.5 get a budget in tokens instead.
+        effort: Option<Effort> = None, Shape::Choice(Effort::WORDS);
+        /// Tokens that it may write in one reply, its thoughts included. Services other than Anthropic and OpenAI are told only where it is not the default.
+        output_tokens_max: u32 = OUTPUT_TOKENS_MAX, Shape::Number("tokens");
+        /// Tokens that it can read at once. A conversation that comes near is made shorter. 0: as the dated list says for models at Anthropic's and OpenAI's own addresses; others are made shorter only once their service refuses them as too long.
+        context_tokens: u32 = 0, Shape::Number("tokens");
+        /// The `provider/model` that a turn goes on with when this one does not answer; empty for none.
+        fallback: String = String::new(), Shape::Text;
         /// What people should know about it; shown where models are chosen.
         note: String = String::new(), Shape::Text;
         /// What a million tokens that it reads cost in US dollars, e.g. `3` or `0.25`. Where one of the four prices is set, they count instead of the price list; those that are not set are 0.

@@ -282,6 +282,9 @@ fn stream_error(error: &ServiceError) -> Fault {
     let words = hangar_protocol::limits::clip(words, wire::ERROR_CHARS_MAX);
     let named = if code.is_empty() { String::new() } else { format!(" ({code})") };
     let reason = format!("the model service broke off: {words}{named}");
+    if [code, words.as_str()].into_iter().any(wire::is_too_long) {
+        return Fault::too_long(reason);
+    }
     if wire::is_lasting(code) {
         return Fault::lasting(reason);
     }
