@@ -2,6 +2,7 @@
 //!
 //! A tool's error is one of two: a [`Tell`] goes to the model, which may do better; everything else ends the turn.
 
+mod apply_patch;
 mod bash;
 mod edit;
 mod glob;
@@ -14,6 +15,7 @@ mod read;
 pub(crate) mod todo;
 mod write;
 
+pub(crate) use apply_patch::paths as patched_paths;
 use async_trait::async_trait;
 use hangar_protocol::{CallId, TurnId};
 pub use read::picture::Picture;
@@ -205,6 +207,7 @@ pub(crate) fn toolbox() -> Vec<Arc<dyn Tool>> {
         Arc::new(read::Read::new()),
         Arc::new(write::Write::new()),
         Arc::new(edit::Edit::new()),
+        Arc::new(apply_patch::ApplyPatch::new()),
         Arc::new(list::List::new()),
         Arc::new(glob::Glob::new()),
         Arc::new(grep::Grep::new()),

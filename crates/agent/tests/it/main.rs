@@ -12,6 +12,7 @@ mod faults;
 mod images;
 mod log;
 mod openai;
+mod patch;
 mod recorded;
 mod responses;
 mod resume;
