@@ -62,6 +62,8 @@ pub const SUMMARY_BYTES_MAX: usize = 64 * 1024;
 pub const BYTES_PER_TOKEN: u64 = 3;
 /// Size of one file of project instructions that the model is given.
 pub const INSTRUCTIONS_BYTES_MAX: usize = 32 * 1024;
+/// Skills of one repository that the model is told of.
+pub const SKILLS_MAX: usize = 64;
 /// Size of the system prompt and all tool schemas together.
 pub const PREAMBLE_BYTES_MAX: usize = 12 * 1024;
 /// What a turn may use. The constants of this module are the defaults.
