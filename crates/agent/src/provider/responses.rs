@@ -3,6 +3,11 @@
 //! Nothing is kept at the service (`store: false`): each request carries the whole conversation. What the model thought comes as
 //! encrypted items, which are kept as they came and go back untouched, so that it goes on from its own thoughts between two calls.
 
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
+
 use futures::stream::BoxStream;
 use hangar_protocol::Block;
 use reqwest::{Client, header};
@@ -16,7 +21,7 @@ use super::{
 use crate::{
     conversation::{Message, Part},
     limits,
-    models::{ModelConfig, OPENAI_BASE_URL},
+    models::{Effort, ModelConfig, OPENAI_BASE_URL},
 };
 
 mod reading;
@@ -30,12 +35,50 @@ pub struct Responses {
     client: Client,
     config: ModelConfig,
     credential: Credential,
+    refused: Arc<Refused>,
+}
+
+/// What the service has refused to do, and is not asked for again as long as the server runs.
+#[derive(Default)]
+struct Refused {
+    /// To sum up what the model thinks: OpenAI does so for organisations that it has verified, and for models that think.
+    summaries: AtomicBool,
+    /// To give thoughts encrypted.
+    encrypted: AtomicBool,
+}
+
+impl Refused {
+    /// Takes out of a request what these words refuse, where they refuse something that can be done without.
+    fn take_out(&self, body: &mut Value, words: &str) -> bool {
+        let told = |parts: [&str; 2]| parts.iter().any(|part| words.contains(part));
+        if told(["reasoning.summary", "reasoning summar"]) && body["reasoning"]["summary"].is_string() {
+            self.summaries.store(true, Ordering::Relaxed);
+            return body["reasoning"].as_object_mut().is_some_and(|reasoning| reasoning.remove("summary").is_some());
+        }
+        if told(["reasoning.encrypted_content", "ncrypted content"]) && body["include"].is_array() {
+            self.encrypted.store(true, Ordering::Relaxed);
+            return body.as_object_mut().is_some_and(|body| body.remove("include").is_some());
+        }
+        false
+    }
 }
 
 impl Responses {
     pub(crate) fn new(config: ModelConfig) -> Result<Self, String> {
         let credential = Credential::openai(&config);
-        Ok(Self { client: wire::client(&config)?, config, credential })
+        Ok(Self { client: wire::client(&config)?, config, credential, refused: Arc::default() })
+    }
+
+    /// Whether the model thinks, as far as its name and its configuration say.
+    fn thinks(&self) -> bool {
+        let named = !THOUGHTLESS.iter().any(|name| self.config.model.starts_with(name));
+        named && self.config.effort != Some(Effort::None)
+    }
+
+    /// Whether summaries of thoughts are asked for. Services other than OpenAI are asked where somebody says that their model thinks.
+    fn wants_summaries(&self) -> bool {
+        let known = self.config.base_url == OPENAI_BASE_URL || self.config.effort.is_some();
+        known && self.thinks() && !self.refused.summaries.load(Ordering::Relaxed)
     }
 
     fn body(&self, request: &ModelRequest<'_>) -> Value {
@@ -46,7 +89,7 @@ impl Responses {
             "instructions": request.system,
             "input": input(request.messages),
         });
-        if !THOUGHTLESS.iter().any(|name| self.config.model.starts_with(name)) {
+        if self.thinks() && !self.refused.encrypted.load(Ordering::Relaxed) {
             body["include"] = json!(["reasoning.encrypted_content"]);
         }
         if !request.tools.is_empty() {
@@ -74,23 +117,31 @@ impl Responses {
         if let Some(effort) = self.config.effort {
             body["reasoning"] = json!({"effort": effort.word()});
         }
+        if request.length == ReplyLength::Whole && self.wants_summaries() {
+            body["reasoning"]["summary"] = json!("auto");
+        }
         body
     }
 }
 
 impl Provider for Responses {
     fn reply(&self, request: &ModelRequest<'_>) -> BoxStream<'static, Result<Piece, Fault>> {
-        let mut post = self
-            .client
-            .post(format!("{}/responses", self.config.base_url))
-            .header(header::ACCEPT, "text/event-stream")
-            .json(&self.body(request));
+        let mut post =
+            self.client.post(format!("{}/responses", self.config.base_url)).header(header::ACCEPT, "text/event-stream");
         if let Some(key) = &self.config.key {
             post = post.bearer_auth(key.reveal());
         }
+        let (mut body, refused) = (self.body(request), Arc::clone(&self.refused));
         let (timeouts, credential) = (self.config.timeouts, self.credential.clone());
         wire::pieces(move |pieces| async move {
-            let mut events = wire::open(post, timeouts, &credential).await?;
+            let mut events = loop {
+                // Nothing of the request is a stream, so that it can be copied.
+                let Some(attempt) = post.try_clone() else { return Err(Fault::lasting("the request cannot be sent")) };
+                match wire::open(attempt.json(&body), timeouts, &credential).await {
+                    Err(fault) if refused.take_out(&mut body, &fault.reason) => {}
+                    opened => break opened?,
+                }
+            };
             let mut reading = Reading::default();
             while let Some(data) = events.next().await? {
                 // Some gateways end this stream as they end that of chat completions.

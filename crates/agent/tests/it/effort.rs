@@ -31,7 +31,7 @@ async fn effort_goes_out_over_every_wire_and_only_where_it_is_set() {
     let body = sent(ProviderKind::OpenAi, Some(Effort::Low)).await;
     assert_eq!(body["reasoning_effort"], "low");
     let body = sent(ProviderKind::OpenAiResponses, Some(Effort::XHigh)).await;
-    assert_eq!(body["reasoning"], json!({"effort": "xhigh"}));
+    assert_eq!(body["reasoning"], json!({"effort": "xhigh", "summary": "auto"}));
     for wire in [ProviderKind::Anthropic, ProviderKind::OpenAi, ProviderKind::OpenAiResponses] {
         let body = sent(wire, None).await;
         for key in ["thinking", "output_config", "reasoning_effort", "reasoning"] {

@@ -2,7 +2,12 @@
 
 use std::sync::{Arc, Mutex};
 
-use axum::{Router, body::Body, http::HeaderMap, routing::post};
+use axum::{
+    Router,
+    body::Body,
+    http::{HeaderMap, StatusCode},
+    routing::post,
+};
 use bytes::Bytes;
 use futures::{StreamExt, stream};
 use hangar_agent::{
@@ -53,7 +58,9 @@ impl Service {
                 tokio::task::yield_now().await;
                 Ok::<_, std::io::Error>(piece)
             });
-            ([("content-type", "text/event-stream")], Body::from_stream(pieces))
+            // A service that refuses does so in JSON.
+            let status = if bytes.starts_with(b"{") { StatusCode::BAD_REQUEST } else { StatusCode::OK };
+            (status, [("content-type", "text/event-stream")], Body::from_stream(pieces))
         };
         let router = Router::new()
             .route("/v1/messages", post(answer.clone()))

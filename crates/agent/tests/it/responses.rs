@@ -1,6 +1,9 @@
 //! OpenAI Responses: what is sent, and a service that leaves out what can be left out.
 
-use hangar_agent::{ModelConfig, Secret, TurnEnd, models::ProviderKind};
+use hangar_agent::{
+    ModelConfig, Secret, TurnEnd,
+    models::{Effort, ProviderKind},
+};
 use hangar_protocol::{Block, EventBody, ModelUsage, StopReason};
 use serde_json::{Value, json};
 
@@ -15,9 +18,14 @@ fn completed(usage: Value) -> Value {
 }
 
 async fn world(model: &str, answers: Vec<String>) -> (World, Service) {
+    thinking(model, None, answers).await
+}
+
+async fn thinking(model: &str, effort: Option<Effort>, answers: Vec<String>) -> (World, Service) {
     let service = Service::start(answers, 5).await;
     let key = Some(Secret::new("sk-local".to_owned()));
-    let config = ModelConfig::new("local", model, ProviderKind::OpenAiResponses, &service.base_url, key);
+    let mut config = ModelConfig::new("local", model, ProviderKind::OpenAiResponses, &service.base_url, key);
+    config.effort = effort;
     (World::with_model(config, tokio::spawn(async {}), "Read f."), service)
 }
 
@@ -149,4 +157,31 @@ async fn a_refusal_a_filter_and_a_failure_are_told_apart() {
         reason.contains("cannot be used") && reason.contains("You have no credit. (insufficient_quota)"),
         "{reason}"
     );
+}
+
+#[tokio::test]
+async fn what_a_service_refuses_to_do_with_thoughts_is_done_without_and_not_asked_for_again() {
+    let refusal = |words: &str| json!({"error": {"message": words, "type": "invalid_request_error"}}).to_string();
+    let call = events(&[
+        json!({"type": "response.output_item.done", "output_index": 0, "item":
+            {"type": "function_call", "call_id": "call_a", "name": "list", "arguments": "{}"}}),
+        completed(Value::Null),
+    ]);
+    let answers = vec![
+        refusal("Your organization must be verified to generate reasoning summaries."),
+        refusal("Encrypted content is not supported with this model."),
+        call,
+        events(&[completed(Value::Null)]),
+    ];
+    let (world, service) = thinking("gpt-5.1", Some(Effort::High), answers).await;
+    assert_eq!(world.run().await, TurnEnd::Done);
+    let asked: Vec<(Value, bool)> = service
+        .requests()
+        .iter()
+        .map(|asked| (asked.body["reasoning"].clone(), asked.body.get("include").is_some()))
+        .collect();
+    let plain = json!({"effort": "high"});
+    let summed = json!({"effort": "high", "summary": "auto"});
+    assert_eq!(asked, [(summed, true), (plain.clone(), true), (plain.clone(), false), (plain, false)]);
+    assert!(!world.log.bodies().iter().any(|body| matches!(body, EventBody::ModelRetried { .. })));
 }
