@@ -191,9 +191,7 @@ fn said(part: &Part<'_>) -> Value {
 fn replied(blocks: &[Block]) -> Vec<Value> {
     let item = |block: &Block| match block {
         Block::Text { text } if text.trim().is_empty() => None,
-        Block::Text { text } => Some(json!({
-            "type": "message", "role": "assistant", "content": [{"type": "output_text", "text": text}],
-        })),
+        Block::Text { text } => Some(json!({"type": "message", "role": "assistant", "content": text})),
         Block::Reasoning { provider, .. } => can_go_back(provider).then(|| provider.clone()),
         Block::ToolCall { call, name, input } => {
             Some(json!({"type": "function_call", "call_id": call, "name": name, "arguments": input.to_string()}))

@@ -32,7 +32,9 @@ impl Turn {
     /// Whether a request may have been refused because of an image, by the words of the refusal. One that a service does not take (because it
     /// is damaged, or the model sees nothing) would be refused with every later request.
     pub(super) fn may_be_an_image(&self, reason: &str) -> bool {
-        reason.to_lowercase().contains("image") && self.input.conversation.shows_images()
+        const SAID: [&str; 3] = ["image", "multimodal", "vision"];
+        let reason = reason.to_lowercase();
+        SAID.iter().any(|said| reason.contains(said)) && self.input.conversation.shows_images()
     }
 
     /// Leaves out all images, and the outputs of all calls with them.

@@ -100,7 +100,7 @@ async fn thoughts_go_back_as_they_came_and_the_same_after_a_restart() {
         [
             json!({"type": "message", "role": "user", "content": [{"type": "input_text", "text": "Read f."}]}),
             thought,
-            json!({"type": "message", "role": "assistant", "content": [{"type": "output_text", "text": "I read."}]}),
+            json!({"type": "message", "role": "assistant", "content": "I read."}),
             call("call_a", "read", "{\"path\":\"f\"}"),
             call("call_b", "list", "{}"),
             // Thoughts that only the service could know by their name do not go back, nor those that led to nothing.
