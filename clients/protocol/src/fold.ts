@@ -117,6 +117,8 @@ function applyBody(state: SessionState, cause: Cause, body: EventBody): void {
   switch (body.type) {
     case "session_created":
     case "model_retried":
+    case "model_fell_back":
+    case "outputs_left_out":
     case "push_refused":
     case "warning":
       return;
@@ -191,6 +193,12 @@ function applyBody(state: SessionState, cause: Cause, body: EventBody): void {
       if (turn) turn.steps = body.step;
       return;
     }
+    case "conversation_summarized":
+      if (!isCopied(state, state.seq)) {
+        addUsage(state.usage, body.usage);
+        state.cost_micro_usd += body.cost_micro_usd ?? 0;
+      }
+      return;
     case "model_replied":
       if (!isCopied(state, state.seq)) {
         addUsage(state.usage, body.usage);
@@ -366,7 +374,7 @@ function charge(state: SessionState, event: Event): void {
   const cost: Spent = { cost_micro_usd: 0, tokens: 0, time_ms: 0, tool_calls: 0 };
   // Before a resumption nothing ran since the event before: the server was down.
   if (running && body.type !== "turn_resumed") cost.time_ms = Math.min(Math.max(0, event.time_ms - state.last_event_ms), TURN_QUIET_MS_MAX);
-  if (body.type === "model_replied" || (body.type === "title_changed" && body.usage)) {
+  if (body.type === "model_replied" || body.type === "conversation_summarized" || (body.type === "title_changed" && body.usage)) {
     cost.tokens = tokensOf(body.usage);
     cost.cost_micro_usd = body.cost_micro_usd ?? 0;
   }

@@ -778,7 +778,67 @@ wait_ms: number,
 /**
  * What the provider said, without secrets.
  */
-reason: string, } | { "type": "model_replied",
+reason: string, } | { "type": "model_fell_back",
+/**
+ * In which turn.
+ */
+turn: TurnId,
+/**
+ * Which request.
+ */
+step: number,
+/**
+ * `provider/model` that did not answer.
+ */
+from: string,
+/**
+ * `provider/model` that is asked until the turn ends.
+ */
+to: string,
+/**
+ * Why, without secrets.
+ */
+reason: string, } | { "type": "outputs_left_out",
+/**
+ * In which turn.
+ */
+turn: TurnId,
+/**
+ * Before which request.
+ */
+step: number,
+/**
+ * Those of the last so many replies stay.
+ */
+replies_kept: number,
+/**
+ * How many tokens the model was shown before, as far as is known.
+ */
+tokens_before: number, } | { "type": "conversation_summarized",
+/**
+ * In which turn.
+ */
+turn: TurnId,
+/**
+ * Before which request.
+ */
+step: number,
+/**
+ * What it wrote, and the to-do list.
+ */
+summary: string,
+/**
+ * How many tokens the model was shown before, as far as is known.
+ */
+tokens_before: number,
+/**
+ * What the summary cost in tokens.
+ */
+usage: ModelUsage,
+/**
+ * What that cost in millionths of a US dollar; `None` where the model has no known price.
+ */
+cost_micro_usd: number | null, } | { "type": "model_replied",
 /**
  * In which turn.
  */
@@ -844,9 +904,13 @@ status: ToolStatus,
  */
 output: string,
 /**
- * Where all of it is when `output` had to be cut.
+ * Where all of it is when `output` had to be cut, or the image where there is one.
  */
 blob: BlobRef | null,
+/**
+ * The model is shown an image beside `output`, which is then short: what kind of file `blob` is.
+ */
+image?: ImageKind,
 /**
  * How long it ran.
  */
@@ -1087,7 +1151,7 @@ text: string, };
 /**
  *A kind of event, as `kinds=` names it: the `type` of the event's body.
  */
-export type EventKind = "session_created" | "participant_joined" | "title_changed" | "prompt_added" | "prompt_cancelled" | "prompt_edited" | "prompt_moved" | "steer_requested" | "prompt_steered" | "queue_paused" | "queue_resumed" | "turn_started" | "turn_resumed" | "turn_paused" | "turn_continued" | "budget_changed" | "stop_requested" | "turn_ended" | "sandbox_changed" | "model_requested" | "model_retried" | "model_replied" | "tool_started" | "tool_finished" | "todo_changed" | "files_changed" | "branch_pushed" | "push_refused" | "pull_request_opened" | "pull_request_changed" | "image_chosen" | "snapshot_taken" | "network_denied" | "network_allowed" | "forked_from" | "session_forked" | "rewound" | "attempt_kept" | "member_added" | "role_changed" | "member_removed" | "ownership_taken" | "visibility_changed" | "invitation_made" | "invitation_revoked" | "session_archived" | "session_unarchived" | "session_deleted" | "session_restored" | "warning";
+export type EventKind = "session_created" | "participant_joined" | "title_changed" | "prompt_added" | "prompt_cancelled" | "prompt_edited" | "prompt_moved" | "steer_requested" | "prompt_steered" | "queue_paused" | "queue_resumed" | "turn_started" | "turn_resumed" | "turn_paused" | "turn_continued" | "budget_changed" | "stop_requested" | "turn_ended" | "sandbox_changed" | "model_requested" | "model_retried" | "model_fell_back" | "outputs_left_out" | "conversation_summarized" | "model_replied" | "tool_started" | "tool_finished" | "todo_changed" | "files_changed" | "branch_pushed" | "push_refused" | "pull_request_opened" | "pull_request_changed" | "image_chosen" | "snapshot_taken" | "network_denied" | "network_allowed" | "forked_from" | "session_forked" | "rewound" | "attempt_kept" | "member_added" | "role_changed" | "member_removed" | "ownership_taken" | "visibility_changed" | "invitation_made" | "invitation_revoked" | "session_archived" | "session_unarchived" | "session_deleted" | "session_restored" | "warning";
 
 /**
  * A page of history.
@@ -1434,6 +1498,11 @@ newest: boolean,
  * What a person should know: steps of a recipe that hangar does not carry out, a test run that failed.
  */
 notes: Array<string>, };
+
+/**
+ * A kind of image that models can be shown.
+ */
+export type ImageKind = "image/png" | "image/jpeg" | "image/gif" | "image/webp";
 
 /**
  * `POST /images`: an image that came in.

@@ -305,6 +305,15 @@ function takeEvent(timeline: Timeline, event: Event): void {
       reply.retry = { attempt: body.attempt, wait_ms: body.wait_ms, reason: body.reason, time };
       return;
     }
+    case "model_fell_back": {
+      const reply = openReply(timeline, body.turn, body.step);
+      if (reply) reply.retry = null;
+      return add({ kind: "warning", key, text: `${body.reason} The turn goes on with ${body.to}.`, time });
+    }
+    case "outputs_left_out":
+      return add({ kind: "note", key, text: "Outputs of older calls are left out of what the model reads", time });
+    case "conversation_summarized":
+      return add({ kind: "note", key, text: "The model goes on from a summary of the conversation", time });
     case "model_replied":
       takeReply(timeline, body, key, time);
       return;
@@ -324,7 +333,8 @@ function takeEvent(timeline: Timeline, event: Event): void {
       tool.status = body.status;
       tool.output = body.output;
       tool.outputBytes = 0;
-      tool.blob = body.blob;
+      // What an image shows is no text to read.
+      tool.blob = body.image ? null : body.blob;
       tool.duration_ms = body.duration_ms;
       return;
     }

@@ -1,17 +1,24 @@
 //! What a model is shown: a fold over a session's events.
 //!
-//! Architecture invariant: the fold only ever appends, or goes back to what it was after an earlier turn (`rewound`). The
-//! messages after a longer log begin with the messages after a shorter one, so that a provider's prompt cache stays warm, and a
-//! server that was killed asks its next question with the same bytes. A fork's copied beginning gives the messages of its source.
+//! Architecture invariant: the fold only ever appends, or goes back to what it was after an earlier turn (`rewound`). Between two events that
+//! make it shorter (`outputs_left_out`, `conversation_summarized`), the messages after a longer log begin with the messages after a shorter
+//! one, so that a provider's prompt cache stays warm, and a server that was killed asks its next question with the same bytes. A fork's copied beginning gives the messages of its source.
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use base64::{Engine as _, prelude::BASE64_STANDARD as BASE64};
 use hangar_protocol::{
     Block, CallId, Event, EventBody, Person, PromptId, RepoPath, Seq, SessionId, StopReason, TurnId, UserId,
-    event::{BlobRef, ToolStatus, TurnOutcome},
+    event::{BlobRef, ImageKind, ToolStatus, TurnOutcome},
+    limits::clip_bytes,
 };
 
-use crate::instructions;
+use self::compact::{Cut, Outputs};
+use crate::{instructions, limits};
+
+mod compact;
+
+pub use compact::SUMMARY_WISH;
 
 /// What a model is told about a call that had begun when the turn was cut off.
 pub const INTERRUPTED_CALL: &str =
@@ -26,6 +33,10 @@ pub struct Conversation {
     people: Vec<Person>,
     waiting: BTreeMap<PromptId, (UserId, String)>,
     entries: Vec<Entry>,
+    /// Where it was made shorter, in the order of the log.
+    cuts: Vec<Cut>,
+    /// What its service told of the last request's size in tokens, its reply included, and the first entry that is not counted there.
+    told: Option<(u64, usize)>,
     turn: Option<OpenTurn>,
     note: Option<String>,
     /// Why the model stopped, when its last reply asks for nothing.
@@ -81,6 +92,10 @@ pub struct OpenTurn {
     pub steerers: Vec<Person>,
     /// Model requests so far.
     pub steps: u32,
+    /// The model that it goes on with, where the session's own did not answer.
+    pub fell_back_to: Option<String>,
+    /// Where its own prompt stands.
+    first_entry: usize,
 }
 
 /// Something that is said to the running turn.
@@ -117,8 +132,14 @@ pub struct Call {
 struct CallOutput {
     status: ToolStatus,
     text: String,
-    /// Where the whole text is, as long as `text` is only a part of it.
+    /// Where the whole text is, as long as `text` is only a part of it; or the image, as long as `base64` is empty.
     missing: Option<BlobRef>,
+    /// What kind of image the model is shown beside the text.
+    image: Option<ImageKind>,
+    /// The image, as every wire wants it.
+    base64: String,
+    /// What the model is shown instead, where it is left out.
+    short: Option<String>,
 }
 
 /// One message of a request to a model. Two of the same kind never follow each other.
@@ -141,9 +162,28 @@ pub enum Part<'a> {
         call: &'a CallId,
         /// What it gave.
         output: &'a str,
+        /// An image beside it.
+        image: Option<Image<'a>>,
         /// Whether it did what it was asked.
         ok: bool,
     },
+}
+
+/// An image as a model is shown it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Image<'a> {
+    /// What kind of file it is.
+    pub kind: ImageKind,
+    /// The file, as every wire wants it.
+    pub base64: &'a str,
+}
+
+impl Image<'_> {
+    /// The image as an address that holds it.
+    #[must_use]
+    pub fn data_url(&self) -> String {
+        format!("data:{};base64,{}", self.kind.media_type(), self.base64)
+    }
 }
 
 impl Conversation {
@@ -201,16 +241,24 @@ impl Conversation {
                     turn.steps = *step;
                 }
             }
-            EventBody::ModelReplied { blocks, stop, .. } => self.add_reply(blocks, *stop),
+            EventBody::ModelFellBack { to, .. } => {
+                if let Some(turn) = &mut self.turn {
+                    turn.fell_back_to = Some(to.clone());
+                }
+            }
+            EventBody::ModelReplied { blocks, stop, usage, .. } => self.add_reply(blocks, *stop, usage.total()),
+            EventBody::OutputsLeftOut { replies_kept, .. } => self.leave_out_outputs(*replies_kept),
+            EventBody::ConversationSummarized { summary, .. } => self.sum_up(summary),
             EventBody::ToolStarted { call, .. } => {
                 if let Some(known) = self.call_mut(call) {
                     known.started = true;
                 }
             }
-            EventBody::ToolFinished { call, status, output, blob, .. } => {
+            EventBody::ToolFinished { call, status, output, blob, image, .. } => {
                 self.given.extend(instructions::given_in(output));
                 if let Some(known) = self.call_mut(call) {
-                    known.result = Some(CallOutput { status: *status, text: output.clone(), missing: blob.clone() });
+                    let (missing, image) = (blob.clone(), *image);
+                    known.result = Some(CallOutput { missing, image, ..CallOutput::new(*status, output) });
                 }
             }
             EventBody::BranchPushed { new, .. } => self.pushed = Some(new.clone()),
@@ -266,23 +314,15 @@ impl Conversation {
         self.turns.retain(|mark| mark.turn <= to_turn);
         let (entries, note) = self.turns.last().map_or((0, None), |mark| (mark.entries, mark.note.clone()));
         self.entries.truncate(entries);
+        self.drop_cuts();
         self.note = note;
         self.ended = None;
-        self.given = self.outputs().flat_map(|output| instructions::given_in(&output.text)).collect();
         if let Some(commit) = &self.pushed {
             self.branch_note = Some(format!(
                 "The workspace and this conversation were taken back to an earlier state. The branch at the forge still ends at {commit}. \
                  Before you push, make your work follow it: git fetch origin {commit} && git merge -s ours -m 'Go back to an earlier state' {commit}"
             ));
         }
-    }
-
-    fn outputs(&self) -> impl Iterator<Item = &CallOutput> {
-        let calls = self.entries.iter().flat_map(|entry| match entry {
-            Entry::Calls(calls) => calls.as_slice(),
-            Entry::Prompt(_) | Entry::Reply(_) => &[],
-        });
-        calls.filter_map(|call| call.result.as_ref())
     }
 
     fn begin_turn(&mut self, turn: TurnId, prompt: PromptId) {
@@ -297,9 +337,11 @@ impl Conversation {
             said.push_str(&format!("{} ({}):\n", author.name, author.user));
         }
         said.push_str(&text);
+        let first_entry = self.entries.len();
         self.entries.push(Entry::Prompt(said));
         self.ended = None;
-        self.turn = Some(OpenTurn { id: turn, author, steerers: Vec::new(), steps: 0 });
+        self.turn =
+            Some(OpenTurn { id: turn, author, steerers: Vec::new(), steps: 0, fell_back_to: None, first_entry });
     }
 
     /// Takes in what somebody says to the running turn, whose calls all have their results. A model that had the last word has it no more.
@@ -333,7 +375,7 @@ impl Conversation {
         self.turns.push(TurnMark { turn, entries: self.entries.len(), note: self.note.clone() });
     }
 
-    fn add_reply(&mut self, blocks: &[Block], stop: StopReason) {
+    fn add_reply(&mut self, blocks: &[Block], stop: StopReason, tokens: u64) {
         let calls: Vec<Call> = blocks
             .iter()
             .filter_map(|block| match block {
@@ -350,6 +392,7 @@ impl Conversation {
         if !blocks.is_empty() {
             self.entries.push(Entry::Reply(blocks.to_vec()));
         }
+        self.told = (tokens > 0).then_some((tokens, self.entries.len()));
         self.ended = calls.is_empty().then_some(stop);
         if !calls.is_empty() {
             self.entries.push(Entry::Calls(calls));
@@ -361,7 +404,7 @@ impl Conversation {
         let Some(Entry::Calls(calls)) = self.entries.last_mut() else { return };
         for call in calls.iter_mut().filter(|call| call.result.is_none()) {
             let text = if call.started { INTERRUPTED_CALL } else { UNSTARTED_CALL };
-            call.result = Some(CallOutput { status: ToolStatus::Interrupted, text: text.to_owned(), missing: None });
+            call.result = Some(CallOutput::new(ToolStatus::Interrupted, text));
         }
     }
 
@@ -414,54 +457,49 @@ impl Conversation {
         &self.given
     }
 
-    /// Results of which only the beginning and end are here. Fetch each and hand it to [`Conversation::supply`].
-    #[must_use]
-    pub fn missing(&self) -> Vec<BlobRef> {
-        self.outputs().filter_map(|output| output.missing.clone()).collect()
-    }
-
-    /// The whole text of a result that was [missing](Conversation::missing).
-    pub fn supply(&mut self, blob: &BlobRef, whole: &str) {
+    /// The whole text of a result that was [missing](Conversation::missing), or its image.
+    pub fn supply(&mut self, blob: &BlobRef, whole: &[u8]) {
         for entry in &mut self.entries {
             let Entry::Calls(calls) = entry else { continue };
             for output in calls.iter_mut().filter_map(|call| call.result.as_mut()) {
                 if output.missing.as_ref() == Some(blob) {
-                    whole.clone_into(&mut output.text);
+                    match output.image {
+                        Some(_) => output.base64 = BASE64.encode(whole),
+                        None => output.text = String::from_utf8_lossy(whole).into_owned(),
+                    }
                     output.missing = None;
                 }
             }
         }
     }
+}
 
-    /// What a model is shown. Results that are still missing are shown as far as they are here.
-    #[must_use]
-    pub fn messages(&self) -> Vec<Message<'_>> {
-        let mut messages: Vec<Message<'_>> = Vec::new();
-        for entry in &self.entries {
-            let parts: Vec<Part<'_>> = match entry {
-                Entry::Reply(blocks) => {
-                    messages.push(Message::Assistant(blocks));
-                    continue;
-                }
-                Entry::Prompt(text) => vec![Part::Text(text)],
-                Entry::Calls(calls) => calls.iter().filter_map(Call::part).collect(),
-            };
-            match messages.last_mut() {
-                Some(Message::User(said)) => said.extend(parts),
-                Some(Message::Assistant(_)) | None => messages.push(Message::User(parts)),
-            }
-        }
-        messages
+impl CallOutput {
+    fn new(status: ToolStatus, text: &str) -> Self {
+        Self { status, text: text.to_owned(), missing: None, image: None, base64: String::new(), short: None }
+    }
+
+    fn image(&self, outputs: Outputs) -> Option<Image<'_>> {
+        let shown = match outputs {
+            Outputs::AsTheyAre => self.short.is_none() && !self.base64.is_empty(),
+            Outputs::LeftOut => false,
+        };
+        self.image.filter(|_| shown).map(|kind| Image { kind, base64: &self.base64 })
     }
 }
 
 impl Call {
-    fn part(&self) -> Option<Part<'_>> {
+    fn part(&self, outputs: Outputs) -> Option<Part<'_>> {
         let result = self.result.as_ref()?;
+        let output = match (&result.short, outputs) {
+            (Some(short), _) => short,
+            (None, Outputs::AsTheyAre) => result.text.as_str(),
+            (None, Outputs::LeftOut) => clip_bytes(&result.text, limits::PRUNED_HEAD_BYTES),
+        };
         let ok = match result.status {
             ToolStatus::Ok => true,
             ToolStatus::Error | ToolStatus::Interrupted => false,
         };
-        Some(Part::Result { call: &self.call, output: &result.text, ok })
+        Some(Part::Result { call: &self.call, output, image: result.image(outputs), ok })
     }
 }

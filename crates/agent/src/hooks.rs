@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use hangar_protocol::{CallId, event::ToolStatus};
 use serde_json::Value;
 
-use crate::workspace::SandboxPath;
+use crate::{tools::patched_paths, workspace::SandboxPath};
 
 /// A call as hooks see it.
 #[derive(Clone, Debug, PartialEq)]
@@ -52,7 +52,7 @@ pub trait Hook: Send + Sync {
     async fn after(&self, call: &ToolCall, result: &mut ToolResult);
 }
 
-/// Keeps the `write` and `edit` tools out of directories that are not the model's to write, such as `.git`.
+/// Keeps the `write`, `edit` and `apply_patch` tools out of directories that are not the model's to write, such as `.git`.
 ///
 /// A seat belt, not a lock: a shell command can still write there. The sandbox and the broker are the locks.
 #[derive(Clone, Debug)]
@@ -78,7 +78,8 @@ impl ProtectedPaths {
 impl Hook for ProtectedPaths {
     async fn before(&self, call: &ToolCall) -> Verdict {
         let path = call.input.get("path").and_then(Value::as_str).and_then(|path| SandboxPath::parse(path).ok());
-        match path.as_ref().filter(|_| call.mutates).and_then(|path| self.covering(path)) {
+        let paths = path.into_iter().chain(patched_paths(&call.input));
+        match paths.filter(|_| call.mutates).find_map(|path| self.covering(&path).cloned()) {
             Some(protected) => Verdict::Block(format!(
                 "{} is protected: files there are not written by hand. Use git commands for what belongs to git.",
                 protected.shown()

@@ -1,4 +1,4 @@
-//! AGENTS.md: how a repository wants to be worked on.
+//! AGENTS.md and skills: how a repository wants to be worked on.
 //!
 //! The first request leaves before there is a sandbox to read from, so instructions ride on the result of the first call
 //! that reaches the workspace, and those of a deeper directory on the first call that names a path below it. The last line
@@ -8,6 +8,8 @@ use crate::{
     limits,
     workspace::{SandboxPath, Workspace, WorkspaceError},
 };
+
+mod skills;
 
 /// Names looked for in a directory; the first that exists counts.
 const NAMES: [&str; 2] = ["AGENTS.md", "CLAUDE.md"];
@@ -37,11 +39,21 @@ pub(crate) struct Instructions {
     text: String,
 }
 
-/// The instruction file of a directory, where it has one.
+/// What a directory has: its instruction file, and at the root the list of skills.
 pub(crate) async fn of_directory(
     workspace: &dyn Workspace,
     directory: &str,
-) -> Result<Option<Instructions>, WorkspaceError> {
+) -> Result<Vec<Instructions>, WorkspaceError> {
+    let mut found: Vec<Instructions> = file_of(workspace, directory).await?.into_iter().collect();
+    if directory.is_empty()
+        && let Some(text) = skills::listed(workspace).await?
+    {
+        found.push(Instructions { path: skills::NAME.to_owned(), text });
+    }
+    Ok(found)
+}
+
+async fn file_of(workspace: &dyn Workspace, directory: &str) -> Result<Option<Instructions>, WorkspaceError> {
     for name in NAMES {
         let path = if directory.is_empty() { name.to_owned() } else { format!("{directory}/{name}") };
         let Ok(file) = SandboxPath::parse(&path) else { continue };

@@ -24,6 +24,12 @@ pub const SPILL_BYTES_MAX: usize = 8 * 1024 * 1024;
 pub const LIVE_BYTES_MAX: usize = 256 * 1024;
 /// Chunks of output that may wait between a command and its reader. When it is full, the command waits.
 pub const OUTPUT_CHUNKS_AHEAD: usize = 32;
+/// Largest image a model is shown: 5 MB once it is written as base64, which the strictest service takes.
+pub const IMAGE_BYTES_MAX: u64 = 3_750_000;
+/// Longest side of an image a model is shown, which the strictest service takes.
+pub const IMAGE_SIDE_PIXELS_MAX: usize = 8_000;
+/// What an image counts for where tokens are estimated, in bytes of text: services count about 1,600 tokens for a large one.
+pub const IMAGE_BYTES_COUNTED: usize = 4_800;
 /// Largest file the read and edit tools take.
 pub const FILE_BYTES_MAX: u64 = 8 * 1024 * 1024;
 /// Longest path.
@@ -38,8 +44,26 @@ pub const JOB_DURATION_MAX: Duration = Duration::from_secs(4 * 3600);
 pub const JOBS_MAX: usize = 16;
 /// How much of a background command's output is kept until it is read; older output is dropped.
 pub const JOB_BYTES_MAX: usize = 1024 * 1024;
+/// Share of a model's window, in percent, beyond which the conversation is made shorter before the model is asked again.
+pub const CONTEXT_FULL_PERCENT: u64 = 80;
+/// Share of what fits, in percent, below which the conversation must be once outputs are left out; else it is summed up.
+pub const CONTEXT_ENOUGH_PERCENT: u64 = 60;
+/// Replies whose outputs are kept when those of older ones are left out.
+pub const REPLIES_KEPT: u32 = 4;
+/// Replies since the last summary before there is another: a conversation that is full at once is not made shorter by it.
+pub const REPLIES_BETWEEN_SUMMARIES: usize = 2;
+/// Outputs up to this size are never left out.
+pub const PRUNED_BYTES_MIN: usize = 1_024;
+/// How much of an output that is left out stays.
+pub const PRUNED_HEAD_BYTES: usize = 200;
+/// Longest summary that is kept.
+pub const SUMMARY_BYTES_MAX: usize = 64 * 1024;
+/// Bytes that count as a token where no service has counted them. Fewer than there are in most texts: rather too early than too late.
+pub const BYTES_PER_TOKEN: u64 = 3;
 /// Size of one file of project instructions that the model is given.
 pub const INSTRUCTIONS_BYTES_MAX: usize = 32 * 1024;
+/// Skills of one repository that the model is told of.
+pub const SKILLS_MAX: usize = 64;
 /// Size of the system prompt and all tool schemas together.
 pub const PREAMBLE_BYTES_MAX: usize = 12 * 1024;
 /// What a turn may use. The constants of this module are the defaults.

@@ -6,11 +6,14 @@ use hangar_protocol::api::ModelInfo;
 
 use crate::{
     limits,
-    provider::{Provider, Timeouts, anthropic::Anthropic, openai::OpenAi},
+    provider::{Provider, Timeouts, anthropic::Anthropic, openai::OpenAi, responses::Responses},
 };
 
+mod effort;
 mod price;
+mod window;
 
+pub use effort::Effort;
 pub use price::{Price, Rates};
 
 /// Where Anthropic's API is.
@@ -47,6 +50,8 @@ pub enum ProviderKind {
     Anthropic,
     /// OpenAI chat completions, as OpenAI, Ollama, llama.cpp, vLLM and many gateways speak them.
     OpenAi,
+    /// OpenAI Responses.
+    OpenAiResponses,
 }
 
 /// How much a model thinks before it speaks, where its provider lets hangar choose.
@@ -78,8 +83,14 @@ pub struct ModelConfig {
     pub note: String,
     /// Tokens it may write in one reply.
     pub output_tokens_max: u32,
-    /// How much it thinks.
+    /// How much it thinks, where its service counts that.
     pub thinking: Thinking,
+    /// How hard it thinks; as its service does by itself where nothing is said.
+    pub effort: Option<Effort>,
+    /// Tokens that it can read at once, where that is not what the list says.
+    pub context_tokens: Option<u32>,
+    /// The id of the model that a turn goes on with when this one does not answer.
+    pub fallback: Option<String>,
     /// How long it may take.
     pub timeouts: Timeouts,
     /// Whether it is asked for sessions' titles.
@@ -108,7 +119,7 @@ impl ModelConfig {
     /// A model of OpenAI's.
     #[must_use]
     pub fn openai(model: &str, key: Secret<String>) -> Self {
-        Self::new("openai", model, ProviderKind::OpenAi, OPENAI_BASE_URL, Some(key))
+        Self::new("openai", model, ProviderKind::OpenAiResponses, OPENAI_BASE_URL, Some(key))
     }
 
     /// The scripted model `name` at the address where [`crate::scripted::serve`] listens.
@@ -120,6 +131,12 @@ impl ModelConfig {
         config.rates = Some(Rates::default());
         config.note = "Not a model: plays a transcript of prepared replies. The tool calls really run.".to_owned();
         config
+    }
+
+    /// `provider/model`.
+    #[must_use]
+    pub fn id(&self) -> String {
+        format!("{}/{}", self.provider, self.model)
     }
 
     /// Any model, with default limits and no note.
@@ -134,6 +151,9 @@ impl ModelConfig {
             note: String::new(),
             output_tokens_max: limits::OUTPUT_TOKENS_MAX,
             thinking: Thinking::Unset,
+            effort: None,
+            context_tokens: None,
+            fallback: None,
             timeouts: Timeouts::default(),
             titles: Titles::default(),
             rates: None,
@@ -156,6 +176,10 @@ pub struct Model {
     pub timeouts: Timeouts,
     /// Whether it is asked for sessions' titles.
     pub titles: Titles,
+    /// How many tokens a conversation may have before it is made shorter; `None` where nobody knows how much it reads.
+    pub room_tokens: Option<u64>,
+    /// Who is asked when this one does not answer.
+    pub fallback: Option<Arc<Model>>,
 }
 
 /// What is wrong with a list of models.
@@ -167,6 +191,17 @@ pub enum ModelsFault {
     /// Two entries have the same id.
     #[error("the model {0} is configured twice: give one of them another provider name")]
     Twice(String),
+    /// There is nobody to fall back to.
+    #[error("the model {id} falls back to {fallback}, which is not configured: name one that is")]
+    NoFallback {
+        /// Which.
+        id: String,
+        /// Who it names.
+        fallback: String,
+    },
+    /// Following the fallbacks from here leads back.
+    #[error("the model {0} falls back to itself, perhaps through others: leave out one of these fallbacks")]
+    FallbackCircle(String),
     /// The service cannot be spoken to.
     #[error("the model {id} cannot be used: {reason}")]
     Unusable {
@@ -189,13 +224,13 @@ impl Models {
     /// # Errors
     /// [`ModelsFault`] says which entry is wrong and what to do.
     pub fn new(configs: Vec<ModelConfig>) -> Result<Self, ModelsFault> {
+        let ids: Vec<String> = configs.iter().map(ModelConfig::id).collect();
+        if let Some((_, id)) = ids.iter().enumerate().find(|(place, id)| ids[..*place].contains(id)) {
+            return Err(ModelsFault::Twice(id.clone()));
+        }
         let mut models: Vec<Arc<Model>> = Vec::new();
-        for config in configs {
-            let model = Model::new(config)?;
-            if models.iter().any(|known| known.id == model.id) {
-                return Err(ModelsFault::Twice(model.id));
-            }
-            models.push(Arc::new(model));
+        for config in &configs {
+            models.push(Arc::new(with_fallbacks(config, &configs, &[])?));
         }
         if models.is_empty() { Err(ModelsFault::None) } else { Ok(Self { models }) }
     }
@@ -224,20 +259,44 @@ impl Models {
     }
 }
 
+/// A model with those it falls back to. `above` are those that fall back to it.
+fn with_fallbacks(config: &ModelConfig, all: &[ModelConfig], above: &[&str]) -> Result<Model, ModelsFault> {
+    let id = config.id();
+    if above.contains(&id.as_str()) {
+        return Err(ModelsFault::FallbackCircle(id));
+    }
+    let mut model = Model::new(config.clone())?;
+    if let Some(fallback) = &config.fallback {
+        let below = all.iter().find(|known| known.id() == *fallback);
+        let below = below.ok_or_else(|| ModelsFault::NoFallback { id: id.clone(), fallback: fallback.clone() })?;
+        let above: Vec<&str> = above.iter().copied().chain([id.as_str()]).collect();
+        model.fallback = Some(Arc::new(with_fallbacks(below, all, &above)?));
+    }
+    Ok(model)
+}
+
 impl Model {
-    /// Makes a model ready to be asked.
+    /// This model or one that it falls back to, by its id.
+    #[must_use]
+    pub fn or_fallback(self: &Arc<Self>, id: &str) -> Option<Arc<Self>> {
+        if self.id == id { Some(Arc::clone(self)) } else { self.fallback.as_ref()?.or_fallback(id) }
+    }
+
+    /// Makes a model ready to be asked, without one to fall back to.
     ///
     /// # Errors
     /// [`ModelsFault::Unusable`] when the address or key cannot be used.
     pub fn new(config: ModelConfig) -> Result<Self, ModelsFault> {
-        let id = format!("{}/{}", config.provider, config.model);
+        let id = config.id();
         let unusable = |reason: String| ModelsFault::Unusable { id: id.clone(), reason };
         let (note, price, timeouts, titles) = (config.note.clone(), Price::of(&config), config.timeouts, config.titles);
+        let room_tokens = window::room_tokens(&config);
         let provider: Arc<dyn Provider> = match config.kind {
             ProviderKind::Anthropic => Arc::new(Anthropic::new(config).map_err(unusable)?),
             ProviderKind::OpenAi => Arc::new(OpenAi::new(config).map_err(unusable)?),
+            ProviderKind::OpenAiResponses => Arc::new(Responses::new(config).map_err(unusable)?),
         };
-        Ok(Self { id, note, provider, price, timeouts, titles })
+        Ok(Self { id, note, provider, price, timeouts, titles, room_tokens, fallback: None })
     }
 }
 

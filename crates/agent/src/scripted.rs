@@ -1,5 +1,5 @@
-//! The scripted model: plays a transcript over the real wire, an HTTP server that speaks the streams of Anthropic Messages and of chat
-//! completions.
+//! The scripted model: plays a transcript over the real wire, an HTTP server that speaks the streams of Anthropic Messages, of chat
+//! completions and of OpenAI Responses.
 //!
 //! It is no model and says so. `hangar up` uses it where no key is configured, and the tests use it for everything: the
 //! adapter, the retries and the tools are those of a real model. The next line is chosen from the request alone (how many
@@ -21,6 +21,7 @@ use tokio::{net::TcpListener, sync::Mutex};
 
 mod chat;
 mod history;
+mod responses;
 mod stream;
 mod transcript;
 
@@ -32,6 +33,8 @@ pub use transcript::{Transcript, TranscriptFault};
 const REQUEST_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// Requests whose faults are counted; beyond it the count starts anew.
 const COUNTED_REQUESTS_MAX: usize = 10_000;
+/// How a request says on each wire that it holds an image.
+const IMAGES: [&str; 3] = ["\"type\":\"image\"", "\"type\":\"image_url\"", "\"type\":\"input_image\""];
 /// What is said when a transcript has nothing for a request.
 pub const NO_LINE: &str = "The scripted model has no line for this. It plays a prepared transcript and cannot answer \
                            freely: configure a model (ANTHROPIC_API_KEY, OPENAI_API_KEY, or [[models]] in hangar.toml) to work with one.";
@@ -47,10 +50,11 @@ struct Player {
 enum Wire {
     Messages,
     Chat,
+    Responses,
 }
 
 /// Plays a transcript at `listener` until the future is dropped. Its address is the base URL of
-/// [`crate::ModelConfig::scripted`], and with `/v1` behind it that of a model of chat completions.
+/// [`crate::ModelConfig::scripted`], and with `/v1` behind it that of a model of OpenAI's wires.
 ///
 /// # Errors
 /// When the listener fails.
@@ -59,6 +63,7 @@ pub async fn serve(transcript: Transcript, listener: TcpListener) -> io::Result<
     let router = Router::new()
         .route("/v1/messages", post(messages))
         .route("/v1/chat/completions", post(completions))
+        .route("/v1/responses", post(new_response))
         .layer(DefaultBodyLimit::max(REQUEST_BYTES_MAX))
         .with_state(player);
     axum::serve(listener, router).await
@@ -72,6 +77,10 @@ async fn completions(State(player): State<Arc<Player>>, body: String) -> Respons
     answer(&player, Wire::Chat, &body).await
 }
 
+async fn new_response(State(player): State<Arc<Player>>, body: String) -> Response {
+    answer(&player, Wire::Responses, &body).await
+}
+
 async fn answer(player: &Player, wire: Wire, body: &str) -> Response {
     let request: Value = match serde_json::from_str(body) {
         Ok(request) => request,
@@ -80,6 +89,7 @@ async fn answer(player: &Player, wire: Wire, body: &str) -> Response {
     let read = match wire {
         Wire::Messages => History::read(&request),
         Wire::Chat => chat::read(&request),
+        Wire::Responses => responses::read(&request),
     };
     let history = match read {
         Ok(history) => history,
@@ -96,6 +106,18 @@ async fn answer(player: &Player, wire: Wire, body: &str) -> Response {
             let kind = if code == 429 { "rate_limit_error" } else { "api_error" };
             refusal(status, kind, "a fault of the transcript", retry_after_s)
         }
+        Some(Fault::TooLong {}) => {
+            refusal(StatusCode::BAD_REQUEST, "invalid_request_error", "prompt is too long, says the transcript", None)
+        }
+        Some(Fault::BadImage {}) if !IMAGES.iter().any(|kind| body.contains(kind)) => {
+            stream_of(wire, &chosen, &history, None)
+        }
+        Some(Fault::BadImage {}) => refusal(
+            StatusCode::BAD_REQUEST,
+            "invalid_request_error",
+            "could not process an image, says the transcript",
+            None,
+        ),
         Some(Fault::NoAnswer {}) => std::future::pending().await,
         Some(
             fault @ (Fault::Drop { .. } | Fault::Malformed { .. } | Fault::Silence { .. } | Fault::Overloaded { .. }),
@@ -111,7 +133,8 @@ impl Player {
         if seen.len() >= COUNTED_REQUESTS_MAX {
             seen.clear();
         }
-        let count = seen.entry(request["messages"].to_string()).or_default();
+        let said = format!("{}{}", request["messages"], request["input"]);
+        let count = seen.entry(said).or_default();
         *count += 1;
         *count - 1
     }

@@ -7,7 +7,7 @@ use hangar_protocol::{
     state::PullRequestState,
 };
 
-use crate::{conversation::Steer, tools::Tell};
+use crate::{conversation::Steer, models::Price, tools::Tell};
 
 /// The turn is no longer the session's: it was ended from outside, or its log cannot be written. Stop at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -30,11 +30,12 @@ pub trait TurnSink: Send + Sync {
     /// [`TurnOver`] as with [`TurnSink::record`].
     async fn steers(&self) -> Result<Vec<Steer>, TurnOver>;
 
-    /// Whether the model may be asked once more.
+    /// Whether a model of this price may be asked once more.
     ///
     /// # Errors
-    /// The budget that is used up: the turn then stops where it is, and is taken up again later.
-    fn admit_request(&self) -> Result<(), Exhausted>;
+    /// The budget that is used up, or money that is limited while the price is not known: the turn then stops where it is, and is
+    /// taken up again later.
+    fn admit_request(&self, price: &Price) -> Result<(), Exhausted>;
 
     /// Whether a tool may be called. A call that was let through counts.
     ///

@@ -11,7 +11,7 @@ use hangar_protocol::{
 use crate::{
     conversation::{Message, Part},
     models::Model,
-    provider::{ModelRequest, Piece, Reply, ReplyBlock, ReplyLength},
+    provider::{ModelRequest, Piece, ReplyLength},
 };
 
 /// What the model is told.
@@ -42,8 +42,13 @@ pub struct Title {
 /// Why there is none, for the server's log. Never holds a key.
 pub async fn write(model: &Model, prompt: &str) -> Result<Title, String> {
     let messages = [Message::User(vec![Part::Text(clip_bytes(prompt, PROMPT_BYTES_MAX))])];
-    let request =
-        ModelRequest { system: SYSTEM, tools: &[], messages: &messages, length: ReplyLength::Short(TOKENS_MAX) };
+    let request = ModelRequest {
+        system: SYSTEM,
+        tools: &[],
+        messages: &messages,
+        length: ReplyLength::Short(TOKENS_MAX),
+        cache_key: None,
+    };
     let mut pieces = model.provider.reply(&request);
     let reply = async {
         while let Some(piece) = pieces.next().await {
@@ -56,17 +61,10 @@ pub async fn write(model: &Model, prompt: &str) -> Result<Title, String> {
         Err("the stream ended before the reply did".to_owned())
     };
     let late = |_| format!("the model took longer than {} s", DURATION_MAX.as_secs());
-    let Reply { blocks, usage, .. } = tokio::time::timeout(DURATION_MAX, reply).await.map_err(late)??;
-    let text = tidy(&words(&blocks)).ok_or("the model wrote no title")?;
+    let reply = tokio::time::timeout(DURATION_MAX, reply).await.map_err(late)??;
+    let usage = reply.usage;
+    let text = tidy(&reply.words()).ok_or("the model wrote no title")?;
     Ok(Title { text, usage, cost_micro_usd: model.price.cost_micro_usd(usage) })
-}
-
-fn words(blocks: &[ReplyBlock]) -> String {
-    let text = |block: &ReplyBlock| match block {
-        ReplyBlock::Text(text) => Some(text.clone()),
-        ReplyBlock::Reasoning { .. } | ReplyBlock::Call { .. } => None,
-    };
-    blocks.iter().filter_map(text).collect()
 }
 
 /// The first line with words in it, without what models like to put around a title.

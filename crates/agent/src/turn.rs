@@ -34,7 +34,9 @@ use crate::{
 
 mod ask;
 mod calls;
+mod compact;
 pub mod identity;
+mod question;
 
 /// What a turn needs.
 pub struct TurnInput {
@@ -94,8 +96,10 @@ pub async fn run_turn(input: TurnInput, sink: Arc<dyn TurnSink>, stop: Cancellat
         return TurnEnd::Failed { reason: "there is no open turn to work on".to_owned() };
     };
     let tools = toolbox();
+    let fallen_to = open.fell_back_to.and_then(|id| input.model.or_fallback(&id));
     let mut turn = Turn {
         id: open.id,
+        model: fallen_to.unwrap_or_else(|| Arc::clone(&input.model)),
         system: prompt::system(&input.conversation),
         env: identity::environment(&open.author, &open.steerers),
         specs: tools.iter().map(|tool| tool.spec().clone()).collect(),
@@ -117,6 +121,8 @@ pub async fn run_turn(input: TurnInput, sink: Arc<dyn TurnSink>, stop: Cancellat
 
 struct Turn {
     id: TurnId,
+    /// Who is asked now: the session's model, or one that it fell back to.
+    model: Arc<Model>,
     input: TurnInput,
     system: String,
     tools: Vec<Arc<dyn Tool>>,
@@ -162,7 +168,7 @@ impl Turn {
     async fn fetch_missing(&mut self) -> Result<(), Halt> {
         for blob in self.input.conversation.missing() {
             let bytes = self.sink.read_blob(&blob).await?;
-            self.input.conversation.supply(&blob, &String::from_utf8_lossy(&bytes));
+            self.input.conversation.supply(&blob, &bytes);
         }
         Ok(())
     }
@@ -178,6 +184,7 @@ impl Turn {
                 status: ToolStatus::Interrupted,
                 output: INTERRUPTED_CALL.to_owned(),
                 blob: None,
+                image: None,
                 duration_ms: 0,
             };
             self.record(finished).await?;

@@ -26,7 +26,7 @@ impl Hints {
     /// the replies that were shown in part and are void; a reader who was away has missed the hint that says so.
     pub(crate) fn settle(&mut self, event: &Event) -> Vec<(TurnId, u32)> {
         match &event.body {
-            EventBody::ModelRetried { turn, step, .. } => {
+            EventBody::ModelRetried { turn, step, .. } | EventBody::ModelFellBack { turn, step, .. } => {
                 return self.void(|of, in_step| (of, in_step) == (*turn, *step));
             }
             EventBody::TurnResumed { turn, .. } => return self.void(|of, _| of == *turn),
@@ -58,6 +58,8 @@ impl Hints {
             | EventBody::QueuePaused { .. }
             | EventBody::QueueResumed { .. }
             | EventBody::TurnStarted { .. }
+            | EventBody::OutputsLeftOut { .. }
+            | EventBody::ConversationSummarized { .. }
             | EventBody::TurnPaused { .. }
             | EventBody::TurnContinued { .. }
             | EventBody::BudgetChanged { .. }

@@ -249,6 +249,50 @@ pub enum EventBody {
         /// What the provider said, without secrets.
         reason: String,
     },
+    /// A model did not answer, and the turn goes on with the one that is configured for that. The request is sent to it at once.
+    ModelFellBack {
+        /// In which turn.
+        turn: TurnId,
+        /// Which request.
+        step: u32,
+        /// `provider/model` that did not answer.
+        from: String,
+        /// `provider/model` that is asked until the turn ends.
+        to: String,
+        /// Why, without secrets.
+        reason: String,
+    },
+    /// The conversation nearly fills what the model can read: outputs of older calls are left out of what it is shown from here on. The
+    /// log keeps them.
+    OutputsLeftOut {
+        /// In which turn.
+        turn: TurnId,
+        /// Before which request.
+        step: u32,
+        /// Those of the last so many replies stay.
+        replies_kept: u32,
+        /// How many tokens the model was shown before, as far as is known.
+        #[ts(type = "number")]
+        tokens_before: u64,
+    },
+    /// The conversation fills what the model can read: from here on it is shown this summary, which it wrote itself, instead of all that
+    /// was said before. The log keeps that.
+    ConversationSummarized {
+        /// In which turn.
+        turn: TurnId,
+        /// Before which request.
+        step: u32,
+        /// What it wrote, and the to-do list.
+        summary: String,
+        /// How many tokens the model was shown before, as far as is known.
+        #[ts(type = "number")]
+        tokens_before: u64,
+        /// What the summary cost in tokens.
+        usage: ModelUsage,
+        /// What that cost in millionths of a US dollar; `None` where the model has no known price.
+        #[ts(type = "number | null")]
+        cost_micro_usd: Option<u64>,
+    },
     /// A reply is complete.
     ModelReplied {
         /// In which turn.
@@ -291,8 +335,12 @@ pub enum EventBody {
         status: ToolStatus,
         /// What the model is told, at most [`crate::limits::EVENT_OUTPUT_BYTES_MAX`] bytes of it.
         output: String,
-        /// Where all of it is when `output` had to be cut.
+        /// Where all of it is when `output` had to be cut, or the image where there is one.
         blob: Option<BlobRef>,
+        /// The model is shown an image beside `output`, which is then short: what kind of file `blob` is.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[ts(optional)]
+        image: Option<ImageKind>,
         /// How long it ran.
         duration_ms: u32,
     },
@@ -569,6 +617,36 @@ pub struct BlobRef {
     /// Its size.
     #[ts(type = "number")]
     pub bytes: u64,
+}
+
+/// A kind of image that models can be shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, TS, ToSchema)]
+pub enum ImageKind {
+    /// PNG.
+    #[serde(rename = "image/png")]
+    Png,
+    /// JPEG.
+    #[serde(rename = "image/jpeg")]
+    Jpeg,
+    /// GIF.
+    #[serde(rename = "image/gif")]
+    Gif,
+    /// WebP.
+    #[serde(rename = "image/webp")]
+    Webp,
+}
+
+impl ImageKind {
+    /// Its media type, as HTTP and every model service name it.
+    #[must_use]
+    pub fn media_type(self) -> &'static str {
+        match self {
+            Self::Png => "image/png",
+            Self::Jpeg => "image/jpeg",
+            Self::Gif => "image/gif",
+            Self::Webp => "image/webp",
+        }
+    }
 }
 
 /// A file that changed in the workspace.

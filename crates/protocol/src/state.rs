@@ -514,7 +514,10 @@ impl SessionState {
                 self.status = SessionStatus::Running;
             }
             EventBody::BudgetChanged { budget } => self.budget = Some(*budget),
-            EventBody::ModelRetried { .. } | EventBody::PushRefused { .. } => {}
+            EventBody::ModelRetried { .. }
+            | EventBody::ModelFellBack { .. }
+            | EventBody::OutputsLeftOut { .. }
+            | EventBody::PushRefused { .. } => {}
             EventBody::StopRequested { turn, by } => self.note_stop(*turn, by),
             EventBody::TurnEnded { turn, outcome } => self.end_turn(*turn, outcome),
             EventBody::SandboxChanged { phase, .. } => self.sandbox = *phase,
@@ -529,6 +532,12 @@ impl SessionState {
                     self.cost_micro_usd = self.cost_micro_usd.saturating_add(cost_micro_usd.unwrap_or(0));
                 }
                 self.open_calls.extend(blocks.iter().filter_map(|block| asked_call(*turn, block)));
+            }
+            EventBody::ConversationSummarized { usage, cost_micro_usd, .. } => {
+                if !self.is_copied(self.seq) {
+                    self.usage.add(*usage);
+                    self.cost_micro_usd = self.cost_micro_usd.saturating_add(cost_micro_usd.unwrap_or(0));
+                }
             }
             EventBody::ToolStarted { turn, call, name, .. } => {
                 match self.open_calls.iter_mut().find(|open| open.turn == *turn && open.call == *call) {
@@ -667,6 +676,7 @@ impl SessionState {
         let time_ms = if down || running.is_none() { 0 } else { passed_ms };
         let mut cost = Spent { time_ms, ..Spent::default() };
         if let EventBody::ModelReplied { usage, cost_micro_usd, .. }
+        | EventBody::ConversationSummarized { usage, cost_micro_usd, .. }
         | EventBody::TitleChanged { usage, cost_micro_usd, .. } = &event.body
         {
             cost.tokens = usage.total();

@@ -54,13 +54,18 @@ fn no_default(config: &Config, all: &[AgentModel]) -> Refusal {
 
 fn configured(all: &Config, config: &ModelConfig) -> Result<AgentModel, Refusal> {
     let (provider, model) = config.id.split_once('/').unwrap_or_default();
-    let kind = match config.wire {
+    let kind = match config.wire() {
         Wire::Anthropic => ProviderKind::Anthropic,
         Wire::OpenAi => ProviderKind::OpenAi,
+        Wire::OpenAiResponses => ProviderKind::OpenAiResponses,
     };
     let key = key_of(config)?.map(|key| AgentSecret::new(key.reveal().clone()));
     let mut made = AgentModel::new(provider, model, kind, &config.base_url, key);
     made.note.clone_from(&config.note);
+    made.effort = config.effort;
+    made.output_tokens_max = config.output_tokens_max.max(1);
+    made.context_tokens = Some(config.context_tokens).filter(|tokens| *tokens > 0);
+    made.fallback = Some(config.fallback.clone()).filter(|id| !id.is_empty());
     made.timeouts.first_byte = Duration::from_secs(config.first_byte_s.max(1).into());
     made.timeouts.idle = Duration::from_secs(config.silence_s.max(1).into());
     made.timeouts.attempts_max = config.attempts_max.max(1);

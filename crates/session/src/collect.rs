@@ -85,6 +85,7 @@ mod tests {
             status: ToolStatus::Ok,
             output: String::new(),
             blob,
+            image: None,
             duration_ms: 0,
         };
         StoredEvent::new(&Event { seq: Seq(seq), time_ms: 0, cause: Cause::Turn { turn: TurnId(1) }, body }).unwrap()

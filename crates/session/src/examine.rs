@@ -127,6 +127,9 @@ pub(crate) fn blob_of(body: &EventBody) -> Option<&BlobRef> {
         | EventBody::SandboxChanged { .. }
         | EventBody::ModelRequested { .. }
         | EventBody::ModelRetried { .. }
+        | EventBody::ModelFellBack { .. }
+        | EventBody::OutputsLeftOut { .. }
+        | EventBody::ConversationSummarized { .. }
         | EventBody::ModelReplied { .. }
         | EventBody::ToolStarted { .. }
         | EventBody::TodoChanged { .. }

@@ -183,6 +183,9 @@ impl Copy {
             | EventBody::TurnEnded { .. }
             | EventBody::ModelRequested { .. }
             | EventBody::ModelRetried { .. }
+            | EventBody::ModelFellBack { .. }
+            | EventBody::OutputsLeftOut { .. }
+            | EventBody::ConversationSummarized { .. }
             | EventBody::ModelReplied { .. }
             | EventBody::ToolStarted { .. }
             | EventBody::ToolFinished { .. }

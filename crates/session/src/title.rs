@@ -23,7 +23,7 @@ pub(crate) fn spawn(home: &Arc<Home>, state: &SessionState, inbox: Inbox) {
     }
     let author = state.prompts.first().map_or_else(|| home.owner.clone(), |prompt| prompt.author.clone());
     // A title is worth no exception.
-    if let Err(exhausted) = home.meter.admit_request(&author, Priced::of(&model), now_ms()) {
+    if let Err(exhausted) = home.meter.admit_request(&author, Priced::of(&model.price), now_ms()) {
         tracing::info!(session = %home.id, reason = exhausted.reason, "no title is asked for");
         return;
     }

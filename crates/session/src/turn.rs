@@ -9,6 +9,7 @@ use hangar_agent::{
     conversation::Steer,
     hooks::{Hook, ProtectedPaths},
     limits::TurnLimits,
+    models::Price,
     run_turn,
 };
 use hangar_protocol::{
@@ -42,8 +43,7 @@ pub(crate) fn spawn(
 ) {
     let author = state.author_of(turn).cloned();
     let model = home.ports.models.find(&state.model);
-    let priced = model.as_deref().map_or(Priced::Unknown, Priced::of);
-    let sink = Sink { home: Arc::clone(home), turn, author, priced, inbox: inbox.clone() };
+    let sink = Sink { home: Arc::clone(home), turn, author, inbox: inbox.clone() };
     let (Some(model), Some(author)) = (model, sink.author.clone()) else {
         let reason = format!(
             "This server has no model {} any more. Configure it again, or start a session with another one.",
@@ -108,7 +108,6 @@ struct Sink {
     home: Arc<Home>,
     turn: TurnId,
     author: Option<Person>,
-    priced: Priced,
     inbox: Inbox,
 }
 
@@ -121,8 +120,8 @@ impl Sink {
 
 #[async_trait]
 impl TurnSink for Sink {
-    fn admit_request(&self) -> Result<(), Exhausted> {
-        self.home.meter.admit_request(self.payer(), self.priced, now_ms())
+    fn admit_request(&self, price: &Price) -> Result<(), Exhausted> {
+        self.home.meter.admit_request(self.payer(), Priced::of(price), now_ms())
     }
 
     fn admit_call(&self) -> Result<(), Exhausted> {

@@ -117,6 +117,15 @@ impl Teller {
             EventBody::ModelRetried { turn, step, attempt, .. } => {
                 format!("model_retried {turn}.{step} attempt {attempt}")
             }
+            EventBody::ModelFellBack { turn, step, from, to, .. } => {
+                format!("model_fell_back {turn}.{step} from {from} to {to}")
+            }
+            EventBody::OutputsLeftOut { turn, step, replies_kept, .. } => {
+                format!("outputs_left_out {turn}.{step} but of {replies_kept} replies")
+            }
+            EventBody::ConversationSummarized { turn, step, summary, .. } => {
+                format!("conversation_summarized {turn}.{step}: {summary}")
+            }
             EventBody::ModelReplied { turn, step, blocks, .. } => {
                 format!("model_replied {turn}.{step}: {}", blocks_words(blocks))
             }

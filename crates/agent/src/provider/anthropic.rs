@@ -16,9 +16,11 @@ use super::{
     wire::{self, Credential},
 };
 use crate::{
-    conversation::{Message, Part},
-    models::{ModelConfig, Thinking},
+    conversation::{Image, Message, Part},
+    models::ModelConfig,
 };
+
+mod thinking;
 
 const VERSION: &str = "2023-06-01";
 
@@ -53,12 +55,9 @@ impl Anthropic {
         if !request.tools.is_empty() {
             body["tools"] = Value::Array(tools(request));
         }
-        match (request.length, self.config.thinking) {
-            (ReplyLength::Short(_), _) | (ReplyLength::Whole, Thinking::Unset) => {}
-            (ReplyLength::Whole, Thinking::Adaptive) => body["thinking"] = json!({"type": "adaptive"}),
-            (ReplyLength::Whole, Thinking::Budget(tokens)) => {
-                body["thinking"] = json!({"type": "enabled", "budget_tokens": tokens});
-            }
+        match request.length {
+            ReplyLength::Short(_) => {}
+            ReplyLength::Whole => thinking::add(&mut body, &self.config),
         }
         body
     }
@@ -126,11 +125,14 @@ fn messages(messages: &[Message<'_>]) -> Vec<Value> {
 fn said(part: &Part<'_>) -> Value {
     match part {
         Part::Text(text) => json!({"type": "text", "text": text}),
-        Part::Result { call, output, ok } => {
+        Part::Result { call, output, image, ok } => {
             // An empty text block is refused by the service.
-            let content = if output.is_empty() { "(no output)" } else { output };
-            let mut result =
-                json!({"type": "tool_result", "tool_use_id": call, "content": [{"type": "text", "text": content}]});
+            let words = if output.is_empty() { "(no output)" } else { output };
+            let mut content = vec![json!({"type": "text", "text": words})];
+            content.extend(image.map(|Image { kind, base64 }| {
+                json!({"type": "image", "source": {"type": "base64", "media_type": kind.media_type(), "data": base64}})
+            }));
+            let mut result = json!({"type": "tool_result", "tool_use_id": call, "content": content});
             if !ok {
                 result["is_error"] = json!(true);
             }
@@ -351,6 +353,7 @@ fn stream_error(error: &ServiceError) -> Fault {
     let reason =
         format!("the model service broke off: {} ({})", hangar_protocol::limits::clip(&error.message, 400), error.kind);
     match error.kind.as_str() {
+        "invalid_request_error" | "request_too_large" if wire::is_too_long(&error.message) => Fault::too_long(reason),
         "invalid_request_error"
         | "authentication_error"
         | "permission_error"

@@ -13,6 +13,7 @@ use crate::{conversation::Message, tools::ToolSpec};
 
 pub mod anthropic;
 pub mod openai;
+pub mod responses;
 pub mod timeouts;
 mod wire;
 
@@ -36,6 +37,8 @@ pub struct ModelRequest<'a> {
     pub messages: &'a [Message<'a>],
     /// How much it may write.
     pub length: ReplyLength,
+    /// The same for all requests that begin alike, where a service wants to be told; `None` for a request that stands alone.
+    pub cache_key: Option<&'a str>,
 }
 
 /// How much a reply may be.
@@ -73,6 +76,18 @@ pub struct Reply {
     pub usage: ModelUsage,
     /// Why the model stopped.
     pub stop: Option<StopReason>,
+}
+
+impl Reply {
+    /// Its words alone.
+    #[must_use]
+    pub fn words(&self) -> String {
+        let text = |block: &ReplyBlock| match block {
+            ReplyBlock::Text(text) => Some(text.clone()),
+            ReplyBlock::Reasoning { .. } | ReplyBlock::Call { .. } => None,
+        };
+        self.blocks.iter().filter_map(text).collect()
+    }
 }
 
 /// One block of a reply, as the provider sent it.
@@ -118,12 +133,19 @@ pub enum FaultKind {
     },
     /// It will not pass by itself.
     Lasting,
+    /// The request has more tokens than the model can read.
+    TooLong,
 }
 
 impl Fault {
     /// A fault that may pass.
     pub fn passing(reason: impl Into<String>) -> Self {
         Self { kind: FaultKind::Passing { retry_after: None }, reason: reason.into() }
+    }
+
+    /// A request that has more tokens than the model can read.
+    pub fn too_long(reason: impl Into<String>) -> Self {
+        Self { kind: FaultKind::TooLong, reason: reason.into() }
     }
 
     /// A fault that will not pass by itself.

@@ -32,11 +32,7 @@ pub struct OpenAi {
 
 impl OpenAi {
     pub(crate) fn new(config: ModelConfig) -> Result<Self, String> {
-        let hint = match &config.key {
-            Some(_) => format!("Set a valid key for {} (OPENAI_API_KEY, or key in hangar.toml).", config.provider),
-            None => "No key is configured: set OPENAI_API_KEY, or key in hangar.toml.".to_owned(),
-        };
-        let credential = Credential { key: config.key.clone(), hint };
+        let credential = Credential::openai(&config);
         Ok(Self { client: wire::client(&config)?, config, credential })
     }
 
@@ -67,6 +63,9 @@ impl OpenAi {
             body["max_completion_tokens"] = json!(tokens_max);
         } else if chosen {
             body["max_tokens"] = json!(tokens_max);
+        }
+        if let Some(effort) = self.config.effort {
+            body["reasoning_effort"] = json!(effort.word());
         }
         body
     }
@@ -104,7 +103,13 @@ fn messages(request: &ModelRequest<'_>) -> Vec<Value> {
     let mut sent = vec![json!({"role": "system", "content": request.system})];
     for message in request.messages {
         match message {
-            Message::User(parts) => sent.extend(parts.iter().map(said)),
+            Message::User(parts) => {
+                let (results, words): (Vec<&Part<'_>>, Vec<&Part<'_>>) =
+                    parts.iter().partition(|part| matches!(part, Part::Result { .. }));
+                sent.extend(results.iter().map(|part| said(part)));
+                sent.extend(pictures(&results));
+                sent.extend(words.into_iter().map(said));
+            }
             Message::Assistant(blocks) => sent.extend(replied(blocks)),
         }
     }
@@ -116,6 +121,18 @@ fn said(part: &Part<'_>) -> Value {
         Part::Text(text) => json!({"role": "user", "content": text}),
         Part::Result { call, output, .. } => json!({"role": "tool", "tool_call_id": call, "content": output}),
     }
+}
+
+/// Images that calls gave. A message with a result holds words only, so that they follow as the user's own, behind all results.
+fn pictures(results: &[&Part<'_>]) -> Option<Value> {
+    let mut content = Vec::new();
+    for part in results {
+        if let Part::Result { call, image: Some(image), .. } = part {
+            content.push(json!({"type": "text", "text": format!("[The image that the call {call} gave:]")}));
+            content.push(json!({"type": "image_url", "image_url": {"url": image.data_url()}}));
+        }
+    }
+    (!content.is_empty()).then(|| json!({"role": "user", "content": content}))
 }
 
 fn replied(blocks: &[Block]) -> Option<Value> {
@@ -217,7 +234,10 @@ impl Reading {
             .map_err(|error| Fault::passing(format!("the stream holds something that is no chunk: {error}")))?;
         if let Some(error) = chunk.error {
             let words = error["message"].as_str().map_or_else(|| error.to_string(), str::to_owned);
-            let words = hangar_protocol::limits::clip(&words, 400);
+            let words = hangar_protocol::limits::clip(&words, wire::ERROR_CHARS_MAX);
+            if wire::is_too_long(&words) {
+                return Err(Fault::too_long(format!("the model service broke off: {words}")));
+            }
             return Err(Fault::passing(format!("the model service broke off: {words}")));
         }
         if let Some(usage) = chunk.usage {

@@ -1,4 +1,4 @@
-//! What both wires share: a POST that is answered by Server-Sent Events, with time-outs and faults told apart.
+//! What all wires share: a POST that is answered by Server-Sent Events, with time-outs and faults told apart.
 
 use std::{error::Error, net::IpAddr, pin::Pin, time::Duration};
 
@@ -19,7 +19,7 @@ use crate::{
 
 /// How much of an error's body is read and told.
 const ERROR_BYTES_MAX: usize = 4 * 1024;
-const ERROR_CHARS_MAX: usize = 400;
+pub(super) const ERROR_CHARS_MAX: usize = 400;
 /// Anthropic's "overloaded", which is no registered status.
 const OVERLOADED: u16 = 529;
 
@@ -54,6 +54,15 @@ pub(super) struct Credential {
 }
 
 impl Credential {
+    /// That of a service which speaks one of OpenAI's wires.
+    pub(super) fn openai(config: &ModelConfig) -> Self {
+        let hint = match &config.key {
+            Some(_) => format!("Set a valid key for {} (OPENAI_API_KEY, or key in hangar.toml).", config.provider),
+            None => "No key is configured: set OPENAI_API_KEY, or key in hangar.toml.".to_owned(),
+        };
+        Self { key: config.key.clone(), hint }
+    }
+
     /// A service may quote the key that it refuses.
     fn redact(&self, words: String) -> String {
         match &self.key {
@@ -116,10 +125,19 @@ async fn refused(response: Response, patience: Duration, credential: &Credential
     let retry_after = retry_after(&response);
     let body = timeout(patience, error_body(response)).await.unwrap_or_default();
     let said = credential.redact(error_message(&body));
+    let retry_after = retry_after.or_else(|| wait_told_in(&said));
     let reason = format!("HTTP {}{}{said}", status.as_u16(), if said.is_empty() { "" } else { ": " });
+    if error_codes(&body).iter().any(|code| is_lasting(code)) && status == StatusCode::TOO_MANY_REQUESTS {
+        return Fault::lasting(format!("the model service will not answer before somebody acts there ({reason})"));
+    }
     match status {
         StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
             Fault::lasting(format!("the model service refused the key ({reason}). {}", credential.hint))
+        }
+        StatusCode::BAD_REQUEST | StatusCode::PAYLOAD_TOO_LARGE
+            if error_codes(&body).iter().map(String::as_str).chain([said.as_str()]).any(is_too_long) =>
+        {
+            Fault::too_long(reason)
         }
         StatusCode::NOT_FOUND => Fault::lasting(format!(
             "the model service does not know this model or path ({reason}). Check the model's name and base URL."
@@ -134,10 +152,42 @@ async fn refused(response: Response, patience: Duration, credential: &Credential
     }
 }
 
-/// `Retry-After` in seconds, as every model service sends it. The form with a date is not used by any.
+/// How long the service asks to wait: `retry-after-ms`, which OpenAI sends, or `Retry-After` in seconds, which every model service
+/// does. The form with a date is not used by any.
 fn retry_after(response: &Response) -> Option<Duration> {
-    let seconds: f64 = response.headers().get(RETRY_AFTER)?.to_str().ok()?.trim().parse().ok()?;
+    let number = |name: &str| response.headers().get(name)?.to_str().ok()?.trim().parse::<f64>().ok();
+    let seconds = number("retry-after-ms").map(|ms| ms / 1000.0).or_else(|| number(RETRY_AFTER.as_str()))?;
     Duration::try_from_secs_f64(seconds).ok()
+}
+
+/// How long OpenAI asks to wait where it says so in words only: "Please try again in 1m2.5s." or "in 28ms".
+pub(super) fn wait_told_in(words: &str) -> Option<Duration> {
+    const ASKED: &str = "try again in ";
+    let mut rest = &words[words.find(ASKED)? + ASKED.len()..];
+    let mut seconds = None;
+    loop {
+        let digits = rest.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(rest.len());
+        let Ok(number) = rest[..digits].trim_end_matches('.').parse::<f64>() else { break };
+        rest = &rest[digits..];
+        let unit = [("ms", 0.001), ("s", 1.0), ("m", 60.0), ("h", 3600.0)];
+        let Some((name, worth)) = unit.into_iter().find(|(name, _)| rest.starts_with(name)) else { break };
+        rest = &rest[name.len()..];
+        seconds = Some(seconds.unwrap_or(0.0) + number * worth);
+    }
+    Duration::try_from_secs_f64(seconds?).ok()
+}
+
+/// Whether an error of this code, as OpenAI names them, comes again however often it is asked.
+pub(super) fn is_lasting(code: &str) -> bool {
+    const LASTING: [&str; 6] = [
+        "insufficient_quota",
+        "billing_hard_limit_reached",
+        "billing_not_active",
+        "invalid_api_key",
+        "invalid_prompt",
+        "invalid_request_error",
+    ];
+    LASTING.contains(&code) || code.starts_with("invalid_image") || code.ends_with("_image")
 }
 
 async fn error_body(response: Response) -> Bytes {
@@ -161,6 +211,32 @@ fn error_message(body: &[u8]) -> String {
     });
     let words = words.unwrap_or_else(|| String::from_utf8_lossy(body).into_owned());
     hangar_protocol::limits::clip(words.trim(), ERROR_CHARS_MAX)
+}
+
+/// Whether an error's code or words say that the request has more tokens than the model can read. Each service says it in its own.
+pub(super) fn is_too_long(told: &str) -> bool {
+    const SAID: [&str; 9] = [
+        // OpenAI's code, Anthropic's type for what is too large altogether, and llama.cpp's.
+        "context_length_exceeded",
+        "request_too_large",
+        "exceed_context_size",
+        // Anthropic's words, then those of OpenAI and vLLM, of OpenAI Responses, of llama.cpp, and of others.
+        "prompt is too long",
+        "exceed context limit",
+        "maximum context length",
+        "exceeds the context window",
+        "exceeds the available context size",
+        "reduce the length of the messages",
+    ];
+    let told = told.to_ascii_lowercase();
+    SAID.iter().any(|said| told.contains(said))
+}
+
+/// What an error body calls the error.
+fn error_codes(body: &[u8]) -> Vec<String> {
+    let parsed: serde_json::Value = serde_json::from_slice(body).unwrap_or_default();
+    let error = &parsed["error"];
+    [&error["code"], &error["type"]].into_iter().filter_map(|code| code.as_str().map(str::to_owned)).collect()
 }
 
 /// An error with its causes: reqwest says "error sending request" and keeps "connection refused" behind it.
@@ -219,4 +295,22 @@ where
         Some((last, (reading, fault, receiver)))
     };
     stream::unfold(state, next).boxed()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wait_is_read_from_words() {
+        let check = |words: &str, ms: Option<u64>| {
+            assert_eq!(wait_told_in(words), ms.map(Duration::from_millis), "{words}");
+        };
+        check("Limit 30000, Used 29000. Please try again in 11.054s. Visit …", Some(11_054));
+        check("Please try again in 28ms.", Some(28));
+        check("Please try again in 1m2.5s.", Some(62_500));
+        check("Please try again in 2h0m1s", Some(7_201_000));
+        check("Please try again in a moment.", None);
+        check("Overloaded", None);
+    }
 }

@@ -36,8 +36,10 @@ pub(super) fn read(request: &Value) -> Result<History, String> {
                 let id = message["tool_call_id"].as_str().unwrap_or_default();
                 let place = open.iter().position(|known| *known == id);
                 open.remove(place.ok_or_else(|| format!("messages: no call has the id {id}"))?);
-                hear(&mut history, words);
+                history.hear(words);
             }
+            // Images of results, which this wire has no other place for.
+            Some("user") if message["content"].is_array() => closed(&open)?,
             Some("user") => {
                 closed(&open)?;
                 // Prompts that follow one another are one wish, as on the other wire.
@@ -51,16 +53,8 @@ pub(super) fn read(request: &Value) -> Result<History, String> {
     closed(&open).map(|()| history)
 }
 
-fn hear(history: &mut History, words: &str) {
-    if let Some(last) = history.results.last_mut() {
-        if !last.is_empty() {
-            last.push('\n');
-        }
-        last.push_str(words);
-    }
-}
-
-fn closed(open: &[&str]) -> Result<(), String> {
+/// Whether every call has its result.
+pub(super) fn closed(open: &[&str]) -> Result<(), String> {
     if open.is_empty() { Ok(()) } else { Err(format!("messages: `tool_calls` without an answer: {open:?}")) }
 }
 

@@ -41,7 +41,7 @@ impl History {
                 Some("user") => {
                     answered(&open, &ids(blocks, "tool_result", "tool_use_id"))?;
                     open.clear();
-                    history.hear(blocks);
+                    history.hear_blocks(blocks);
                 }
                 _ => return Err("messages: a role is user or assistant".to_owned()),
             }
@@ -49,7 +49,17 @@ impl History {
         if open.is_empty() { Ok(history) } else { Err("the last message is the model's own".to_owned()) }
     }
 
-    fn hear(&mut self, blocks: &[Value]) {
+    /// Takes in what a tool gave, beside what others gave to the same reply.
+    pub(super) fn hear(&mut self, words: &str) {
+        if let Some(last) = self.results.last_mut() {
+            if !last.is_empty() {
+                last.push('\n');
+            }
+            last.push_str(words);
+        }
+    }
+
+    fn hear_blocks(&mut self, blocks: &[Value]) {
         let texts: Vec<&str> = blocks.iter().filter_map(|block| block["text"].as_str()).collect();
         if !texts.is_empty() {
             self.wish = texts.join("\n");

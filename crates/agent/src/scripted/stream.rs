@@ -1,4 +1,4 @@
-//! A line as a stream: the bytes of Anthropic Messages, the pace, and the faults of both wires.
+//! A line as a stream: the bytes of Anthropic Messages, the pace, and the faults of all wires.
 
 use std::{io, time::Duration};
 
@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use super::{
     Wire, chat,
     history::History,
+    responses,
     transcript::{Chosen, Fault, ScriptedCall},
 };
 
@@ -36,6 +37,7 @@ pub(super) fn play(
     let mut acts = match wire {
         Wire::Messages => acts(chosen, history),
         Wire::Chat => chat::acts(chosen, history),
+        Wire::Responses => responses::acts(chosen, history),
     };
     if let Some(fault) = fault {
         spoil(wire, &mut acts, fault);
@@ -54,7 +56,8 @@ pub(super) fn play(
     })
 }
 
-fn event(value: &Value) -> String {
+/// An event that says its type twice, as Anthropic's and OpenAI's do.
+pub(super) fn event(value: &Value) -> String {
     format!("event: {}\ndata: {value}\n\n", value["type"].as_str().unwrap_or_default())
 }
 
@@ -148,6 +151,7 @@ fn spoil(wire: Wire, acts: &mut Vec<Act>, fault: Fault) {
                     "event: content_block_delta\ndata: {\"type\":\"content_block_delta\",\"index\":0,\"del\n\n"
                 }
                 Wire::Chat => "data: {\"choices\":[{\"index\":0,\"del\n\n",
+                Wire::Responses => "event: response.output_text.delta\ndata: {\"type\":\"response.outp\n\n",
             };
             (after_chars, vec![Act::Send(broken.to_owned()), Act::Hang])
         }
@@ -156,16 +160,21 @@ fn spoil(wire: Wire, acts: &mut Vec<Act>, fault: Fault) {
             let error = match wire {
                 Wire::Messages => event(&error),
                 Wire::Chat => format!("data: {error}\n\n"),
+                Wire::Responses => event(&json!({
+                    "type": "response.failed",
+                    "response": {"status": "failed", "error": {"code": "server_is_overloaded", "message": "Overloaded"}},
+                })),
             };
             (after_chars, vec![Act::Send(error), Act::Hang])
         }
-        Fault::Status { .. } | Fault::NoAnswer {} => return,
+        Fault::Status { .. } | Fault::TooLong {} | Fault::BadImage {} | Fault::NoAnswer {} => return,
     };
     let mut said = 0;
     let text_of = |bytes: &str| {
         let data = bytes.split_once("data: ").map_or("", |(_, data)| data);
         let value: Value = serde_json::from_str(data).unwrap_or_default();
-        let text = value["delta"]["text"].as_str().or(value["choices"][0]["delta"]["content"].as_str());
+        let words = (value["type"] == "response.output_text.delta").then(|| value["delta"].as_str()).flatten();
+        let text = value["delta"]["text"].as_str().or(value["choices"][0]["delta"]["content"].as_str()).or(words);
         text.map_or(0, |text| text.chars().count())
     };
     let end = acts.iter().position(|act| {

@@ -129,6 +129,10 @@ pub(super) enum Fault {
         #[serde(default)]
         retry_after_s: Option<f64>,
     },
+    /// The request is refused as one that the model cannot read whole.
+    TooLong {},
+    /// The request is refused because of an image in it, as long as it holds one.
+    BadImage {},
     /// The request is never answered.
     NoAnswer {},
     /// The connection breaks after so many characters of text.

@@ -88,7 +88,7 @@ async fn foreground(context: &CallContext<'_>, exec: Exec) -> Result<ToolOutput,
     if let Some(note) = &note {
         text.push_str(&format!("\n[{note}]"));
     }
-    Ok(ToolOutput { text, ok: note.is_none() })
+    Ok(ToolOutput { text, ok: note.is_none(), image: None })
 }
 
 /// How a command failed, in words; `None` when it did not.

@@ -2,6 +2,7 @@
 //!
 //! A tool's error is one of two: a [`Tell`] goes to the model, which may do better; everything else ends the turn.
 
+mod apply_patch;
 mod bash;
 mod edit;
 mod glob;
@@ -11,11 +12,13 @@ mod list;
 pub(crate) mod output;
 mod pull_request;
 mod read;
-mod todo;
+pub(crate) mod todo;
 mod write;
 
+pub(crate) use apply_patch::paths as patched_paths;
 use async_trait::async_trait;
 use hangar_protocol::{CallId, TurnId};
+pub use read::picture::Picture;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use std::sync::Arc;
@@ -118,13 +121,15 @@ pub struct ToolOutput {
     pub text: String,
     /// Whether it did what it was asked; a command that failed did not.
     pub ok: bool,
+    /// An image that the model is shown beside the words, which are then few.
+    pub image: Option<Picture>,
 }
 
 impl ToolOutput {
     /// The words of a call that worked.
     #[must_use]
     pub fn done(text: impl Into<String>) -> Self {
-        Self { text: text.into(), ok: true }
+        Self { text: text.into(), ok: true, image: None }
     }
 }
 
@@ -202,6 +207,7 @@ pub(crate) fn toolbox() -> Vec<Arc<dyn Tool>> {
         Arc::new(read::Read::new()),
         Arc::new(write::Write::new()),
         Arc::new(edit::Edit::new()),
+        Arc::new(apply_patch::ApplyPatch::new()),
         Arc::new(list::List::new()),
         Arc::new(glob::Glob::new()),
         Arc::new(grep::Grep::new()),

@@ -5,7 +5,13 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{CallContext, Effect, Tell, Tool, ToolError, ToolOutput, ToolSpec, arguments};
-use crate::{limits, workspace::SandboxPath};
+use crate::{
+    limits,
+    workspace::{FileBytes, SandboxPath},
+};
+
+mod notebook;
+pub(super) mod picture;
 
 /// How much of one line is shown.
 const LINE_CHARS_MAX: usize = 2_000;
@@ -27,7 +33,7 @@ impl Read {
     pub(super) fn new() -> Self {
         Self(ToolSpec {
             name: "read",
-            description: "Read a text file. Each line is shown as its number, a tab, and the line. Up to 2,000 lines or 50 KB; go on with offset.",
+            description: "Read a text file, a notebook as its cells and outputs, or look at an image (PNG, JPEG, GIF, WebP). Each line is shown as its number, a tab, and the line. Up to 2,000 lines or 50 KB; go on with offset.",
             schema: json!({"type": "object", "required": ["path"], "properties": {
                 "path": {"type": "string"},
                 "offset": {"type": "integer", "minimum": 1, "description": "First line, from 1"},
@@ -50,14 +56,31 @@ impl Tool for Read {
     async fn run(&self, context: &CallContext<'_>, input: Value) -> Result<ToolOutput, ToolError> {
         let Arguments { path, offset, limit } = arguments(input)?;
         let path = SandboxPath::parse(&path)?;
-        let text = whole_text(context, &path).await?;
+        let file = whole_file(context, &path).await?;
+        if let Some(image) = picture::of(path.shown(), &file.bytes, file.size) {
+            let (picture, told) = image?;
+            return Ok(ToolOutput { image: Some(picture), ..ToolOutput::done(told) });
+        }
+        let mut text = text_of(file, &path)?;
+        if path.as_str().ends_with(notebook::ENDING)
+            && let Some(readable) = notebook::as_text(&text)
+        {
+            text = readable;
+        }
         numbered(&text, offset.unwrap_or(1), limit.unwrap_or(usize::MAX)).map(ToolOutput::done).map_err(ToolError::Tell)
     }
 }
 
 /// The text of a file, for reading and editing.
 pub(super) async fn whole_text(context: &CallContext<'_>, path: &SandboxPath) -> Result<String, ToolError> {
-    let file = context.workspace().await?.read(path, 0, limits::FILE_BYTES_MAX).await?;
+    text_of(whole_file(context, path).await?, path)
+}
+
+async fn whole_file(context: &CallContext<'_>, path: &SandboxPath) -> Result<FileBytes, ToolError> {
+    Ok(context.workspace().await?.read(path, 0, limits::FILE_BYTES_MAX).await?)
+}
+
+fn text_of(file: FileBytes, path: &SandboxPath) -> Result<String, ToolError> {
     let name = path.shown();
     if file.size > limits::FILE_BYTES_MAX {
         let words =

@@ -10,6 +10,9 @@ use super::{CallContext, Effect, Tell, Tool, ToolError, ToolOutput, ToolSpec, ar
 /// Longest entry.
 const ITEM_CHARS_MAX: usize = 200;
 
+/// What it is called.
+pub(crate) const NAME: &str = "todo";
+
 pub(super) struct Todo(ToolSpec);
 
 #[derive(Deserialize)]
@@ -20,7 +23,7 @@ struct Arguments {
 impl Todo {
     pub(super) fn new() -> Self {
         Self(ToolSpec {
-            name: "todo",
+            name: NAME,
             description: "Replace the todo list, which people see: all entries, in order, at most one in progress.",
             schema: json!({"type": "object", "required": ["items"], "properties": {
                 "items": {"type": "array", "maxItems": TODO_ITEMS_MAX, "items": {

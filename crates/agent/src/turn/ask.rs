@@ -2,27 +2,26 @@
 
 use std::time::Duration;
 
-use futures::{FutureExt, StreamExt, future::Shared};
+use futures::{
+    FutureExt, StreamExt,
+    future::{Shared, ready},
+};
 use hangar_protocol::{Block, CallId, EventBody, Seq, StopReason, frame::TextChannel};
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 
-use super::{Halt, Turn, millis};
+use super::{
+    Halt, Turn, millis,
+    question::{NoReply, Question, Timed},
+};
 use crate::{
     limits,
-    provider::{Fault, FaultKind, ModelRequest, Piece, Reply, ReplyBlock, ReplyLength, timeouts},
+    provider::{Fault, FaultKind, ModelRequest, Piece, ReplyBlock, ReplyLength, timeouts},
     sink::TurnOver,
 };
 
 /// The key under which arguments stand that were no JSON object, in a call's input.
 pub(super) const UNPARSED: &str = "unparsed_arguments";
-
-/// A whole reply and when its parts came.
-struct Timed {
-    reply: Reply,
-    first_token: Duration,
-    whole: Duration,
-}
 
 impl Turn {
     /// Asks until there is a whole reply, and records it.
@@ -33,18 +32,40 @@ impl Turn {
                 "The turn used its {asked} model requests. Its files are kept; send another prompt to go on."
             )));
         }
-        self.sink.admit_request().map_err(Halt::Paused)?;
         let step = asked + 1;
-        let requested = EventBody::ModelRequested { turn: self.id, step, model: self.input.model.id.clone() };
+        self.make_room(step).await?;
+        self.sink.admit_request(&self.model.price).map_err(Halt::Paused)?;
+        let question = Question::Work { step };
+        let requested = EventBody::ModelRequested { turn: self.id, step, model: self.model.id.clone() };
         // The prompt or the results that are sent are durable already, so the request need not wait for this event; only what
         // comes back does.
         let recorded = self.sink.record(requested.clone()).shared();
-        let (timed, recorded) = tokio::join!(self.reply(step, recorded.clone()), recorded);
-        recorded?;
+        let (mut replied, recorded) = tokio::join!(self.reply(question, recorded.clone()), recorded);
+        let recorded = recorded?;
         self.input.conversation.apply_body(&requested);
-        let Timed { reply, first_token, whole } = timed?;
+        let mut summed_up = false;
+        let Timed { reply, first_token, whole } = loop {
+            match replied {
+                Ok(timed) => break timed,
+                Err(NoReply::Halt(halt)) => return Err(halt),
+                Err(NoReply::GivenUp(reason)) if self.may_be_an_image(&reason) => self.leave_out_images(step).await?,
+                Err(NoReply::GivenUp(reason)) => self.fall_back(step, reason).await?,
+                Err(NoReply::TooLong(reason)) if summed_up => {
+                    return Err(Halt::Failed(format!(
+                        "What the model {} has to read is more than it can, even after a summary: {reason}. Choose a model with a larger \
+                         window.",
+                        self.model.id
+                    )));
+                }
+                Err(NoReply::TooLong(_)) => {
+                    self.sum_up(step).await?;
+                    summed_up = true;
+                }
+            }
+            replied = self.reply(question, ready(Ok(recorded)).shared()).await;
+        };
         let stop = reply.stop.unwrap_or(StopReason::EndTurn);
-        let cost_micro_usd = self.input.model.price.cost_micro_usd(reply.usage);
+        let cost_micro_usd = self.model.price.cost_micro_usd(reply.usage);
         let replied = EventBody::ModelReplied {
             turn: self.id,
             step,
@@ -58,20 +79,32 @@ impl Turn {
         self.record(replied).await
     }
 
+    /// Goes on with the model that is there for when this one does not answer.
+    pub(super) async fn fall_back(&mut self, step: u32, reason: String) -> Result<(), Halt> {
+        let Some(next) = self.model.fallback.clone() else { return Err(Halt::Failed(reason)) };
+        // Another model has another price, or none that is known.
+        self.sink.admit_request(&next.price).map_err(Halt::Paused)?;
+        let (from, to) = (self.model.id.clone(), next.id.clone());
+        tracing::warn!(turn = self.id.0, step, %from, %to, %reason, "the turn goes on with another model");
+        self.model = next;
+        self.record(EventBody::ModelFellBack { turn: self.id, step, from, to, reason }).await
+    }
+
     /// Sends the request until it is answered, or it makes no sense to go on.
-    async fn reply(
+    pub(super) async fn reply(
         &self,
-        step: u32,
+        question: Question,
         recorded: Shared<impl Future<Output = Result<Seq, TurnOver>>>,
-    ) -> Result<Timed, Halt> {
-        let limits = self.input.model.timeouts;
+    ) -> Result<Timed, NoReply> {
+        let limits = self.model.timeouts;
+        let step = question.step();
         let mut attempt = 1;
         loop {
             let mut shown = false;
             let fault = tokio::select! {
                 biased;
-                halt = self.halted() => return Err(halt),
-                reply = self.attempt(step, recorded.clone(), &mut shown) => match reply {
+                halt = self.halted() => return Err(halt.into()),
+                reply = self.attempt(question, recorded.clone(), &mut shown) => match reply {
                     Ok(timed) => return Ok(timed),
                     Err(fault) => fault,
                 },
@@ -81,12 +114,15 @@ impl Turn {
             if shown {
                 self.sink.text_reset(step);
             }
-            let wait = self.pause(attempt, &fault).map_err(Halt::Failed)?;
+            if fault.kind == FaultKind::TooLong {
+                return Err(NoReply::TooLong(fault.reason));
+            }
+            let wait = self.pause(attempt, &fault).map_err(NoReply::GivenUp)?;
             if attempt >= limits.attempts_max {
-                return Err(Halt::Failed(format!(
+                return Err(NoReply::GivenUp(format!(
                     "The model {} did not answer after {attempt} attempts; the last said: {}. Try again later, or choose another \
                      model.",
-                    self.input.model.id, fault.reason
+                    self.model.id, fault.reason
                 )));
             }
             tracing::warn!(
@@ -94,7 +130,7 @@ impl Turn {
                 turn = self.id.0,
                 step,
                 attempt,
-                model = %self.input.model.id,
+                model = %self.model.id,
                 wait_ms = millis(wait),
                 reason = %fault.reason,
                 "a model request failed and is sent again"
@@ -104,25 +140,35 @@ impl Turn {
             self.sink.record(retried).await?;
             tokio::select! {
                 biased;
-                halt = self.halted() => return Err(halt),
+                halt = self.halted() => return Err(halt.into()),
                 () = sleep(wait) => {}
             }
             attempt += 1;
         }
     }
 
-    /// One attempt: shows the reply while it comes.
+    /// One attempt: shows a reply to the work while it comes.
     async fn attempt(
         &self,
-        step: u32,
+        question: Question,
         recorded: Shared<impl Future<Output = Result<Seq, TurnOver>>>,
         shown: &mut bool,
     ) -> Result<Timed, Fault> {
-        let messages = self.input.conversation.messages();
-        let request =
-            ModelRequest { system: &self.system, tools: &self.specs, messages: &messages, length: ReplyLength::Whole };
+        let messages = match question {
+            Question::Work { .. } => self.input.conversation.messages(),
+            Question::Summary { shortened, .. } => {
+                self.input.conversation.messages_to_sum_up(shortened).unwrap_or_default()
+            }
+        };
+        let request = ModelRequest {
+            system: &self.system,
+            tools: &self.specs,
+            messages: &messages,
+            length: ReplyLength::Whole,
+            cache_key: self.input.conversation.facts().map(|facts| facts.session.as_str()),
+        };
         let began = Instant::now();
-        let mut pieces = self.input.model.provider.reply(&request);
+        let mut pieces = self.model.provider.reply(&request);
         let mut first_token = None;
         let mut offsets: Vec<u32> = Vec::new();
         let mut bytes = 0;
@@ -137,8 +183,13 @@ impl Turn {
                     if bytes > limits::REPLY_BYTES_MAX {
                         return Err(Fault::lasting("the reply is larger than hangar takes"));
                     }
-                    *shown = true;
-                    self.show(step, block, channel, &text, &mut offsets);
+                    if let Question::Work { step } = question {
+                        *shown = true;
+                        self.show(step, block, channel, &text, &mut offsets);
+                    }
+                }
+                Piece::Done(reply) if !question.is_answered_by(&reply) => {
+                    return Err(Fault::lasting("it wrote no summary of the conversation when it was asked to"));
                 }
                 Piece::Done(reply) => return Ok(Timed { reply, first_token, whole: began.elapsed() }),
             }
@@ -157,9 +208,11 @@ impl Turn {
 
     /// How long to wait before the next attempt; `Err` says why there is none.
     fn pause(&self, attempt: u32, fault: &Fault) -> Result<Duration, String> {
-        let model = &self.input.model.id;
+        let model = &self.model.id;
         match fault.kind {
-            FaultKind::Lasting => Err(format!("The model {model} cannot be used: {}", fault.reason)),
+            FaultKind::Lasting | FaultKind::TooLong => {
+                Err(format!("The model {model} cannot be used: {}", fault.reason))
+            }
             FaultKind::Passing { retry_after: Some(wait) } if wait > timeouts::RETRY_AFTER_MAX => Err(format!(
                 "The model {model} asks to come back in {} s ({}). Try again then, or choose another model.",
                 wait.as_secs(),
@@ -167,7 +220,7 @@ impl Turn {
             )),
             FaultKind::Passing { retry_after: Some(wait) } => Ok(wait),
             FaultKind::Passing { retry_after: None } => {
-                let doubled = self.input.model.timeouts.pause_first.saturating_mul(1 << (attempt - 1).min(16));
+                let doubled = self.model.timeouts.pause_first.saturating_mul(1 << (attempt - 1).min(16));
                 // Between half and the whole of it, so that many sessions do not come back at the same moment.
                 Ok(doubled.min(timeouts::PAUSE_MAX).mul_f64(0.5 + 0.5 * rand::random::<f64>()))
             }

@@ -18,7 +18,7 @@ use crate::{
     conversation::{Call, INTERRUPTED_CALL, UNSTARTED_CALL},
     hooks::{ToolCall, ToolResult, Verdict},
     instructions, limits,
-    tools::{CallContext, Effect, Tell, Tool, ToolError, ToolOutput, output},
+    tools::{CallContext, Effect, Picture, Tell, Tool, ToolError, ToolOutput, output},
     workspace::SandboxPath,
 };
 
@@ -49,8 +49,8 @@ struct Planned {
 /// What came of a call.
 struct Ended {
     events: Vec<EventBody>,
-    /// Outputs that did not fit into their event.
-    whole: Vec<(BlobRef, String)>,
+    /// Outputs and images that did not fit into their event.
+    whole: Vec<(BlobRef, Bytes)>,
     halt: Option<Halt>,
 }
 
@@ -96,8 +96,8 @@ impl Turn {
             for event in &events {
                 self.input.conversation.apply_body(event);
             }
-            for (blob, text) in whole {
-                self.input.conversation.supply(&blob, &text);
+            for (blob, bytes) in whole {
+                self.input.conversation.supply(&blob, &bytes);
             }
         }
         halt.map_or(Ok(()), Err)
@@ -153,15 +153,15 @@ impl Turn {
         self.sink.record(started.clone()).await?;
         ended.events.push(started);
         let began = Instant::now();
-        let (result, halt) = tokio::select! {
+        let (result, image, halt) = tokio::select! {
             biased;
             halt = self.halted() => {
                 let output = INTERRUPTED_CALL.to_owned();
-                (ToolResult { status: ToolStatus::Interrupted, output }, Some(halt))
+                (ToolResult { status: ToolStatus::Interrupted, output }, None, Some(halt))
             }
             result = self.carry_out(tool, &seen) => result?,
         };
-        self.finish(call, result, began.elapsed(), ended).await?;
+        self.finish_showing(call, result, image, began.elapsed(), ended).await?;
         halt.map_or(Ok(()), Err)
     }
 
@@ -195,7 +195,11 @@ impl Turn {
     }
 
     /// Runs the tool and puts its result into the form the model sees.
-    async fn carry_out(&self, tool: &dyn Tool, seen: &ToolCall) -> Result<(ToolResult, Option<Halt>), Halt> {
+    async fn carry_out(
+        &self,
+        tool: &dyn Tool,
+        seen: &ToolCall,
+    ) -> Result<(ToolResult, Option<Picture>, Option<Halt>), Halt> {
         let context = CallContext {
             turn: self.id,
             call: &seen.call,
@@ -205,14 +209,14 @@ impl Turn {
             env: &self.env,
         };
         let given = tool.run(&context, seen.input.clone()).await;
-        let (mut result, halt) = match given {
-            Ok(ToolOutput { text, ok }) => {
+        let (mut result, image, halt) = match given {
+            Ok(ToolOutput { text, ok, image }) => {
                 let status = if ok { ToolStatus::Ok } else { ToolStatus::Error };
-                (ToolResult { status, output: text }, None)
+                (ToolResult { status, output: text }, image, None)
             }
-            Err(ToolError::Tell(Tell(words))) => (ToolResult { status: ToolStatus::Error, output: words }, None),
+            Err(ToolError::Tell(Tell(words))) => (ToolResult { status: ToolStatus::Error, output: words }, None, None),
             Err(ToolError::Fatal(reason)) => {
-                (ToolResult { status: ToolStatus::Error, output: reason.clone() }, Some(Halt::Failed(reason)))
+                (ToolResult { status: ToolStatus::Error, output: reason.clone() }, None, Some(Halt::Failed(reason)))
             }
             Err(ToolError::Over(over)) => return Err(over.into()),
         };
@@ -220,10 +224,11 @@ impl Turn {
             hook.after(seen, &mut result).await;
         }
         result.output = output::fit(result.output, &context).await;
-        if tool.uses_workspace() && halt.is_none() {
+        // An image has no room beside it for more than a few words.
+        if tool.uses_workspace() && halt.is_none() && image.is_none() {
             self.instruct(&context, seen, &mut result.output).await;
         }
-        Ok((result, halt))
+        Ok((result, image, halt))
     }
 
     /// Adds the repository's instructions to the first result that can carry them.
@@ -245,8 +250,22 @@ impl Turn {
     }
 
     async fn finish(&self, call: &CallId, result: ToolResult, took: Duration, ended: &mut Ended) -> Result<(), Halt> {
+        self.finish_showing(call, result, None, took, ended).await
+    }
+
+    async fn finish_showing(
+        &self,
+        call: &CallId,
+        result: ToolResult,
+        image: Option<Picture>,
+        took: Duration,
+        ended: &mut Ended,
+    ) -> Result<(), Halt> {
         let whole = result.output;
-        let (output, blob) = if whole.len() <= EVENT_OUTPUT_BYTES_MAX {
+        let (output, blob) = if let Some(Picture { bytes, .. }) = &image {
+            let few = hangar_protocol::limits::clip_bytes(&whole, EVENT_OUTPUT_BYTES_MAX);
+            (few.to_owned(), Some(self.sink.blob(bytes.clone()).await?))
+        } else if whole.len() <= EVENT_OUTPUT_BYTES_MAX {
             (whole.clone(), None)
         } else {
             (output::ends(&whole, EVENT_OUTPUT_BYTES_MAX), Some(self.sink.blob(Bytes::from(whole.clone())).await?))
@@ -257,12 +276,15 @@ impl Turn {
             status: result.status,
             output,
             blob: blob.clone(),
+            image: image.as_ref().map(|image| image.kind),
             duration_ms: millis(took),
         };
         self.sink.record(finished.clone()).await?;
         ended.events.push(finished);
-        if let Some(blob) = blob {
-            ended.whole.push((blob, whole));
+        match (blob, image) {
+            (Some(blob), None) => ended.whole.push((blob, Bytes::from(whole))),
+            (Some(blob), Some(image)) => ended.whole.push((blob, image.bytes)),
+            (None, _) => {}
         }
         Ok(())
     }

@@ -8,6 +8,8 @@ use serde_json::{Value, json};
 
 use crate::world::World;
 
+const WIRES: [ProviderKind; 3] = [ProviderKind::Anthropic, ProviderKind::OpenAi, ProviderKind::OpenAiResponses];
+
 async fn meeting(faults: Value) -> World {
     World::of(json!([{"say": "Hello, world.", "faults": faults}])).await
 }
@@ -22,7 +24,7 @@ fn retries(world: &World) -> Vec<String> {
 
 #[tokio::test]
 async fn what_passes_is_tried_again_and_said_once() {
-    for wire in [ProviderKind::Anthropic, ProviderKind::OpenAi] {
+    for wire in WIRES {
         said_once_over(wire).await;
     }
 }
@@ -31,6 +33,7 @@ async fn said_once_over(wire: ProviderKind) {
     let (malformed, overloaded) = match wire {
         ProviderKind::Anthropic => ("no event", "Overloaded (overloaded_error)"),
         ProviderKind::OpenAi => ("no chunk", "broke off: Overloaded"),
+        ProviderKind::OpenAiResponses => ("no event", "broke off: Overloaded (server_is_overloaded)"),
     };
     let cases = [
         (json!([{"status": {"code": 429}}]), "HTTP 429: a fault of the transcript", 0),
@@ -123,8 +126,8 @@ async fn an_address_that_is_none_is_refused_at_the_start() {
 }
 
 #[tokio::test]
-async fn a_script_plays_the_same_over_both_wires() {
-    for wire in [ProviderKind::Anthropic, ProviderKind::OpenAi] {
+async fn a_script_plays_the_same_over_all_wires() {
+    for wire in WIRES {
         let replies = json!([
             {"think": "Hm.", "say": "I look.", "calls": [{"tool": "read", "input": {"path": "f"}}, {"tool": "list", "input": {}}]},
             {"after": "hi there", "otherwise": "I saw nothing.", "say": "Seen."},

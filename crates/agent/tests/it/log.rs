@@ -7,7 +7,7 @@ use std::{
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use hangar_agent::{Conversation, Tell, TurnOver, TurnSink, conversation::Steer};
+use hangar_agent::{Conversation, Tell, TurnOver, TurnSink, conversation::Steer, models::Price};
 use hangar_protocol::{
     CallId, Cause, Event, EventBody, Exhausted, Person, PromptId, Seq, TurnId,
     api::OpenPullRequest,
@@ -33,6 +33,10 @@ struct Inner {
     room: Option<usize>,
     /// After so many calls the budget is used up.
     calls_left: Option<u32>,
+    /// After so many requests the budget is used up.
+    requests_left: Option<u32>,
+    /// Money is limited: models without a known price are not asked.
+    priced_only: bool,
     blobs: BTreeMap<String, Bytes>,
     /// Text shown of each block, and how often it was taken back.
     shown: BTreeMap<(u32, u32), String>,
@@ -53,6 +57,16 @@ impl Log {
     /// The budget has so many calls left; none: it has no limit.
     pub(crate) fn leave_calls(&self, calls: Option<u32>) {
         self.lock().calls_left = calls;
+    }
+
+    /// The budget is enough for so many requests; none: it has no limit.
+    pub(crate) fn leave_requests(&self, requests: Option<u32>) {
+        self.lock().requests_left = requests;
+    }
+
+    /// Limits money, far beyond what a test spends.
+    pub(crate) fn limit_money(&self) {
+        self.lock().priced_only = true;
     }
 
     /// Appends an event that no turn wrote.
@@ -85,6 +99,11 @@ impl Log {
 
     pub(crate) fn end_turn(&self, outcome: TurnOutcome) {
         self.append(Cause::System, EventBody::TurnEnded { turn: TurnId(1), outcome });
+    }
+
+    /// The session goes back to where it was after a turn.
+    pub(crate) fn rewind(&self, to_turn: TurnId) {
+        self.append(Cause::System, EventBody::Rewound { to_turn, request_id: "back".parse().unwrap() });
     }
 
     /// Lets the log take `room` events and no more.
@@ -168,8 +187,22 @@ impl TurnSink for Log {
         Ok(steers)
     }
 
-    fn admit_request(&self) -> Result<(), Exhausted> {
-        Ok(())
+    fn admit_request(&self, price: &Price) -> Result<(), Exhausted> {
+        let refused = |measure, reason: &str| {
+            Err(Exhausted { scope: BudgetScope::Session, measure, spent: 0, limit: 1, reason: reason.into() })
+        };
+        let mut inner = self.lock();
+        if inner.priced_only && !price.is_known() {
+            return refused(Measure::Cost, "The price is not known.");
+        }
+        match &mut inner.requests_left {
+            Some(0) => refused(Measure::Tokens, "The tokens are used up."),
+            Some(left) => {
+                *left -= 1;
+                Ok(())
+            }
+            None => Ok(()),
+        }
     }
 
     fn admit_call(&self) -> Result<(), Exhausted> {

@@ -3,12 +3,18 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
 mod calls;
+mod compact;
 mod demo;
 mod directory;
+mod effort;
+mod fallback;
 mod faults;
+mod images;
 mod log;
 mod openai;
+mod patch;
 mod recorded;
+mod responses;
 mod resume;
 mod steer;
 mod stop;

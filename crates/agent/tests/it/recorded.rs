@@ -2,14 +2,19 @@
 
 use std::sync::{Arc, Mutex};
 
-use axum::{Router, body::Body, http::HeaderMap, routing::post};
+use axum::{
+    Router,
+    body::Body,
+    http::{HeaderMap, StatusCode},
+    routing::post,
+};
 use bytes::Bytes;
 use futures::{StreamExt, stream};
 use hangar_agent::{
     Model, ModelConfig,
     conversation::{Message, Part},
     models::ProviderKind,
-    provider::{ModelRequest, Piece, Reply, ReplyBlock, ReplyLength},
+    provider::{Fault, ModelRequest, Piece, Reply, ReplyBlock, ReplyLength},
 };
 use hangar_protocol::{ModelUsage, StopReason, frame::TextChannel};
 use serde_json::{Value, json};
@@ -53,9 +58,14 @@ impl Service {
                 tokio::task::yield_now().await;
                 Ok::<_, std::io::Error>(piece)
             });
-            ([("content-type", "text/event-stream")], Body::from_stream(pieces))
+            // A service that refuses does so in JSON.
+            let status = if bytes.starts_with(b"{") { StatusCode::BAD_REQUEST } else { StatusCode::OK };
+            (status, [("content-type", "text/event-stream")], Body::from_stream(pieces))
         };
-        let router = Router::new().route("/v1/messages", post(answer.clone())).route("/chat/completions", post(answer));
+        let router = Router::new()
+            .route("/v1/messages", post(answer.clone()))
+            .route("/chat/completions", post(answer.clone()))
+            .route("/responses", post(answer));
         let server = tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
         Self { base_url, asked, server }
     }
@@ -72,7 +82,8 @@ async fn reply_to(recording: &str, kind: ProviderKind) -> (String, Reply) {
         let service = Service::start(vec![recording.to_owned()], chunk).await;
         let model = Model::new(ModelConfig::new("recorded", "m", kind, &service.base_url, None)).unwrap();
         let messages = [Message::User(vec![Part::Text("What is the weather?")])];
-        let request = ModelRequest { system: "You are.", tools: &[], messages: &messages, length: ReplyLength::Whole };
+        let length = ReplyLength::Whole;
+        let request = ModelRequest { system: "You are.", tools: &[], messages: &messages, length, cache_key: None };
         let pieces: Vec<Piece> = model.provider.reply(&request).map(|piece| piece.unwrap()).collect().await;
         let mut shown: Vec<(TextChannel, String)> = Vec::new();
         let mut reply = None;
@@ -175,4 +186,85 @@ async fn chat_completions_of_several_services() {
     let (shown, reply) = reply_to(include_str!("../recordings/chat-usage.txt"), ProviderKind::OpenAi).await;
     assert!(shown.starts_with("Hello"), "{shown}");
     assert_eq!(reply.stop, Some(StopReason::EndTurn));
+}
+
+#[tokio::test]
+async fn responses_of_openai() {
+    let kind = ProviderKind::OpenAiResponses;
+    // The thoughts as the service sent them last: their encrypted form changes while it thinks.
+    let recording = include_str!("../recordings/responses-reasoning-tool.txt");
+    let (shown, reply) = reply_to(recording, kind).await;
+    let thought: Value = recording
+        .lines()
+        .filter_map(|line| line.strip_prefix("data: "))
+        .map(|data| serde_json::from_str::<Value>(data).unwrap())
+        .find(|event| event["type"] == "response.output_item.done")
+        .unwrap()["item"]
+        .clone();
+    assert!(thought["encrypted_content"].as_str().unwrap().starts_with("gAAAAABpyxPI0nhd"));
+    let expect = Reply {
+        blocks: vec![
+            ReplyBlock::Reasoning { text: String::new(), provider: thought },
+            call("call_j1UinAcTy1fjspOBHyCkJxR2", r#"{"city":"Paris","country":"France","unit":"C"}"#),
+        ],
+        usage: used(106, 45, 0),
+        stop: Some(StopReason::ToolUse),
+    };
+    assert_eq!((shown.as_str(), reply), ("", expect));
+
+    let (shown, reply) = reply_to(include_str!("../recordings/responses-summary.txt"), kind).await;
+    let [ReplyBlock::Reasoning { text, provider }, ReplyBlock::Text(words)] = reply.blocks.as_slice() else {
+        panic!("{reply:?}")
+    };
+    assert!(text.starts_with("**Explaining multiplication stepwise**\n\nI'm thinking"), "{text}");
+    assert_eq!(provider["summary"][0]["text"], json!(text));
+    assert!(words.ends_with("So, \\(47 \\times 23 = 1081\\)."), "{words}");
+    assert_eq!((shown, reply.usage), (format!("{text}|{words}"), used(32, 107, 0)));
+    assert_eq!(reply.stop, Some(StopReason::EndTurn));
+
+    let (_, reply) = reply_to(include_str!("../recordings/responses-tools.txt"), kind).await;
+    let calls: Vec<(&str, &str)> = reply
+        .blocks
+        .iter()
+        .filter_map(|block| match block {
+            ReplyBlock::Call { id, name, .. } => Some((id.as_str(), name.as_str())),
+            ReplyBlock::Text(_) | ReplyBlock::Reasoning { .. } => None,
+        })
+        .collect();
+    let expect =
+        [("call_weather_001", "get_weather"), ("call_time_002", "get_time"), ("call_currency_003", "get_currency")];
+    assert_eq!(calls, expect);
+
+    let (_, reply) = reply_to(include_str!("../recordings/responses-no-output.txt"), kind).await;
+    assert_eq!(
+        reply.blocks,
+        [call("call_Y1aseRzSQSAMbKJIpnv6l73i", r#"{"city":"Paris","country":"France","unit":"C"}"#)]
+    );
+    assert_eq!(reply.usage, used(82, 26, 0));
+
+    // The arguments are whole only in the last event of their item.
+    let (_, reply) = reply_to(include_str!("../recordings/responses-arguments-at-the-end.txt"), kind).await;
+    assert_eq!(reply.blocks, [call("call_fixture", r#"{"city":"Paris"}"#)]);
+}
+
+#[tokio::test]
+async fn responses_that_are_cut_off_or_break() {
+    let kind = ProviderKind::OpenAiResponses;
+    let (_, reply) = reply_to(include_str!("../recordings/responses-incomplete.txt"), kind).await;
+    let cut = ReplyBlock::Call {
+        id: "call_fixture".into(),
+        name: "write_result".into(),
+        arguments: r#"{"summary":"The American Rev"#.into(),
+    };
+    assert_eq!((reply.blocks, reply.stop), (vec![cut], Some(StopReason::MaxTokens)));
+
+    let service = Service::start(vec![include_str!("../recordings/responses-error.txt").to_owned()], 7).await;
+    let model = Model::new(ModelConfig::new("recorded", "m", kind, &service.base_url, None)).unwrap();
+    let messages = [Message::User(vec![Part::Text("Hi.")])];
+    let length = ReplyLength::Whole;
+    let request = ModelRequest { system: "You are.", tools: &[], messages: &messages, length, cache_key: None };
+    let pieces: Vec<Result<Piece, Fault>> = model.provider.reply(&request).collect().await;
+    let told = Piece::Text { block: 0, channel: TextChannel::Text, text: "Partial answer".into() };
+    let fault = Fault::passing("the model service broke off: Something went wrong");
+    assert_eq!(pieces, [Ok(told), Err(fault)]);
 }

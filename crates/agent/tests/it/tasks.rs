@@ -125,6 +125,33 @@ async fn instructions_ride_on_the_first_result_that_can_carry_them() {
 }
 
 #[tokio::test]
+async fn skills_are_listed_with_the_first_result_and_read_when_they_are_needed() {
+    let world = World::of(json!([
+        calling("read", json!({"path": "a.txt"})),
+        calling("read", json!({"path": ".agents/skills/release/SKILL.md"})),
+        {"say": "Read."},
+    ]))
+    .await;
+    world.put("a.txt", "a");
+    let skill =
+        |name: &str, description: &str| format!("---\nname: {name}\ndescription: {description}\n---\nThe body.");
+    world.put(".agents/skills/release/SKILL.md", &skill("release", "How a release is made."));
+    world.put(".agents/skills/broken/SKILL.md", "no head");
+    world.put(".agents/skills/README.md", &skill("no-skill", "A file, not a folder."));
+    world.put(".claude/skills/other/SKILL.md", &skill("other", "Something else."));
+    world.put(".claude/skills/release/SKILL.md", &skill("release", "The same, which comes second."));
+    assert_eq!(world.run().await, TurnEnd::Done);
+    let results: Vec<String> = world.results().into_iter().map(|(_, output)| output).collect();
+    let listed = "1\ta\n\n\n<project-instructions file=\"skills\">\n\
+        Skills of this repository. Before work that one of them is for, read its file and follow it:\n\
+        - release: How a release is made. (.agents/skills/release/SKILL.md)\n\
+        - other: Something else. (.claude/skills/other/SKILL.md)\n\
+        </project-instructions>\n[project instructions given: skills]";
+    assert_eq!(results[0], listed);
+    assert!(results[1].contains("The body.") && !results[1].contains("project-instructions"), "{}", results[1]);
+}
+
+#[tokio::test]
 async fn a_turn_has_limits_and_says_so() {
     let mut world =
         World::of(json!([calling("todo", json!({"items": []})), calling("todo", json!({"items": []})), {"say": "x"}]))

@@ -12,11 +12,11 @@ use std::{
 use async_trait::async_trait;
 use futures::stream::BoxStream;
 use hangar_agent::{
-    Conversation, Hook, Jobs, Model, ModelConfig, SandboxPath, Sandboxes, TurnEnd, TurnInput, Workspace,
+    Conversation, Hook, Jobs, Model, ModelConfig, Models, SandboxPath, Sandboxes, TurnEnd, TurnInput, Workspace,
     WorkspaceError,
     hooks::ProtectedPaths,
     limits::TurnLimits,
-    models::ProviderKind,
+    models::{ProviderKind, Rates},
     provider::{Fault, ModelRequest, Piece, Provider, Timeouts},
     run_turn,
     scripted::{self, Transcript},
@@ -30,7 +30,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{directory::Directory, log::Log};
 
 /// Time-outs that a loaded machine never reaches.
-const PATIENT: Timeouts = Timeouts {
+pub(crate) const PATIENT: Timeouts = Timeouts {
     connect: Duration::from_secs(20),
     first_byte: Duration::from_secs(20),
     idle: Duration::from_secs(20),
@@ -82,6 +82,22 @@ impl Provider for Recording {
     }
 }
 
+/// A model, and those it falls back to, with an ear on what they are asked.
+fn recorded(model: &Arc<Model>, requests: &Arc<Mutex<Vec<String>>>) -> Arc<Model> {
+    let mut model = Model::clone(model);
+    model.provider = Arc::new(Recording(model.provider.clone(), requests.clone()));
+    model.fallback = model.fallback.map(|fallback| recorded(&fallback, requests));
+    Arc::new(model)
+}
+
+/// A scripted model that plays on a port of its own, and what ends it.
+pub(crate) async fn play(transcript: &Value) -> (String, JoinHandle<()>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = format!("http://{}", listener.local_addr().unwrap());
+    let transcript = Transcript::parse(&transcript.to_string()).unwrap();
+    (address, tokio::spawn(async move { scripted::serve(transcript, listener).await.unwrap() }))
+}
+
 pub(crate) fn ada() -> Person {
     Person { user: "ada".parse().unwrap(), name: "Ada Lovelace".into(), email: "ada@example.org".into() }
 }
@@ -102,23 +118,38 @@ impl World {
     }
 
     async fn with_timeouts(transcript: &Value, wish: &str, wire: ProviderKind, timeouts: Timeouts) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = format!("http://{}", listener.local_addr().unwrap());
+        let (address, server) = play(transcript).await;
         let mut config = match wire {
             ProviderKind::Anthropic => ModelConfig::scripted("test", &address),
-            ProviderKind::OpenAi => ModelConfig::new("scripted", "test", wire, &format!("{address}/v1"), None),
+            ProviderKind::OpenAi | ProviderKind::OpenAiResponses => {
+                ModelConfig::new("scripted", "test", wire, &format!("{address}/v1"), None)
+            }
         };
         config.timeouts = timeouts;
-        let transcript = Transcript::parse(&transcript.to_string()).unwrap();
-        let server = tokio::spawn(async move { scripted::serve(transcript, listener).await.unwrap() });
         Self::with_model(config, server, wish)
     }
 
+    /// A world whose model reads so many tokens at once and speaks this wire.
+    pub(crate) async fn reading(tokens: u32, scripts: Value, wire: ProviderKind) -> Self {
+        let (address, server) = play(&json!({"name": "test", "scripts": scripts})).await;
+        let path = if wire == ProviderKind::Anthropic { "" } else { "/v1" };
+        let mut config = ModelConfig::new("scripted", "test", wire, &format!("{address}{path}"), None);
+        config.timeouts = PATIENT;
+        config.context_tokens = Some(tokens);
+        config.rates = Some(Rates { input: 1_000_000, ..Rates::default() });
+        Self::with_model(config, server, "Do it.")
+    }
+
     pub(crate) fn with_model(config: ModelConfig, server: JoinHandle<()>, wish: &str) -> Self {
+        Self::with_models(vec![config], server, wish)
+    }
+
+    /// A world whose session has the first of these models.
+    pub(crate) fn with_models(configs: Vec<ModelConfig>, server: JoinHandle<()>, wish: &str) -> Self {
         let root = tempfile::tempdir().unwrap();
         let requests = Arc::new(Mutex::new(Vec::new()));
-        let mut model = Model::new(config).unwrap();
-        model.provider = Arc::new(Recording(model.provider.clone(), requests.clone()));
+        let models = Models::new(configs).unwrap();
+        let model = recorded(&models.find(models.default_id()).unwrap(), &requests);
         let world = Self {
             directory: Arc::new(Directory::new(root.path())),
             root,
@@ -128,7 +159,7 @@ impl World {
             claims: Arc::default(),
             requests,
             limits: TurnLimits::default(),
-            model: Arc::new(model),
+            model,
             server,
         };
         world.begin(wish);

@@ -131,6 +131,7 @@ async fn text_and_output_arrive_once_across_connections() {
             status: ToolStatus::Ok,
             output: "ok 1\nok 2\n".to_owned(),
             blob: None,
+            image: None,
             duration_ms: 3,
         },
     );

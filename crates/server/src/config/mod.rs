@@ -69,7 +69,7 @@ pub struct Config {
     pub log: LogConfig,
     /// What kind of wall stands around sandboxes.
     pub sandbox: SandboxConfig,
-    /// Models beyond those of `ANTHROPIC_API_KEY` and `OPENAI_API_KEY`: any endpoint that speaks one of the two wires.
+    /// Models beyond those of `ANTHROPIC_API_KEY` and `OPENAI_API_KEY`: any endpoint that speaks one of the three wires.
     pub models: Vec<ModelConfig>,
     /// Registries that want a password or have no TLS.
     pub registries: Vec<RegistryConfig>,

@@ -33,6 +33,22 @@ fn flags_weigh_more_than_variables_and_these_more_than_the_file() {
 }
 
 #[test]
+fn openai_itself_is_spoken_to_by_responses_and_others_by_chat_completions() {
+    let wires = |file: &str, variables: &[(&str, &str)]| -> Vec<config::Wire> {
+        load(file, variables, &[]).unwrap().models.iter().map(config::ModelConfig::wire).collect()
+    };
+    let entry = |rest: &str| format!("[[models]]\nid = \"a/b\"\n{rest}");
+    assert_eq!(wires(&entry("base_url = \"https://api.openai.com/v1/\""), &[]), [config::Wire::OpenAiResponses]);
+    assert_eq!(wires(&entry("base_url = \"http://127.0.0.1:11434/v1\""), &[]), [config::Wire::OpenAi]);
+    let named = entry("base_url = \"https://api.openai.com/v1\"\nwire = \"openai\"");
+    assert_eq!(wires(&named, &[]), [config::Wire::OpenAi]);
+    let key = ("OPENAI_API_KEY", "k");
+    assert_eq!(wires("", &[key])[0], config::Wire::OpenAiResponses);
+    assert_eq!(wires("", &[key, ("OPENAI_BASE_URL", "http://gateway/v1")])[0], config::Wire::OpenAi);
+    assert_eq!(wires("", &[("ANTHROPIC_API_KEY", "k")])[0], config::Wire::Anthropic);
+}
+
+#[test]
 fn what_is_not_a_key_is_refused_by_name() {
     let check = |file: &str, variables: &[(&str, &str)], words: &[&str]| {
         let refusal = load(file, variables, &[]).expect_err(file);

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use hangar_agent::models::Model;
+use hangar_agent::models::Price;
 use hangar_protocol::{
     Budget, Exhausted, SessionState, Spent, UserId,
     budget::{BudgetScope, Measure, day_of},
@@ -114,9 +114,9 @@ pub(crate) enum Priced {
 }
 
 impl Priced {
-    /// Of this model.
-    pub(crate) fn of(model: &Model) -> Self {
-        if model.price.is_known() { Self::Known } else { Self::Unknown }
+    /// With this price.
+    pub(crate) fn of(price: &Price) -> Self {
+        if price.is_known() { Self::Known } else { Self::Unknown }
     }
 }
 

@@ -127,6 +127,7 @@ fn interrupt_calls(state: &SessionState, turn: TurnId, why: &str) -> Vec<(Cause,
                 status: ToolStatus::Interrupted,
                 output: why.to_owned(),
                 blob: None,
+                image: None,
                 duration_ms: 0,
             };
             (Cause::System, finished)

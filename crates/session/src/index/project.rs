@@ -111,9 +111,16 @@ fn count(rows: &Rows<'_>, event: &Event) -> Result<()> {
             "UPDATE turn SET requests = requests + 1, model = ?3 WHERE session = ?1 AND turn = ?2",
             params![session, turn.0, model],
         ),
+        EventBody::ModelFellBack { turn, to, .. } => {
+            rows.run("UPDATE turn SET model = ?3 WHERE session = ?1 AND turn = ?2", params![session, turn.0, to])
+        }
         EventBody::ModelReplied { turn, usage, cost_micro_usd, first_token_ms, duration_ms, .. } => {
             let first_token_at = rows.now - i64::from(*duration_ms) + i64::from(*first_token_ms);
-            rows.reply(*turn, first_token_at, usage, cost_micro_usd.unwrap_or(0))
+            rows.reply(*turn, Some(first_token_at), usage, cost_micro_usd.unwrap_or(0))
+        }
+        // Nobody sees the first token of a summary.
+        EventBody::ConversationSummarized { turn, usage, cost_micro_usd, .. } => {
+            rows.reply(*turn, None, usage, cost_micro_usd.unwrap_or(0))
         }
         EventBody::ToolStarted { turn, .. } => rows.count(*turn, "tool_calls"),
         EventBody::PullRequestOpened { number, author, .. } => rows.run(
@@ -156,6 +163,7 @@ fn count(rows: &Rows<'_>, event: &Event) -> Result<()> {
         | EventBody::QueueResumed { .. }
         | EventBody::SandboxChanged { .. }
         | EventBody::ModelRetried { .. }
+        | EventBody::OutputsLeftOut { .. }
         | EventBody::ToolFinished { .. }
         | EventBody::TodoChanged { .. }
         | EventBody::BranchPushed { .. }
@@ -222,7 +230,7 @@ impl Rows<'_> {
         )
     }
 
-    fn reply(&self, turn: TurnId, first_token_at: i64, usage: &ModelUsage, cost_micro_usd: u64) -> Result<()> {
+    fn reply(&self, turn: TurnId, first_token_at: Option<i64>, usage: &ModelUsage, cost_micro_usd: u64) -> Result<()> {
         self.run(
             "UPDATE turn SET first_token_ms = coalesce(first_token_ms, max(0, ?3 - started_ms)),
                input_tokens = input_tokens + ?4, output_tokens = output_tokens + ?5,

@@ -62,6 +62,7 @@ fn any_report() -> impl Strategy<Value = Report> {
                 status: hangar_protocol::event::ToolStatus::Ok,
                 output: String::new(),
                 blob: None,
+                image: None,
                 duration_ms: 0,
             }
         };

@@ -64,6 +64,7 @@ fn agent() -> impl Strategy<Value = Report> {
                 status: ToolStatus::Ok,
                 output: String::new(),
                 blob: None,
+                image: None,
                 duration_ms: 1,
             },
         };

@@ -36,6 +36,7 @@ fn done(story: &mut Story, turn: u32, call: &str) {
         status: ToolStatus::Ok,
         output: String::new(),
         blob: None,
+        image: None,
         duration_ms: 1,
     };
     story.report(Report::Agent { turn: TurnId(turn), body });

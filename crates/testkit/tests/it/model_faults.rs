@@ -1,4 +1,4 @@
-//! The model's service goes wrong in every way, over both wires: the turn's end is right and says why, nothing is shown twice, and a
+//! The model's service goes wrong in every way, over all wires: the turn's end is right and says why, nothing is shown twice, and a
 //! reply is counted once.
 
 use std::{collections::BTreeMap, net::SocketAddr};
@@ -107,7 +107,7 @@ async fn first(target: SocketAddr, fate: Fate) -> Proxy {
 }
 
 fn models(wire: &str, places: &[(&str, String)]) -> String {
-    let path = if wire == "openai" { "/v1" } else { "" };
+    let path = if wire == "anthropic" { "" } else { "/v1" };
     let entry = |(name, url): &(&str, String)| {
         let patience = match *name {
             "hasty" => format!("silence_s = 3\nattempts_max = {ATTEMPTS_MANY}"),
@@ -127,6 +127,11 @@ async fn faults_of_anthropic_messages() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn faults_of_chat_completions() {
     over("openai").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn faults_of_openai_responses() {
+    over("openai_responses").await;
 }
 
 async fn over(wire: &str) {

@@ -63,7 +63,7 @@ async fn start_server(folder: &Path, model: &StubModel, pace: &PaceModel) -> Res
     config.http.port = 0;
     let offered = |id: &str, address| config::ModelConfig {
         id: id.to_owned(),
-        wire: config::Wire::Anthropic,
+        wire: Some(config::Wire::Anthropic),
         base_url: format!("http://{address}"),
         ..config::ModelConfig::default()
     };

@@ -130,7 +130,7 @@ impl Live {
             EventBody::ToolFinished { call, .. } => self.end_tool(call),
             EventBody::SandboxChanged { phase: SandboxPhase::Preparing, .. } => self.wait("preparing the sandbox"),
             EventBody::SandboxChanged { .. } => self.stop_waiting(),
-            EventBody::ModelRetried { .. } => self.wait("waiting for the model"),
+            EventBody::ModelRetried { .. } | EventBody::ModelFellBack { .. } => self.wait("waiting for the model"),
             EventBody::TurnEnded { .. } | EventBody::TurnPaused { .. } => {
                 self.stop_waiting();
                 self.end_text()?;
@@ -155,6 +155,8 @@ impl Live {
             | EventBody::BudgetChanged { .. }
             | EventBody::StopRequested { .. }
             | EventBody::TodoChanged { .. }
+            | EventBody::OutputsLeftOut { .. }
+            | EventBody::ConversationSummarized { .. }
             | EventBody::FilesChanged { .. }
             | EventBody::BranchPushed { .. }
             | EventBody::PushRefused { .. }

@@ -132,6 +132,26 @@ impl Story {
                 text: format!("the model gave no answer: {}", words::one_line(reason)),
                 aside: format!("again in {}", words::duration(u64::from(*wait_ms))),
             }),
+            EventBody::ModelFellBack { to, reason, .. } => Some(Line {
+                mark: Mark::Warning,
+                text: format!("the turn goes on with {to}"),
+                aside: words::one_line(reason),
+            }),
+            EventBody::OutputsLeftOut { tokens_before, .. } => Some(Line {
+                mark: Mark::Note,
+                text: "the model is shown no outputs of older calls any more".to_owned(),
+                aside: format!("it had {} tokens to read", words::count(*tokens_before)),
+            }),
+            EventBody::ConversationSummarized { turn, usage, cost_micro_usd, tokens_before, .. } => {
+                let turn = self.turns.entry(*turn).or_default();
+                turn.usage.add(*usage);
+                turn.cost_micro_usd += cost_micro_usd.unwrap_or(0);
+                Some(Line {
+                    mark: Mark::Note,
+                    text: "the model goes on from a summary of the conversation".to_owned(),
+                    aside: format!("it had {} tokens to read", words::count(*tokens_before)),
+                })
+            }
             EventBody::ModelReplied { turn, blocks, usage, cost_micro_usd, stop, .. } => {
                 let turn = self.turns.entry(*turn).or_default();
                 turn.usage.add(*usage);
