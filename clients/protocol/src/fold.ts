@@ -117,6 +117,7 @@ function applyBody(state: SessionState, cause: Cause, body: EventBody): void {
   switch (body.type) {
     case "session_created":
     case "model_retried":
+    case "plugin_decided":
     case "push_refused":
     case "warning":
       return;

@@ -38,6 +38,14 @@ pub const JOB_DURATION_MAX: Duration = Duration::from_secs(4 * 3600);
 pub const JOBS_MAX: usize = 16;
 /// How much of a background command's output is kept until it is read; older output is dropped.
 pub const JOB_BYTES_MAX: usize = 1024 * 1024;
+/// How long a hook of hangar's own may take. Each answers at once; this is for one that has a bug.
+pub const OWN_HOOK_DEADLINE: Duration = Duration::from_secs(5);
+/// How much a plugin may say when it refuses, and how much is kept of why it failed.
+pub const PLUGIN_WORDS_BYTES_MAX: usize = 4 * 1024;
+/// How many words for the model a plugin may add at one point.
+pub const PLUGIN_CONTEXT_BYTES_MAX: usize = 16 * 1024;
+/// How often plugins may refuse to let one turn end. Then it ends.
+pub const TURN_SENT_BACK_MAX: u32 = 5;
 /// Size of one file of project instructions that the model is given.
 pub const INSTRUCTIONS_BYTES_MAX: usize = 32 * 1024;
 /// Size of the system prompt and all tool schemas together.

@@ -514,7 +514,7 @@ impl SessionState {
                 self.status = SessionStatus::Running;
             }
             EventBody::BudgetChanged { budget } => self.budget = Some(*budget),
-            EventBody::ModelRetried { .. } | EventBody::PushRefused { .. } => {}
+            EventBody::ModelRetried { .. } | EventBody::PluginDecided { .. } | EventBody::PushRefused { .. } => {}
             EventBody::StopRequested { turn, by } => self.note_stop(*turn, by),
             EventBody::TurnEnded { turn, outcome } => self.end_turn(*turn, outcome),
             EventBody::SandboxChanged { phase, .. } => self.sandbox = *phase,

@@ -7,12 +7,12 @@ use bytes::Bytes;
 use hangar_agent::{
     Conversation, SandboxPath, Sandboxes, Tell, TurnEnd, TurnInput, TurnOver, TurnSink, Workspace, WorkspaceError,
     conversation::Steer,
-    hooks::{Hook, ProtectedPaths},
-    limits::TurnLimits,
+    hooks::{Bus, Installed, ProtectedPaths},
+    limits::{OWN_HOOK_DEADLINE, TurnLimits},
     run_turn,
 };
 use hangar_protocol::{
-    CallId, EventBody, Exhausted, Person, Seq, SessionState, TurnId, UserId,
+    CallId, EventBody, Exhausted, OnFailure, Person, Seq, SessionState, TurnId, UserId,
     api::OpenPullRequest,
     event::{BlobRef, TurnOutcome},
     frame::TextChannel,
@@ -85,10 +85,15 @@ async fn end(inbox: &Inbox, turn: TurnId, outcome: TurnOutcome) {
     drop(inbox.send(Message::Report(Report::TurnOver { turn, outcome })).await);
 }
 
-/// What watches over every tool call.
-fn hooks() -> Vec<Arc<dyn Hook>> {
+/// What watches over a turn. hangar's own guards come last: they see a call as it will be made.
+fn hooks() -> Bus {
     let git = SandboxPath::parse(".git").into_iter().collect();
-    vec![Arc::new(ProtectedPaths::new(git))]
+    Bus::new(vec![Installed {
+        plugin: ProtectedPaths::PLUGIN.to_owned(),
+        hook: Arc::new(ProtectedPaths::new(git)),
+        on_failure: OnFailure::Closed,
+        deadline: OWN_HOOK_DEADLINE,
+    }])
 }
 
 impl Home {

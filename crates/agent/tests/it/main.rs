@@ -8,6 +8,7 @@ mod directory;
 mod faults;
 mod log;
 mod openai;
+mod plugins;
 mod recorded;
 mod resume;
 mod steer;

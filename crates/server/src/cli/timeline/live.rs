@@ -157,6 +157,7 @@ impl Live {
             | EventBody::TodoChanged { .. }
             | EventBody::FilesChanged { .. }
             | EventBody::BranchPushed { .. }
+            | EventBody::PluginDecided { .. }
             | EventBody::PushRefused { .. }
             | EventBody::ImageChosen { .. }
             | EventBody::SnapshotTaken { .. }
