@@ -58,7 +58,7 @@ pub(crate) fn spawn(
         model,
         sandboxes: Arc::new(SessionSandboxes { home: Arc::clone(home) }),
         jobs: home.jobs.clone(),
-        hooks: hooks(),
+        hooks: hooks(home.ports.plugins.of(&state.repo)),
         limits: TurnLimits::default(),
     };
     SessionStep::TurnHandedOver.done();
@@ -86,14 +86,15 @@ async fn end(inbox: &Inbox, turn: TurnId, outcome: TurnOutcome) {
 }
 
 /// What watches over a turn. hangar's own guards come last: they see a call as it will be made.
-fn hooks() -> Bus {
+fn hooks(mut plugins: Vec<Installed>) -> Bus {
     let git = SandboxPath::parse(".git").into_iter().collect();
-    Bus::new(vec![Installed {
+    plugins.push(Installed {
         plugin: ProtectedPaths::PLUGIN.to_owned(),
         hook: Arc::new(ProtectedPaths::new(git)),
         on_failure: OnFailure::Closed,
         deadline: OWN_HOOK_DEADLINE,
-    }])
+    });
+    Bus::new(plugins)
 }
 
 impl Home {
