@@ -119,6 +119,7 @@ function applyBody(state: SessionState, cause: Cause, body: EventBody): void {
     case "model_retried":
     case "model_fell_back":
     case "outputs_left_out":
+    case "plugin_decided":
     case "push_refused":
     case "warning":
       return;

@@ -914,7 +914,31 @@ image?: ImageKind,
 /**
  * How long it ran.
  */
-duration_ms: number, } | { "type": "todo_changed",
+duration_ms: number, } | { "type": "plugin_decided",
+/**
+ * In which turn.
+ */
+turn: TurnId,
+/**
+ * About which call; `None` where it was asked about something else.
+ */
+call: CallId | null,
+/**
+ * The plugin's name.
+ */
+plugin: string,
+/**
+ * Where it was asked.
+ */
+hook: HookPoint,
+/**
+ * What it decided.
+ */
+decision: PluginDecision,
+/**
+ * How long it took, in microseconds.
+ */
+duration_us: number, } | { "type": "todo_changed",
 /**
  * The whole list as it is now.
  */
@@ -1152,6 +1176,7 @@ text: string, };
  *A kind of event, as `kinds=` names it: the `type` of the event's body.
  */
 export type EventKind = "session_created" | "participant_joined" | "title_changed" | "prompt_added" | "prompt_cancelled" | "prompt_edited" | "prompt_moved" | "steer_requested" | "prompt_steered" | "queue_paused" | "queue_resumed" | "turn_started" | "turn_resumed" | "turn_paused" | "turn_continued" | "budget_changed" | "stop_requested" | "turn_ended" | "sandbox_changed" | "model_requested" | "model_retried" | "model_fell_back" | "outputs_left_out" | "conversation_summarized" | "model_replied" | "tool_started" | "tool_finished" | "todo_changed" | "files_changed" | "branch_pushed" | "push_refused" | "pull_request_opened" | "pull_request_changed" | "image_chosen" | "snapshot_taken" | "network_denied" | "network_allowed" | "forked_from" | "session_forked" | "rewound" | "attempt_kept" | "member_added" | "role_changed" | "member_removed" | "ownership_taken" | "visibility_changed" | "invitation_made" | "invitation_revoked" | "session_archived" | "session_unarchived" | "session_deleted" | "session_restored" | "warning";
+export type EventKind = "session_created" | "participant_joined" | "title_changed" | "prompt_added" | "prompt_cancelled" | "prompt_edited" | "prompt_moved" | "steer_requested" | "prompt_steered" | "queue_paused" | "queue_resumed" | "turn_started" | "turn_resumed" | "turn_paused" | "turn_continued" | "budget_changed" | "stop_requested" | "turn_ended" | "sandbox_changed" | "model_requested" | "model_retried" | "model_replied" | "tool_started" | "tool_finished" | "plugin_decided" | "todo_changed" | "files_changed" | "branch_pushed" | "push_refused" | "pull_request_opened" | "pull_request_changed" | "image_chosen" | "snapshot_taken" | "network_denied" | "network_allowed" | "forked_from" | "session_forked" | "rewound" | "attempt_kept" | "member_added" | "role_changed" | "member_removed" | "ownership_taken" | "visibility_changed" | "invitation_made" | "invitation_revoked" | "session_archived" | "session_unarchived" | "session_deleted" | "session_restored" | "warning";
 
 /**
  * A page of history.
@@ -1449,6 +1474,11 @@ status: string,
  * hangar's version.
  */
 version: string, };
+
+/**
+ * A place where plugins are asked. The names are those that OpenCode's plugins know, where there is one.
+ */
+export type HookPoint = "session.start" | "prompt.submit" | "context.inject" | "tool.execute.before" | "tool.execute.after" | "turn.end";
 
 /**
  * An image: a repository at a commit, with everything it needs installed.
@@ -1865,6 +1895,11 @@ email: string,
 role: Role, };
 
 /**
+ * What becomes of what a plugin was asked about when it gives no answer.
+ */
+export type OnFailure = "closed" | "open";
+
+/**
  * A tool call that has begun and not ended.
  */
 export type OpenCall = {
@@ -1944,6 +1979,27 @@ host: string,
  * The port.
  */
 port: number, };
+
+/**
+ * What a plugin decided, where it did not simply let something pass.
+ */
+export type PluginDecision = { "type": "replaced" } | { "type": "denied",
+/**
+ * Why; the model is told.
+ */
+words: string, } | { "type": "injected",
+/**
+ * The words.
+ */
+text: string, } | { "type": "failed",
+/**
+ * What went wrong.
+ */
+reason: string,
+/**
+ * What became of what it was asked about.
+ */
+on_failure: OnFailure, };
 
 /**
  * `GET /pool`: the sandboxes that are kept ready.

@@ -338,6 +338,8 @@ function takeEvent(timeline: Timeline, event: Event): void {
       tool.duration_ms = body.duration_ms;
       return;
     }
+    case "plugin_decided":
+      return add({ kind: body.decision.type === "denied" || body.decision.type === "failed" ? "warning" : "note", key, text: decided(body), time });
     case "todo_changed":
       if (newest?.kind === "todo") newest.items = body.items;
       else add({ kind: "todo", key, items: body.items, time });
@@ -397,6 +399,22 @@ function takeEvent(timeline: Timeline, event: Event): void {
       return add({ kind: "warning", key, text: body.text, time });
     default:
       body satisfies never;
+  }
+}
+
+/** What a plugin did, in a sentence. */
+function decided({ plugin, hook, decision }: Extract<EventBody, { type: "plugin_decided" }>): string {
+  switch (decision.type) {
+    case "replaced":
+      return hook === "tool.execute.after" ? `${plugin} changed what a call gave` : `${plugin} changed a call`;
+    case "denied":
+      return `${plugin} refused: ${decision.words}`;
+    case "injected":
+      return `${plugin} tells the agent: ${decision.text}`;
+    case "failed": {
+      const then = decision.on_failure === "closed" ? "so it was refused" : "and was passed over";
+      return `${plugin} failed at ${hook}, ${then}: ${decision.reason}`;
+    }
   }
 }
 

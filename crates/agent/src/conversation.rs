@@ -8,7 +8,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use base64::{Engine as _, prelude::BASE64_STANDARD as BASE64};
 use hangar_protocol::{
-    Block, CallId, Event, EventBody, Person, PromptId, RepoPath, Seq, SessionId, StopReason, TurnId, UserId,
+    Block, CallId, Event, EventBody, HookPoint, Person, PluginDecision, PromptId, RepoPath, Seq, SessionId, StopReason,
+    TurnId, UserId,
     event::{BlobRef, ImageKind, ToolStatus, TurnOutcome},
     limits::clip_bytes,
 };
@@ -88,6 +89,8 @@ pub struct OpenTurn {
     pub id: TurnId,
     /// Whose prompt it works on.
     pub author: Person,
+    /// The prompt's words.
+    pub said: String,
     /// Who else said something to it, in order, each once.
     pub steerers: Vec<Person>,
     /// Model requests so far.
@@ -96,6 +99,10 @@ pub struct OpenTurn {
     pub fell_back_to: Option<String>,
     /// Where its own prompt stands.
     first_entry: usize,
+    /// How often plugins refused to let it end.
+    pub sent_back: u32,
+    /// Which plugins added words to it, and where.
+    given: Vec<(HookPoint, String)>,
 }
 
 /// Something that is said to the running turn.
@@ -261,6 +268,7 @@ impl Conversation {
                     known.result = Some(CallOutput { missing, image, ..CallOutput::new(*status, output) });
                 }
             }
+            EventBody::PluginDecided { plugin, hook, decision, .. } => self.hear_plugin(plugin, *hook, decision),
             EventBody::BranchPushed { new, .. } => self.pushed = Some(new.clone()),
             EventBody::ForkedFrom { session, until, .. } => {
                 // Everybody who took part there is told by an event of their own.
@@ -340,8 +348,17 @@ impl Conversation {
         let first_entry = self.entries.len();
         self.entries.push(Entry::Prompt(said));
         self.ended = None;
-        self.turn =
-            Some(OpenTurn { id: turn, author, steerers: Vec::new(), steps: 0, fell_back_to: None, first_entry });
+        self.turn = Some(OpenTurn {
+            id: turn,
+            author,
+            said: text,
+            steerers: Vec::new(),
+            steps: 0,
+            fell_back_to: None,
+            first_entry,
+            sent_back: 0,
+            given: Vec::new(),
+        });
     }
 
     /// Takes in what somebody says to the running turn, whose calls all have their results. A model that had the last word has it no more.
@@ -355,6 +372,27 @@ impl Conversation {
         {
             turn.steerers.push(author);
         }
+    }
+
+    /// Takes in what a plugin has to say to the model. About calls, their results say it.
+    fn hear_plugin(&mut self, plugin: &str, hook: HookPoint, decision: &PluginDecision) {
+        let said = match (decision, hook) {
+            (PluginDecision::Injected { text }, _) => {
+                if let Some(turn) = &mut self.turn {
+                    turn.given.push((hook, plugin.to_owned()));
+                }
+                format!("[{plugin}, a plugin of this server, adds:]\n\n{text}")
+            }
+            (PluginDecision::Denied { words }, HookPoint::TurnEnd) => {
+                if let Some(turn) = &mut self.turn {
+                    turn.sent_back = turn.sent_back.saturating_add(1);
+                }
+                format!("[{plugin}, a plugin of this server, does not let the turn end yet:]\n\n{words}")
+            }
+            (PluginDecision::Denied { .. } | PluginDecision::Replaced | PluginDecision::Failed { .. }, _) => return,
+        };
+        self.entries.push(Entry::Prompt(said));
+        self.ended = None;
     }
 
     fn person(&self, user: UserId) -> Person {
@@ -425,6 +463,13 @@ impl Conversation {
     #[must_use]
     pub fn open_turn(&self) -> Option<&OpenTurn> {
         self.turn.as_ref()
+    }
+
+    /// Whether this plugin added words to the running turn here.
+    #[must_use]
+    pub fn was_answered(&self, point: HookPoint, plugin: &str) -> bool {
+        let known = |(at, by): &(HookPoint, String)| *at == point && by == plugin;
+        self.turn.as_ref().is_some_and(|turn| turn.given.iter().any(known))
     }
 
     /// Calls of the last reply that have no result yet, in the model's order.

@@ -1,13 +1,40 @@
-//! Hooks see every tool call before and after it runs, and can change or block it.
+//! The bus: what plugins are asked, what they may answer, and in which order.
 //!
-//! They run in the order in which they were installed; the first that blocks ends the matter. There is no way to a tool
-//! around them: [`crate::turn`] calls tools in one place, behind the hooks.
+//! A [`Hook`] is asked at [`HookPoint`]s and gives a [`Verdict`]. The hooks of a turn stand on one [`Bus`], in the order in
+//! which they were installed: each sees what those before it made of the matter, and the first that refuses ends it. A hook
+//! that gives no answer in its time, or fails, counts as it was installed: closed refuses, open passes.
+//!
+//! There is no way to a tool around the bus: [`crate::turn`] calls tools in one place, behind it, whoever the caller is and
+//! however often the server was restarted in between.
+
+mod bus;
+mod protected;
+
+use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
-use hangar_protocol::{CallId, event::ToolStatus};
+use hangar_protocol::{CallId, HookPoint, OnFailure, RepoPath, SessionId, TurnId, UserId, event::ToolStatus};
 use serde_json::Value;
 
-use crate::{tools::patched_paths, workspace::SandboxPath};
+pub use bus::{Bus, Decided};
+pub use protected::ProtectedPaths;
+
+/// In which session and turn something is asked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Scene {
+    /// The session.
+    pub session: SessionId,
+    /// The repository it works on.
+    pub repo: RepoPath,
+    /// The branch it works on.
+    pub branch: String,
+    /// The branch its pull request goes to.
+    pub base_branch: String,
+    /// The turn.
+    pub turn: TurnId,
+    /// Whose prompt it works on.
+    pub author: UserId,
+}
 
 /// A call as hooks see it.
 #[derive(Clone, Debug, PartialEq)]
@@ -31,62 +58,80 @@ pub struct ToolResult {
     pub output: String,
 }
 
-/// What a hook says about a call.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Verdict {
-    /// It may run.
-    Allow,
-    /// It may run with these arguments instead.
-    Change(Value),
-    /// It may not run; the model is told why and goes on.
-    Block(String),
+/// What a hook is asked about.
+#[derive(Clone, Copy, Debug)]
+pub enum Occasion<'a> {
+    /// See [`HookPoint::SessionStart`].
+    SessionStart,
+    /// See [`HookPoint::PromptSubmit`].
+    PromptSubmit {
+        /// Who says it.
+        by: &'a UserId,
+        /// The words.
+        text: &'a str,
+    },
+    /// See [`HookPoint::ContextInject`].
+    ContextInject,
+    /// See [`HookPoint::ToolExecuteBefore`].
+    ToolExecuteBefore(&'a ToolCall),
+    /// See [`HookPoint::ToolExecuteAfter`].
+    ToolExecuteAfter(&'a ToolCall, &'a ToolResult),
+    /// See [`HookPoint::TurnEnd`].
+    TurnEnd,
 }
 
-/// Something that watches over tool calls.
-#[async_trait]
-pub trait Hook: Send + Sync {
-    /// Before the call, and before its start is recorded.
-    async fn before(&self, call: &ToolCall) -> Verdict;
-
-    /// After the call, before its end is recorded. A call that was blocked never gets here.
-    async fn after(&self, call: &ToolCall, result: &mut ToolResult);
-}
-
-/// Keeps the `write`, `edit` and `apply_patch` tools out of directories that are not the model's to write, such as `.git`.
-///
-/// A seat belt, not a lock: a shell command can still write there. The sandbox and the broker are the locks.
-#[derive(Clone, Debug)]
-pub struct ProtectedPaths {
-    paths: Vec<SandboxPath>,
-}
-
-impl ProtectedPaths {
-    /// Protects these paths and everything below them.
+impl Occasion<'_> {
+    /// Where it arises.
     #[must_use]
-    pub fn new(paths: Vec<SandboxPath>) -> Self {
-        Self { paths }
-    }
-
-    fn covering(&self, path: &SandboxPath) -> Option<&SandboxPath> {
-        self.paths.iter().find(|protected| {
-            path.as_str().strip_prefix(protected.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-        })
-    }
-}
-
-#[async_trait]
-impl Hook for ProtectedPaths {
-    async fn before(&self, call: &ToolCall) -> Verdict {
-        let path = call.input.get("path").and_then(Value::as_str).and_then(|path| SandboxPath::parse(path).ok());
-        let paths = path.into_iter().chain(patched_paths(&call.input));
-        match paths.filter(|_| call.mutates).find_map(|path| self.covering(&path).cloned()) {
-            Some(protected) => Verdict::Block(format!(
-                "{} is protected: files there are not written by hand. Use git commands for what belongs to git.",
-                protected.shown()
-            )),
-            None => Verdict::Allow,
+    pub fn point(&self) -> HookPoint {
+        match self {
+            Self::SessionStart => HookPoint::SessionStart,
+            Self::PromptSubmit { .. } => HookPoint::PromptSubmit,
+            Self::ContextInject => HookPoint::ContextInject,
+            Self::ToolExecuteBefore(_) => HookPoint::ToolExecuteBefore,
+            Self::ToolExecuteAfter(..) => HookPoint::ToolExecuteAfter,
+            Self::TurnEnd => HookPoint::TurnEnd,
         }
     }
+}
 
-    async fn after(&self, _call: &ToolCall, _result: &mut ToolResult) {}
+/// What a hook says.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Verdict {
+    /// Let it pass. It may be said everywhere.
+    Allow,
+    /// Call the tool with these arguments. For [`HookPoint::ToolExecuteBefore`].
+    Arguments(Value),
+    /// Tell the model this result. For [`HookPoint::ToolExecuteAfter`].
+    Output(String),
+    /// Add these words for the model. For [`HookPoint::SessionStart`] and [`HookPoint::ContextInject`].
+    Context(String),
+    /// Refuse, with words for the model, or for people where no model is told. Not for the two points that only add words.
+    Deny(String),
+}
+
+/// Something that is asked. Plugins are hooks, and so is what hangar itself guards.
+#[async_trait]
+pub trait Hook: Send + Sync {
+    /// Whether it wants to be asked here. Where it does not, asking costs nothing.
+    fn listens(&self, point: HookPoint) -> bool;
+
+    /// Its verdict. Dropping the future gives the question up.
+    ///
+    /// # Errors
+    /// What went wrong, in words for people; it then counts as failed.
+    async fn ask(&self, scene: &Scene, occasion: Occasion<'_>) -> Result<Verdict, String>;
+}
+
+/// A hook with what was said about it when it was installed.
+#[derive(Clone)]
+pub struct Installed {
+    /// The plugin's name, as events have it. Those that begin with `hangar.` are hangar's own.
+    pub plugin: String,
+    /// What is asked.
+    pub hook: Arc<dyn Hook>,
+    /// What its failure means.
+    pub on_failure: OnFailure,
+    /// After so long without an answer it has failed.
+    pub deadline: Duration,
 }

@@ -23,7 +23,7 @@ pub mod turn;
 pub mod workspace;
 
 pub use conversation::Conversation;
-pub use hooks::{Hook, ToolCall, ToolResult, Verdict};
+pub use hooks::{Bus, Hook, ToolCall, ToolResult, Verdict};
 pub use jobs::Jobs;
 pub use models::{Model, ModelConfig, Models, Secret};
 pub use sink::{TurnOver, TurnSink};

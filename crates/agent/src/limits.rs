@@ -60,6 +60,14 @@ pub const PRUNED_HEAD_BYTES: usize = 200;
 pub const SUMMARY_BYTES_MAX: usize = 64 * 1024;
 /// Bytes that count as a token where no service has counted them. Fewer than there are in most texts: rather too early than too late.
 pub const BYTES_PER_TOKEN: u64 = 3;
+/// How long a hook of hangar's own may take. Each answers at once; this is for one that has a bug.
+pub const OWN_HOOK_DEADLINE: Duration = Duration::from_secs(5);
+/// How much a plugin may say when it refuses, and how much is kept of why it failed.
+pub const PLUGIN_WORDS_BYTES_MAX: usize = 4 * 1024;
+/// How many words for the model a plugin may add at one point.
+pub const PLUGIN_CONTEXT_BYTES_MAX: usize = 16 * 1024;
+/// How often plugins may refuse to let one turn end. Then it ends.
+pub const TURN_SENT_BACK_MAX: u32 = 5;
 /// Size of one file of project instructions that the model is given.
 pub const INSTRUCTIONS_BYTES_MAX: usize = 32 * 1024;
 /// Skills of one repository that the model is told of.

@@ -5,7 +5,7 @@
 //!          ▼                                                            │
 //!   calls: hooks → tools → hooks ── all answered ──▶ hear people ──▶ ask the model
 //!          │                                          ▲    │            │
-//!          │                                          │    └── nothing was said and the model has the last word ──▶ done
+//!          │                                          │    └── nothing was said and the model has the last word ──▶ hooks ──▶ done
 //!          │                                          └───────── a reply without calls
 //!          └──────── stop, time over, budget, fatal ◀───────────────────┘
 //! ```
@@ -22,7 +22,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     Conversation,
     conversation::INTERRUPTED_CALL,
-    hooks::Hook,
+    hooks::{Bus, Scene},
     jobs::Jobs,
     limits::TurnLimits,
     models::Model,
@@ -36,6 +36,7 @@ mod ask;
 mod calls;
 mod compact;
 pub mod identity;
+mod plugged;
 mod question;
 
 /// What a turn needs.
@@ -48,8 +49,8 @@ pub struct TurnInput {
     pub sandboxes: Arc<dyn Sandboxes>,
     /// The session's background commands. Keep it from turn to turn; dropping it ends them.
     pub jobs: Jobs,
-    /// What watches over tool calls, in this order.
-    pub hooks: Vec<Arc<dyn Hook>>,
+    /// What watches over the turn.
+    pub hooks: Bus,
     /// How much the turn may use.
     pub limits: TurnLimits,
 }
@@ -92,14 +93,24 @@ impl From<TurnOver> for Halt {
 ///
 /// Dropping the future instead leaves the turn as a crash would: it can be taken up again from the log.
 pub async fn run_turn(input: TurnInput, sink: Arc<dyn TurnSink>, stop: CancellationToken) -> TurnEnd {
-    let Some(open) = input.conversation.open_turn().cloned() else {
+    let open = input.conversation.open_turn().cloned();
+    let Some((open, facts)) = open.zip(input.conversation.facts()) else {
         return TurnEnd::Failed { reason: "there is no open turn to work on".to_owned() };
+    };
+    let scene = Scene {
+        session: facts.session.clone(),
+        repo: facts.repo.clone(),
+        branch: facts.branch.clone(),
+        base_branch: facts.base_branch.clone(),
+        turn: open.id,
+        author: open.author.user.clone(),
     };
     let tools = toolbox();
     let fallen_to = open.fell_back_to.and_then(|id| input.model.or_fallback(&id));
     let mut turn = Turn {
         id: open.id,
         model: fallen_to.unwrap_or_else(|| Arc::clone(&input.model)),
+        scene,
         system: prompt::system(&input.conversation),
         env: identity::environment(&open.author, &open.steerers),
         specs: tools.iter().map(|tool| tool.spec().clone()).collect(),
@@ -123,6 +134,8 @@ struct Turn {
     id: TurnId,
     /// Who is asked now: the session's model, or one that it fell back to.
     model: Arc<Model>,
+    /// Where plugins are asked.
+    scene: Scene,
     input: TurnInput,
     system: String,
     tools: Vec<Arc<dyn Tool>>,
@@ -138,16 +151,17 @@ impl Turn {
     async fn work(&mut self) -> Result<(), Halt> {
         self.fetch_missing().await?;
         self.answer_interrupted().await?;
+        self.begin().await?;
         loop {
             if self.input.conversation.open_calls().next().is_some() {
                 self.run_calls().await?;
             }
             self.hear().await?;
             match self.input.conversation.ended() {
-                Some(StopReason::EndTurn | StopReason::ToolUse) => return Ok(()),
+                Some(StopReason::EndTurn | StopReason::ToolUse) if self.may_end().await? => return Ok(()),
                 Some(StopReason::MaxTokens) => return Err(Halt::Failed(CUT_OFF.to_owned())),
                 Some(StopReason::Refusal) => return Err(Halt::Failed(REFUSED.to_owned())),
-                None => {}
+                Some(StopReason::EndTurn | StopReason::ToolUse) | None => {}
             }
             self.ask().await?;
         }
@@ -156,7 +170,9 @@ impl Turn {
     /// Takes in what people say to the turn. No call is open here, so that every wire takes it as the next words of the user.
     async fn hear(&mut self) -> Result<(), Halt> {
         for steer in self.sink.steers().await? {
+            let (by, text) = (steer.author.user.clone(), steer.text.clone());
             self.input.conversation.steer(steer);
+            self.said(&by, &text).await?;
         }
         if let Some(open) = self.input.conversation.open_turn() {
             self.env = identity::environment(&open.author, &open.steerers);

@@ -70,6 +70,7 @@ impl Hints {
             | EventBody::TodoChanged { .. }
             | EventBody::FilesChanged { .. }
             | EventBody::BranchPushed { .. }
+            | EventBody::PluginDecided { .. }
             | EventBody::PushRefused { .. }
             | EventBody::ImageChosen { .. }
             | EventBody::SnapshotTaken { .. }

@@ -9,6 +9,7 @@ use crate::{
     conversation::{Block, ModelUsage, StopReason, TodoItem},
     ids::{CallId, Person, PromptId, RepoPath, RequestId, Seq, SessionId, TurnId, UserId},
     people::{InvitationId, SessionRole, Visibility},
+    plugin::{HookPoint, PluginDecision},
 };
 
 /// One entry of a session's log.
@@ -343,6 +344,21 @@ pub enum EventBody {
         image: Option<ImageKind>,
         /// How long it ran.
         duration_ms: u32,
+    },
+    /// A plugin refused or changed something, gave the model words, or failed. That it lets something pass is not written.
+    PluginDecided {
+        /// In which turn.
+        turn: TurnId,
+        /// About which call; `None` where it was asked about something else.
+        call: Option<CallId>,
+        /// The plugin's name.
+        plugin: String,
+        /// Where it was asked.
+        hook: HookPoint,
+        /// What it decided.
+        decision: PluginDecision,
+        /// How long it took, in microseconds.
+        duration_us: u32,
     },
     /// The agent changed its to-do list.
     TodoChanged {

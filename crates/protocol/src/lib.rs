@@ -32,6 +32,8 @@ pub mod limits;
 #[cfg(feature = "words")]
 pub mod people;
 #[cfg(feature = "words")]
+pub mod plugin;
+#[cfg(feature = "words")]
 pub mod refusal;
 #[cfg(feature = "words")]
 pub mod state;
@@ -52,6 +54,8 @@ pub use ids::{CallId, Person, PromptId, RepoPath, RequestId, Seq, SessionId, Tur
 pub use kinds::Kinds;
 #[cfg(feature = "words")]
 pub use people::{InvitationId, SessionRole, Visibility};
+#[cfg(feature = "words")]
+pub use plugin::{HookPoint, OnFailure, PluginDecision};
 #[cfg(feature = "words")]
 pub use refusal::{Refusal, RefusalCode};
 #[cfg(feature = "words")]

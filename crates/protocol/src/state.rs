@@ -517,6 +517,7 @@ impl SessionState {
             EventBody::ModelRetried { .. }
             | EventBody::ModelFellBack { .. }
             | EventBody::OutputsLeftOut { .. }
+            | EventBody::PluginDecided { .. }
             | EventBody::PushRefused { .. } => {}
             EventBody::StopRequested { turn, by } => self.note_stop(*turn, by),
             EventBody::TurnEnded { turn, outcome } => self.end_turn(*turn, outcome),

@@ -26,6 +26,7 @@ mod models;
 mod openapi;
 mod outbound;
 mod people;
+mod plugins;
 mod routes;
 mod serve;
 mod stream;

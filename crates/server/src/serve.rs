@@ -28,7 +28,7 @@ use crate::{
     models::{self, Catalogue},
     outbound::outbound,
     people::{People, SignInRate, first_owner},
-    routes,
+    plugins, routes,
     stream::StreamPlaces,
 };
 
@@ -74,6 +74,7 @@ pub async fn serve(config: Config) -> Result<Server, Refusal> {
     let forge_config = ForgeConfig { data_dir: data.forge(), limits: hangar_forge::Limits::default() };
     let forge = LocalForge::open(forge_config).await.map_err(|error| forge_refusal(&error))?;
     let Catalogue { models, player } = models::catalogue(&config).await?;
+    let plugins = plugins::load(&config).await?;
     let mut engine_config = EngineConfig::new(&config.data);
     engine_config.backend = config.sandbox.backend.kind();
     engine_config.docker_socket.clone_from(&config.sandbox.docker_socket);
@@ -106,6 +107,7 @@ pub async fn serve(config: Config) -> Result<Server, Refusal> {
         outbound,
         forge: forge.clone(),
         models: models.clone(),
+        plugins,
         budgets: config.budgets.budgets(),
         people: Box::new(door.clone()),
     };

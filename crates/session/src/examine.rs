@@ -135,6 +135,7 @@ pub(crate) fn blob_of(body: &EventBody) -> Option<&BlobRef> {
         | EventBody::TodoChanged { .. }
         | EventBody::FilesChanged { .. }
         | EventBody::BranchPushed { .. }
+        | EventBody::PluginDecided { .. }
         | EventBody::PushRefused { .. }
         | EventBody::PullRequestOpened { .. }
         | EventBody::PullRequestChanged { .. }

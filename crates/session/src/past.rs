@@ -169,6 +169,7 @@ impl Copy {
             EventBody::ForkedFrom { .. }
             | EventBody::ParticipantJoined { .. }
             | EventBody::PromptAdded { .. }
+            | EventBody::PluginDecided { .. }
             | EventBody::PromptCancelled { .. }
             | EventBody::PromptEdited { .. }
             | EventBody::PromptMoved { .. }

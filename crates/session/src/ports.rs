@@ -6,6 +6,7 @@ use async_trait::async_trait;
 use hangar_agent::Models;
 use hangar_forge::{ForgeUser, LocalForge};
 use hangar_image::{Images, Pool};
+use hangar_plugins::Plugins;
 use hangar_protocol::{Refusal, UserId};
 use hangar_sandbox::{Engine, layers::LayerStore};
 
@@ -31,6 +32,8 @@ pub struct Ports {
     pub forge: LocalForge,
     /// Knows the models.
     pub models: Models,
+    /// What the administrator lets watch over sessions.
+    pub plugins: Plugins,
     /// What sessions may use up.
     pub budgets: Budgets,
     /// Knows the people.

@@ -7,13 +7,13 @@ use bytes::Bytes;
 use hangar_agent::{
     Conversation, SandboxPath, Sandboxes, Tell, TurnEnd, TurnInput, TurnOver, TurnSink, Workspace, WorkspaceError,
     conversation::Steer,
-    hooks::{Hook, ProtectedPaths},
-    limits::TurnLimits,
+    hooks::{Bus, Installed, ProtectedPaths},
+    limits::{OWN_HOOK_DEADLINE, TurnLimits},
     models::Price,
     run_turn,
 };
 use hangar_protocol::{
-    CallId, EventBody, Exhausted, Person, Seq, SessionState, TurnId, UserId,
+    CallId, EventBody, Exhausted, OnFailure, Person, Seq, SessionState, TurnId, UserId,
     api::OpenPullRequest,
     event::{BlobRef, TurnOutcome},
     frame::TextChannel,
@@ -58,7 +58,7 @@ pub(crate) fn spawn(
         model,
         sandboxes: Arc::new(SessionSandboxes { home: Arc::clone(home) }),
         jobs: home.jobs.clone(),
-        hooks: hooks(),
+        hooks: hooks(home.ports.plugins.of(&state.repo)),
         limits: TurnLimits::default(),
     };
     SessionStep::TurnHandedOver.done();
@@ -85,10 +85,16 @@ async fn end(inbox: &Inbox, turn: TurnId, outcome: TurnOutcome) {
     drop(inbox.send(Message::Report(Report::TurnOver { turn, outcome })).await);
 }
 
-/// What watches over every tool call.
-fn hooks() -> Vec<Arc<dyn Hook>> {
+/// What watches over a turn. hangar's own guards come last: they see a call as it will be made.
+fn hooks(mut plugins: Vec<Installed>) -> Bus {
     let git = SandboxPath::parse(".git").into_iter().collect();
-    vec![Arc::new(ProtectedPaths::new(git))]
+    plugins.push(Installed {
+        plugin: ProtectedPaths::PLUGIN.to_owned(),
+        hook: Arc::new(ProtectedPaths::new(git)),
+        on_failure: OnFailure::Closed,
+        deadline: OWN_HOOK_DEADLINE,
+    });
+    Bus::new(plugins)
 }
 
 impl Home {

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, fmt};
 
 use hangar_protocol::{
-    Block, Event, EventBody,
+    Block, Event, EventBody, PluginDecision,
     event::{PullRequestChange, SandboxPhase, ToolStatus, TurnOutcome},
 };
 
@@ -134,6 +134,9 @@ impl Teller {
                 let output = hangar_protocol::limits::clip(&self.plain(output), OUTPUT_CHARS_MAX);
                 format!("tool_finished {turn} {}: {output:?}", status_word(*status))
             }
+            EventBody::PluginDecided { turn, plugin, hook, decision, .. } => {
+                format!("plugin_decided {turn} {plugin} at {}: {}", hook.name(), self.plain(&decision_words(decision)))
+            }
             EventBody::TodoChanged { items } => format!("todo_changed {} items", items.len()),
             EventBody::BranchPushed { branch, old, new } => {
                 let old = old.as_ref().map_or_else(|| "nothing".to_owned(), |old| self.commit(old));
@@ -223,6 +226,15 @@ fn blocks_words(blocks: &[Block]) -> String {
         Block::ToolCall { name, .. } => format!("call {name}"),
     });
     words.collect::<Vec<_>>().join(", ")
+}
+
+fn decision_words(decision: &PluginDecision) -> String {
+    match decision {
+        PluginDecision::Replaced => "replaced".to_owned(),
+        PluginDecision::Denied { words } => format!("denied: {words}"),
+        PluginDecision::Injected { text } => format!("injected: {text:?}"),
+        PluginDecision::Failed { reason, on_failure } => format!("failed, {on_failure:?}: {reason}"),
+    }
 }
 
 fn phase_word(phase: SandboxPhase) -> &'static str {

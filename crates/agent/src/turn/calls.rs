@@ -16,7 +16,7 @@ use super::{Halt, Turn, ask::UNPARSED, millis};
 use crate::{
     Conversation,
     conversation::{Call, INTERRUPTED_CALL, UNSTARTED_CALL},
-    hooks::{ToolCall, ToolResult, Verdict},
+    hooks::{Decided, ToolCall, ToolResult},
     instructions, limits,
     tools::{CallContext, Effect, Picture, Tell, Tool, ToolError, ToolOutput, output},
     workspace::SandboxPath,
@@ -129,11 +129,13 @@ impl Turn {
             input: input.clone(),
             mutates: planned.effect.mutates(),
         };
+        let mut decided = Vec::new();
         let admitted = tokio::select! {
             biased;
             halt = self.halted() => Err(Refused::Halt(halt)),
-            admitted = self.admit(planned, &mut seen) => admitted.map_err(Refused::Tell),
+            admitted = self.admit(planned, &mut seen, &mut decided) => admitted.map_err(Refused::Tell),
         };
+        self.note(decided, ended).await?;
         let tool = match admitted {
             Ok(tool) => tool,
             Err(Refused::Tell(Tell(words))) => {
@@ -153,20 +155,37 @@ impl Turn {
         self.sink.record(started.clone()).await?;
         ended.events.push(started);
         let began = Instant::now();
+        let mut decided = Vec::new();
         let (result, image, halt) = tokio::select! {
             biased;
             halt = self.halted() => {
                 let output = INTERRUPTED_CALL.to_owned();
                 (ToolResult { status: ToolStatus::Interrupted, output }, None, Some(halt))
             }
-            result = self.carry_out(tool, &seen) => result?,
+            result = self.carry_out(tool, &seen, &mut decided) => result?,
         };
+        self.note(decided, ended).await?;
         self.finish_showing(call, result, image, began.elapsed(), ended).await?;
         halt.map_or(Ok(()), Err)
     }
 
+    /// Makes what plugins decided durable, before what follows from it.
+    async fn note(&self, decided: Vec<Decided>, ended: &mut Ended) -> Result<(), Halt> {
+        for decided in decided {
+            let event = decided.event(self.id);
+            self.sink.record(event.clone()).await?;
+            ended.events.push(event);
+        }
+        Ok(())
+    }
+
     /// Whether a call may run, and with which arguments.
-    async fn admit(&self, planned: &Planned, seen: &mut ToolCall) -> Result<&dyn Tool, Tell> {
+    async fn admit(
+        &self,
+        planned: &Planned,
+        seen: &mut ToolCall,
+        decided: &mut Vec<Decided>,
+    ) -> Result<&dyn Tool, Tell> {
         if planned.place >= self.input.limits.step_calls_max {
             return Err(Tell(format!(
                 "At most {} calls are run for one reply. Make this call again in the next.",
@@ -184,13 +203,8 @@ impl Turn {
                 "The arguments are not a JSON object ({fault}). Make the call again with valid JSON."
             )));
         }
-        for hook in &self.input.hooks {
-            match hook.before(seen).await {
-                Verdict::Allow => {}
-                Verdict::Change(input) => seen.input = input,
-                Verdict::Block(reason) => return Err(Tell(reason)),
-            }
-        }
+        let mutates = |input: &Value| tool.effect(input).mutates();
+        self.input.hooks.before(&self.scene, seen, mutates, decided).await?;
         Ok(tool)
     }
 
@@ -199,6 +213,7 @@ impl Turn {
         &self,
         tool: &dyn Tool,
         seen: &ToolCall,
+        decided: &mut Vec<Decided>,
     ) -> Result<(ToolResult, Option<Picture>, Option<Halt>), Halt> {
         let context = CallContext {
             turn: self.id,
@@ -220,10 +235,12 @@ impl Turn {
             }
             Err(ToolError::Over(over)) => return Err(over.into()),
         };
-        for hook in &self.input.hooks {
-            hook.after(seen, &mut result).await;
-        }
+        // Plugins are asked about what the model would be told, so what they see is never longer than that.
         result.output = output::fit(result.output, &context).await;
+        let before = result.clone();
+        self.input.hooks.after(&self.scene, seen, &mut result, decided).await;
+        // What stands beside a result that a plugin replaced or refused is not shown either.
+        let image = image.filter(|_| result == before);
         // An image has no room beside it for more than a few words.
         if tool.uses_workspace() && halt.is_none() && image.is_none() {
             self.instruct(&context, seen, &mut result.output).await;

@@ -13,6 +13,7 @@ mod images;
 mod log;
 mod openai;
 mod patch;
+mod plugins;
 mod recorded;
 mod responses;
 mod resume;

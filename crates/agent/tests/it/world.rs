@@ -12,16 +12,16 @@ use std::{
 use async_trait::async_trait;
 use futures::stream::BoxStream;
 use hangar_agent::{
-    Conversation, Hook, Jobs, Model, ModelConfig, Models, SandboxPath, Sandboxes, TurnEnd, TurnInput, Workspace,
+    Bus, Conversation, Jobs, Model, ModelConfig, Models, SandboxPath, Sandboxes, TurnEnd, TurnInput, Workspace,
     WorkspaceError,
-    hooks::ProtectedPaths,
-    limits::TurnLimits,
+    hooks::{Installed, ProtectedPaths},
+    limits::{OWN_HOOK_DEADLINE, TurnLimits},
     models::{ProviderKind, Rates},
     provider::{Fault, ModelRequest, Piece, Provider, Timeouts},
     run_turn,
     scripted::{self, Transcript},
 };
-use hangar_protocol::{Cause, EventBody, Person, PromptId, TurnId, event::ToolStatus};
+use hangar_protocol::{Cause, EventBody, OnFailure, Person, PromptId, TurnId, event::ToolStatus};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::{net::TcpListener, task::JoinHandle};
@@ -51,6 +51,8 @@ pub(crate) struct World {
     /// Every request to the model, as it was put together.
     pub(crate) requests: Arc<Mutex<Vec<String>>>,
     pub(crate) limits: TurnLimits,
+    /// Asked before hangar's own hooks.
+    pub(crate) plugins: Vec<Installed>,
     model: Arc<Model>,
     server: JoinHandle<()>,
 }
@@ -159,6 +161,7 @@ impl World {
             claims: Arc::default(),
             requests,
             limits: TurnLimits::default(),
+            plugins: Vec::new(),
             model,
             server,
         };
@@ -225,13 +228,18 @@ impl World {
 
     fn input(&self, conversation: Conversation) -> TurnInput {
         let protected = ProtectedPaths::new(vec![SandboxPath::parse(".git").unwrap()]);
-        let hook: Arc<dyn Hook> = Arc::new(protected);
+        let own = Installed {
+            plugin: ProtectedPaths::PLUGIN.to_owned(),
+            hook: Arc::new(protected),
+            on_failure: OnFailure::Closed,
+            deadline: OWN_HOOK_DEADLINE,
+        };
         TurnInput {
             conversation,
             model: self.model.clone(),
             sandboxes: Arc::new(Claim(self.directory.clone(), self.claims.clone())),
             jobs: self.jobs.clone(),
-            hooks: vec![hook],
+            hooks: Bus::new(self.plugins.iter().cloned().chain([own]).collect()),
             limits: self.limits,
         }
     }

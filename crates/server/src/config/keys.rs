@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use super::{
     BasesConfig, BudgetsConfig, Config, HttpConfig, ImagesConfig, LogConfig, ModelConfig, NetworkConfig, PeopleConfig,
-    PoolConfig, RegistryConfig, SandboxConfig, SecretConfig, SessionsConfig, TrustedConfig,
+    PluginConfig, PoolConfig, RegistryConfig, SandboxConfig, SecretConfig, SessionsConfig, TrustedConfig,
 };
 
 /// What a key's value looks like.
@@ -23,8 +23,13 @@ pub enum Shape {
 }
 
 /// The tables of which there can be many.
-pub(super) const LISTED: [&str; 4] =
-    [ModelConfig::SECTION, RegistryConfig::SECTION, TrustedConfig::SECTION, SecretConfig::SECTION];
+pub(super) const LISTED: [&str; 5] = [
+    ModelConfig::SECTION,
+    RegistryConfig::SECTION,
+    TrustedConfig::SECTION,
+    SecretConfig::SECTION,
+    PluginConfig::SECTION,
+];
 
 /// A key of `hangar.toml`.
 #[derive(Clone, Copy, Debug)]
@@ -137,10 +142,11 @@ pub fn keys() -> impl Iterator<Item = &'static Key> {
         .chain(RegistryConfig::KEYS)
         .chain(TrustedConfig::KEYS)
         .chain(SecretConfig::KEYS)
+        .chain(PluginConfig::KEYS)
 }
 
 /// The tables of `hangar.toml`, as the reference names them.
-const TABLES: [(&str, &str, &str); 15] = [
+const TABLES: [(&str, &str, &str); 16] = [
     ("", "At the top", "These stand before the first table."),
     (HttpConfig::SECTION, "`[http]`", "Where and how the server listens."),
     (PeopleConfig::SECTION, "`[people]`", "The first person, and how long people stay signed in."),
@@ -193,6 +199,11 @@ const TABLES: [(&str, &str, &str); 15] = [
         "`[[secrets]]`",
         "One table for each credential that agents can use and never see: it is added to requests to its host outside the sandbox.",
     ),
+    (
+        PluginConfig::SECTION,
+        "`[[plugins]]`",
+        "One table for each JavaScript plugin that watches over sessions, in the order in which they are asked; see [plugins.md](plugins.md).",
+    ),
 ];
 
 /// The part of `docs/configuration.md` that lists the keys, written from the table.
@@ -203,6 +214,7 @@ pub fn reference() -> String {
     let registry = serde_json::to_value(RegistryConfig::default()).unwrap_or_default();
     let trusted = serde_json::to_value(TrustedConfig::default()).unwrap_or_default();
     let secret = serde_json::to_value(SecretConfig::default()).unwrap_or_default();
+    let plugin = serde_json::to_value(PluginConfig::default()).unwrap_or_default();
     let mut page = String::new();
     for (section, title, about) in TABLES {
         // Writing to a String cannot fail.
@@ -216,6 +228,7 @@ pub fn reference() -> String {
                 RegistryConfig::SECTION => registry.get(key.name),
                 TrustedConfig::SECTION => trusted.get(key.name),
                 SecretConfig::SECTION => secret.get(key.name),
+                PluginConfig::SECTION => plugin.get(key.name),
                 _ => at(&defaults, key),
             };
             let shown = match (key.name, default) {

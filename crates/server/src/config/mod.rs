@@ -13,6 +13,7 @@ mod load;
 mod log;
 mod network;
 mod people;
+mod plugins;
 mod pool;
 mod sandbox;
 mod secret;
@@ -32,6 +33,7 @@ pub use load::ConfigSources;
 pub use log::{LogConfig, LogFormat};
 pub use network::{NetworkConfig, OfferWord, SecretConfig, TrustedConfig};
 pub use people::PeopleConfig;
+pub use plugins::{FailureWord, PluginConfig};
 pub use pool::PoolConfig;
 pub use sandbox::{SandboxConfig, Wall};
 pub use secret::Secret;
@@ -77,6 +79,8 @@ pub struct Config {
     pub trusted: Vec<TrustedConfig>,
     /// Credentials that agents can use and never see.
     pub secrets: Vec<SecretConfig>,
+    /// What watches over sessions, in the order in which it is asked.
+    pub plugins: Vec<PluginConfig>,
 }
 
 impl Config {
@@ -102,6 +106,7 @@ impl Config {
             registries: Vec::new(),
             trusted: Vec::new(),
             secrets: Vec::new(),
+            plugins: Vec::new(),
         }
     }
 }

@@ -160,6 +160,7 @@ fn every_field_is_a_key_and_every_key_a_field() {
     config.registries.push(config::RegistryConfig::default());
     config.trusted.push(config::TrustedConfig::default());
     config.secrets.push(config::SecretConfig::default());
+    config.plugins.push(config::PluginConfig::default());
     let value = serde_json::to_value(&config).unwrap();
     let mut fields = Vec::new();
     for (name, entry) in value.as_object().unwrap() {

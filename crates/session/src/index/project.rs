@@ -167,6 +167,7 @@ fn count(rows: &Rows<'_>, event: &Event) -> Result<()> {
         | EventBody::ToolFinished { .. }
         | EventBody::TodoChanged { .. }
         | EventBody::BranchPushed { .. }
+        | EventBody::PluginDecided { .. }
         | EventBody::PushRefused { .. }
         | EventBody::ImageChosen { .. }
         | EventBody::SnapshotTaken { .. }

@@ -20,6 +20,7 @@ mod kill;
 mod leaks;
 mod model_faults;
 mod people;
+mod plugins;
 mod prompts;
 mod read_only_disk;
 mod refusals;

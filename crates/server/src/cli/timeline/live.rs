@@ -159,6 +159,7 @@ impl Live {
             | EventBody::ConversationSummarized { .. }
             | EventBody::FilesChanged { .. }
             | EventBody::BranchPushed { .. }
+            | EventBody::PluginDecided { .. }
             | EventBody::PushRefused { .. }
             | EventBody::ImageChosen { .. }
             | EventBody::SnapshotTaken { .. }

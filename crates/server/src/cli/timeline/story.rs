@@ -3,7 +3,8 @@
 use std::collections::HashMap;
 
 use hangar_protocol::{
-    Block, CallId, Event, EventBody, ModelUsage, PromptId, StopReason, TodoItem, TodoStatus, TurnId, UserId,
+    Block, CallId, Event, EventBody, HookPoint, ModelUsage, OnFailure, PluginDecision, PromptId, StopReason, TodoItem,
+    TodoStatus, TurnId, UserId,
     event::{FileChange, FileChangeKind, ForkPurpose, PullRequestChange, SandboxPhase, ToolStatus, TurnOutcome},
     limits::clip,
 };
@@ -165,6 +166,7 @@ impl Story {
             EventBody::ToolFinished { call, status, output, duration_ms, .. } => {
                 self.tool(call, *status, output, *duration_ms)
             }
+            EventBody::PluginDecided { plugin, hook, decision, .. } => Some(decided(plugin, *hook, decision)),
             EventBody::TodoChanged { items } => todo(items),
             EventBody::FilesChanged { files, more } => Some(line(Mark::Files, file_names(files, *more))),
             EventBody::BranchPushed { branch, new, .. } => {
@@ -310,6 +312,37 @@ fn sandbox(phase: SandboxPhase, detail: &str, duration_ms: u32) -> Option<Line> 
             aside: words::duration(u64::from(duration_ms)),
         }),
         SandboxPhase::Failed => Some(line(Mark::Warning, format!("the sandbox failed: {}", words::one_line(detail)))),
+    }
+}
+
+/// What a plugin did. Its words come from whoever wrote the plugin, and from what it was asked about.
+fn decided(plugin: &str, hook: HookPoint, decision: &PluginDecision) -> Line {
+    let plugin = words::one_line(plugin);
+    match decision {
+        PluginDecision::Replaced => {
+            let what = match hook {
+                HookPoint::ToolExecuteAfter => "what a call gave",
+                HookPoint::ToolExecuteBefore
+                | HookPoint::SessionStart
+                | HookPoint::PromptSubmit
+                | HookPoint::ContextInject
+                | HookPoint::TurnEnd => "a call",
+            };
+            line(Mark::Note, format!("{plugin} changed {what}"))
+        }
+        PluginDecision::Denied { words } => {
+            line(Mark::Warning, format!("{plugin} refused: {}", words::one_line(words)))
+        }
+        PluginDecision::Injected { text } => {
+            line(Mark::Note, format!("{plugin} tells the agent: {}", clip(&words::one_line(text), OUTPUT_CHARS_MAX)))
+        }
+        PluginDecision::Failed { reason, on_failure } => {
+            let then = match on_failure {
+                OnFailure::Closed => "so it was refused",
+                OnFailure::Open => "and was passed over",
+            };
+            line(Mark::Warning, format!("{plugin} failed at {}, {then}: {}", hook.name(), words::one_line(reason)))
+        }
     }
 }
 

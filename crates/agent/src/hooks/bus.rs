@@ -1,0 +1,198 @@
+//! Asks the hooks of a turn, one after the other, and notes what they decided.
+
+use std::{sync::Arc, time::Duration};
+
+use hangar_protocol::{
+    CallId, EventBody, HookPoint, OnFailure, PluginDecision, TurnId, event::ToolStatus, limits::clip_bytes,
+};
+use serde_json::Value;
+use tokio::time::{Instant, timeout};
+
+use super::{Installed, Occasion, Scene, ToolCall, ToolResult, Verdict};
+use crate::{
+    limits,
+    tools::{Tell, output},
+};
+
+/// Every hook that watches over a turn, in the order in which they are asked.
+#[derive(Clone, Default)]
+pub struct Bus {
+    installed: Arc<[Installed]>,
+}
+
+/// What a hook decided, where it did not let something pass.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Decided {
+    plugin: String,
+    hook: HookPoint,
+    call: Option<CallId>,
+    decision: PluginDecision,
+    took: Duration,
+}
+
+impl Decided {
+    /// The event that says so.
+    #[must_use]
+    pub fn event(self, turn: TurnId) -> EventBody {
+        EventBody::PluginDecided {
+            turn,
+            call: self.call,
+            plugin: self.plugin,
+            hook: self.hook,
+            decision: self.decision,
+            duration_us: u32::try_from(self.took.as_micros()).unwrap_or(u32::MAX),
+        }
+    }
+}
+
+/// A verdict that fits the place where it was asked for, or what stands in for it.
+enum Answer {
+    Passed,
+    Arguments(Value),
+    Output(String),
+    /// Words for the model, which stand in the decision.
+    Context,
+    Refused(String),
+}
+
+impl Bus {
+    /// These hooks, asked in this order.
+    #[must_use]
+    pub fn new(installed: Vec<Installed>) -> Self {
+        Self { installed: installed.into() }
+    }
+
+    /// Asks before a call. Each hook sees the arguments that those before it left; `mutates` judges them anew.
+    ///
+    /// # Errors
+    /// Words for the model when the call is refused.
+    pub(crate) async fn before(
+        &self,
+        scene: &Scene,
+        call: &mut ToolCall,
+        mutates: impl Fn(&Value) -> bool,
+        decided: &mut Vec<Decided>,
+    ) -> Result<(), Tell> {
+        for installed in self.listening(HookPoint::ToolExecuteBefore) {
+            match installed.ask(scene, Occasion::ToolExecuteBefore(call), decided).await {
+                Answer::Passed | Answer::Output(_) | Answer::Context => {}
+                Answer::Arguments(input) => {
+                    call.mutates = mutates(&input);
+                    call.input = input;
+                }
+                Answer::Refused(words) => return Err(Tell(words)),
+            }
+        }
+        Ok(())
+    }
+
+    /// Asks after a call. Each hook sees the result that those before it left.
+    pub(crate) async fn after(
+        &self,
+        scene: &Scene,
+        call: &ToolCall,
+        result: &mut ToolResult,
+        decided: &mut Vec<Decided>,
+    ) {
+        for installed in self.listening(HookPoint::ToolExecuteAfter) {
+            match installed.ask(scene, Occasion::ToolExecuteAfter(call, result), decided).await {
+                Answer::Passed | Answer::Arguments(_) | Answer::Context => {}
+                Answer::Output(text) => result.output = text,
+                Answer::Refused(words) => *result = ToolResult { status: ToolStatus::Error, output: words },
+            }
+        }
+    }
+
+    /// Asks about what is no call. A hook that `answered` before, by its plugin's name, is not asked again.
+    ///
+    /// # Errors
+    /// Why it was refused, in words.
+    pub(crate) async fn pass(
+        &self,
+        scene: &Scene,
+        occasion: Occasion<'_>,
+        answered: impl Fn(&str) -> bool,
+        decided: &mut Vec<Decided>,
+    ) -> Result<(), String> {
+        for installed in self.listening(occasion.point()).filter(|installed| !answered(&installed.plugin)) {
+            match installed.ask(scene, occasion, decided).await {
+                Answer::Passed | Answer::Context | Answer::Arguments(_) | Answer::Output(_) => {}
+                Answer::Refused(words) => return Err(words),
+            }
+        }
+        Ok(())
+    }
+
+    fn listening(&self, point: HookPoint) -> impl Iterator<Item = &Installed> {
+        self.installed.iter().filter(move |installed| installed.hook.listens(point))
+    }
+}
+
+impl Installed {
+    /// Asks one hook within its time, and notes what it decided.
+    async fn ask(&self, scene: &Scene, occasion: Occasion<'_>, decided: &mut Vec<Decided>) -> Answer {
+        let point = occasion.point();
+        let began = Instant::now();
+        let verdict = match timeout(self.deadline, self.hook.ask(scene, occasion)).await {
+            Ok(verdict) => verdict.and_then(|verdict| fitting(point, verdict)),
+            Err(_) => Err(format!("it took longer than {} ms", self.deadline.as_millis())),
+        };
+        let took = began.elapsed();
+        let (decision, answer) = match verdict {
+            Ok(Verdict::Allow) => return Answer::Passed,
+            Ok(Verdict::Arguments(input)) => (PluginDecision::Replaced, Answer::Arguments(input)),
+            Ok(Verdict::Output(text)) => {
+                let text = if text.len() > limits::OUTPUT_BYTES_MAX {
+                    output::ends(&text, limits::OUTPUT_BYTES_MAX)
+                } else {
+                    text
+                };
+                (PluginDecision::Replaced, Answer::Output(text))
+            }
+            Ok(Verdict::Context(text)) => {
+                let text = clip_bytes(&text, limits::PLUGIN_CONTEXT_BYTES_MAX).to_owned();
+                (PluginDecision::Injected { text }, Answer::Context)
+            }
+            Ok(Verdict::Deny(words)) => {
+                let words = clip_bytes(&words, limits::PLUGIN_WORDS_BYTES_MAX).to_owned();
+                (PluginDecision::Denied { words: words.clone() }, Answer::Refused(words))
+            }
+            Err(reason) => self.failed(point, clip_bytes(&reason, limits::PLUGIN_WORDS_BYTES_MAX).to_owned()),
+        };
+        let call = match occasion {
+            Occasion::ToolExecuteBefore(call) | Occasion::ToolExecuteAfter(call, _) => Some(call.call.clone()),
+            Occasion::SessionStart | Occasion::PromptSubmit { .. } | Occasion::ContextInject | Occasion::TurnEnd => {
+                None
+            }
+        };
+        decided.push(Decided { plugin: self.plugin.clone(), hook: point, call, decision, took });
+        answer
+    }
+
+    fn failed(&self, point: HookPoint, reason: String) -> (PluginDecision, Answer) {
+        let plugin = &self.plugin;
+        tracing::warn!(plugin, hook = point.name(), reason, "a plugin failed");
+        let answer = match self.on_failure {
+            OnFailure::Open => Answer::Passed,
+            OnFailure::Closed => Answer::Refused(format!(
+                "The plugin {plugin} failed at {} ({reason}). It guards this, so nothing passes without its answer. Whoever runs this \
+                 server can mend the plugin.",
+                point.name()
+            )),
+        };
+        (PluginDecision::Failed { reason, on_failure: self.on_failure }, answer)
+    }
+}
+
+/// The verdict, where it may be said at this point.
+fn fitting(point: HookPoint, verdict: Verdict) -> Result<Verdict, String> {
+    let adds_words = matches!(point, HookPoint::SessionStart | HookPoint::ContextInject);
+    let fits = match &verdict {
+        Verdict::Allow => true,
+        Verdict::Arguments(input) => point == HookPoint::ToolExecuteBefore && input.is_object(),
+        Verdict::Output(_) => point == HookPoint::ToolExecuteAfter,
+        Verdict::Context(_) => adds_words,
+        Verdict::Deny(_) => !adds_words,
+    };
+    if fits { Ok(verdict) } else { Err(format!("its answer does not fit {}", point.name())) }
+}
