@@ -31,3 +31,4 @@ mod state;
 mod steps;
 mod stop;
 mod stream;
+mod sync;
