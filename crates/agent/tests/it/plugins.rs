@@ -102,6 +102,7 @@ async fn no_tool_is_called_without_being_asked_about() {
         "read" | "list" => json!({"path": "."}),
         "write" => json!({"path": "made", "content": "x"}),
         "edit" => json!({"path": "f", "old_string": "a", "new_string": "b"}),
+        "apply_patch" => json!({"patch": "*** Begin Patch\n*** Add File: made\n+x\n*** End Patch"}),
         "glob" | "grep" => json!({"pattern": "a"}),
         "bash" => json!({"command": "touch made"}),
         "job" => json!({"action": "list"}),
