@@ -22,7 +22,6 @@ mod exec;
 mod fault;
 mod files;
 mod guard;
-mod hold;
 mod inbox;
 mod kernel;
 mod lockdown;

@@ -48,7 +48,6 @@ mod snapshots;
 mod started;
 pub mod steps;
 mod subscription;
-mod sync;
 mod tail;
 mod title;
 mod turn;

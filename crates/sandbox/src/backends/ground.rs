@@ -130,7 +130,6 @@ impl Ground {
             border: true,
             layers: true,
             limits: self.cgroups.missing().is_none(),
-            hold: false,
         }
     }
 

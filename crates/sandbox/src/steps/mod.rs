@@ -57,8 +57,6 @@ steps! {
         ClaimKept,
         // Its life.
         Paused,
-        Held,
-        Released,
         SnapshotWorkMoved,
         SnapshotUpperMoved,
         SnapshotUpperMade,

@@ -33,4 +33,3 @@ mod state;
 mod steps;
 mod stop;
 mod stream;
-mod sync;

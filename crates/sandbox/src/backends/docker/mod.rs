@@ -113,7 +113,6 @@ impl Backend for Docker {
             border: true,
             layers: true,
             limits: true,
-            hold: false,
         }
     }
 
