@@ -220,6 +220,9 @@ impl Turn {
             hook.after(seen, &mut result).await;
         }
         result.output = output::fit(result.output, &context).await;
+        if let Some(news) = self.input.sandboxes.news().await {
+            result.output.push_str(&format!("\n\n{news}"));
+        }
         if tool.uses_workspace() && halt.is_none() {
             self.instruct(&context, seen, &mut result.output).await;
         }
