@@ -8,6 +8,7 @@
 //! however often the server was restarted in between.
 
 mod bus;
+mod commands;
 mod protected;
 
 use std::{sync::Arc, time::Duration};
@@ -17,6 +18,7 @@ use hangar_protocol::{CallId, HookPoint, OnFailure, RepoPath, SessionId, TurnId,
 use serde_json::Value;
 
 pub use bus::{Bus, Decided};
+pub use commands::CommandHooks;
 pub use protected::ProtectedPaths;
 
 /// In which session and turn something is asked.

@@ -44,6 +44,20 @@ pub const OWN_HOOK_DEADLINE: Duration = Duration::from_secs(5);
 pub const PLUGIN_WORDS_BYTES_MAX: usize = 4 * 1024;
 /// How many words for the model a plugin may add at one point.
 pub const PLUGIN_CONTEXT_BYTES_MAX: usize = 16 * 1024;
+/// Largest file of hooks that a repository may have.
+pub const HOOK_FILE_BYTES_MAX: u64 = 64 * 1024;
+/// Commands of a repository's hooks that are heeded, all files together.
+pub const HOOK_COMMANDS_MAX: usize = 32;
+/// How long such a command may take, unless its file says otherwise.
+pub const HOOK_COMMAND_TIMEOUT: Duration = Duration::from_secs(60);
+/// The longest that its file may say.
+pub const HOOK_COMMAND_TIMEOUT_MAX: Duration = Duration::from_secs(300);
+/// How long all commands about one call may take together.
+pub const HOOK_COMMANDS_DEADLINE: Duration = Duration::from_secs(600);
+/// How much of a command's two outputs is kept.
+pub const HOOK_OUTPUT_BYTES_MAX: usize = 64 * 1024;
+/// The longest question that is given to a command without a file. Linux takes 128 KiB as one word of a command line.
+pub const HOOK_QUESTION_INLINE_BYTES_MAX: usize = 48 * 1024;
 /// How often plugins may refuse to let one turn end. Then it ends.
 pub const TURN_SENT_BACK_MAX: u32 = 5;
 /// Size of one file of project instructions that the model is given.

@@ -7,8 +7,8 @@ use bytes::Bytes;
 use hangar_agent::{
     Conversation, SandboxPath, Sandboxes, Tell, TurnEnd, TurnInput, TurnOver, TurnSink, Workspace, WorkspaceError,
     conversation::Steer,
-    hooks::{Bus, Installed, ProtectedPaths},
-    limits::{OWN_HOOK_DEADLINE, TurnLimits},
+    hooks::{Bus, CommandHooks, Installed, ProtectedPaths},
+    limits::{HOOK_COMMANDS_DEADLINE, OWN_HOOK_DEADLINE, TurnLimits},
     run_turn,
 };
 use hangar_protocol::{
@@ -53,12 +53,14 @@ pub(crate) fn spawn(
         return;
     };
     home.sandbox.prepare_for(author.user);
+    let sandboxes: Arc<dyn Sandboxes> = Arc::new(SessionSandboxes { home: Arc::clone(home) });
+    let hooks = hooks(home.ports.plugins.of(&state.repo), &sandboxes);
     let input = TurnInput {
         conversation: conversation.clone(),
         model,
-        sandboxes: Arc::new(SessionSandboxes { home: Arc::clone(home) }),
+        sandboxes,
         jobs: home.jobs.clone(),
-        hooks: hooks(home.ports.plugins.of(&state.repo)),
+        hooks,
         limits: TurnLimits::default(),
     };
     SessionStep::TurnHandedOver.done();
@@ -85,16 +87,22 @@ async fn end(inbox: &Inbox, turn: TurnId, outcome: TurnOutcome) {
     drop(inbox.send(Message::Report(Report::TurnOver { turn, outcome })).await);
 }
 
-/// What watches over a turn. hangar's own guards come last: they see a call as it will be made.
-fn hooks(mut plugins: Vec<Installed>) -> Bus {
+/// What watches over a turn. The repository's own commands come first and hangar's own guards last: each guard sees a call as it will be made.
+fn hooks(plugins: Vec<Installed>, sandboxes: &Arc<dyn Sandboxes>) -> Bus {
+    let commands = Installed {
+        plugin: CommandHooks::PLUGIN.to_owned(),
+        hook: Arc::new(CommandHooks::new(Arc::clone(sandboxes))),
+        on_failure: OnFailure::Open,
+        deadline: HOOK_COMMANDS_DEADLINE,
+    };
     let git = SandboxPath::parse(".git").into_iter().collect();
-    plugins.push(Installed {
+    let protected = Installed {
         plugin: ProtectedPaths::PLUGIN.to_owned(),
         hook: Arc::new(ProtectedPaths::new(git)),
         on_failure: OnFailure::Closed,
         deadline: OWN_HOOK_DEADLINE,
-    });
-    Bus::new(plugins)
+    };
+    Bus::new([commands].into_iter().chain(plugins).chain([protected]).collect())
 }
 
 impl Home {
