@@ -176,7 +176,7 @@ impl Ground {
     pub(crate) fn trees(&self, spec: &SandboxSpec) -> &[(String, PathBuf)] {
         match spec.root.base {
             BaseKind::Host => self.base.trees(),
-            BaseKind::Tree => &[],
+            BaseKind::Tree => self.base.everywhere(),
         }
     }
 
