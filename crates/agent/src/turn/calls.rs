@@ -237,10 +237,10 @@ impl Turn {
         };
         // Plugins are asked about what the model would be told, so what they see is never longer than that.
         result.output = output::fit(result.output, &context).await;
-        let before = result.clone();
+        let before = image.is_some().then(|| result.clone());
         self.input.hooks.after(&self.scene, seen, &mut result, decided).await;
-        // What stands beside a result that a plugin replaced or refused is not shown either.
-        let image = image.filter(|_| result == before);
+        // What stands beside a result that was replaced or withheld is not shown either.
+        let image = image.filter(|_| before.as_ref() == Some(&result));
         // An image has no room beside it for more than a few words.
         if tool.uses_workspace() && halt.is_none() && image.is_none() {
             self.instruct(&context, seen, &mut result.output).await;

@@ -14,6 +14,7 @@ use hangar_protocol::{EventBody, HookPoint, OnFailure, PluginDecision, event::To
 use serde_json::{Value, json};
 
 use crate::{
+    images::PIXEL,
     log::Log,
     world::{World, ada, calling},
 };
@@ -348,4 +349,25 @@ async fn a_log_cut_at_any_event_asks_the_model_the_same() {
             }
         }
     }
+}
+
+#[tokio::test]
+async fn an_image_beside_a_result_that_a_plugin_withheld_or_replaced_is_not_shown() {
+    let shown = async |verdict: Result<Verdict, String>, on_failure: OnFailure| {
+        let mut world = World::of(json!([calling("read", json!({"path": "a.png"})), {"say": "Done."}])).await;
+        std::fs::write(world.path("a.png"), PIXEL).unwrap();
+        let (guard, _) = plugin("guard", &[HookPoint::ToolExecuteAfter], move |_| verdict.clone());
+        world.plugins.push(Installed { on_failure, ..guard });
+        assert_eq!(world.run().await, TurnEnd::Done);
+        let image = |body| match body {
+            EventBody::ToolFinished { image, .. } => image,
+            _ => None,
+        };
+        world.log.bodies().into_iter().filter_map(image).count()
+    };
+    assert_eq!(shown(Ok(Verdict::Allow), OnFailure::Closed).await, 1);
+    assert_eq!(shown(Ok(Verdict::Output("Something else.".to_owned())), OnFailure::Closed).await, 0);
+    assert_eq!(shown(Ok(Verdict::Deny("Not this one.".to_owned())), OnFailure::Closed).await, 0);
+    assert_eq!(shown(Err("broken".to_owned()), OnFailure::Closed).await, 0);
+    assert_eq!(shown(Err("broken".to_owned()), OnFailure::Open).await, 1);
 }
