@@ -13,7 +13,7 @@ use hangar_protocol::guest::{
 use tokio::sync::{Notify, RwLock, watch};
 
 use crate::{
-    backend::{Backend, Body},
+    backend::{Backend, Body, Hold},
     border::Border,
     error::Error,
     exec::{Collected, Exec},
@@ -45,7 +45,7 @@ struct Inner {
     /// Held for reading while a command is started or a file written, for writing during a snapshot.
     gate: Arc<RwLock<()>>,
     /// The sandbox's life hangs on its backend's.
-    _backend: Arc<dyn Backend>,
+    backend: Arc<dyn Backend>,
 }
 
 impl Drop for Inner {
@@ -86,7 +86,7 @@ impl Sandbox {
                 kill,
                 border,
                 gate: Arc::default(),
-                _backend: engine,
+                backend: engine,
             }),
         }
     }
@@ -114,6 +114,42 @@ impl Sandbox {
     /// As for [`pause`](Self::pause).
     pub async fn resume(&self) -> Result<(), Error> {
         self.body()?.resume().await
+    }
+
+    /// Makes the workspace read only for every process of the sandbox, those included that have begun before; commands of
+    /// [`sync_stream`](Self::sync_stream) alone can write to it. A second time it changes nothing.
+    ///
+    /// # Errors
+    /// When the backend cannot do it on this machine, or the sandbox was not made for it ([`SandboxSpec::holding`](crate::SandboxSpec)) or has ended.
+    pub async fn hold(&self) -> Result<Hold, Error> {
+        let capabilities = self.inner.backend.capabilities();
+        if !capabilities.hold {
+            return Err(Error::cannot_hold(
+                capabilities.kind.name(),
+                "this needs `namespace` as root, on a kernel with Landlock",
+            ));
+        }
+        self.body()?.hold().await
+    }
+
+    /// Makes the workspace writable for everybody, at once, and lets the process go that could write before.
+    ///
+    /// # Errors
+    /// When the sandbox has ended, or was never made for it.
+    pub async fn release(&self) -> Result<(), Error> {
+        self.body()?.release().await?;
+        self.sync_over().await
+    }
+
+    /// Lets the process go that could write to a held workspace: it will not be held (again).
+    ///
+    /// # Errors
+    /// When the sandbox has ended.
+    pub async fn sync_over(&self) -> Result<(), Error> {
+        match self.inner.link.ask(&Request::SyncOver, &[]).await? {
+            (Reply::Pong, _) => Ok(()),
+            _ => Err(Error::Protocol),
+        }
     }
 
     /// Freezes the changes as a layer's tree. [`Guarantee`](crate::Guarantee) says what is certain about it and what the sandbox goes on over.
@@ -168,6 +204,18 @@ impl Sandbox {
     /// # Errors
     /// When it cannot be started, or too many requests are open.
     pub async fn exec_stream(&self, spec: &ExecSpec) -> Result<Exec, Error> {
+        self.start(spec, Request::Exec).await
+    }
+
+    /// Starts a command that can write to a held workspace; one at a time. No other command of the sandbox can look into it or send it signals.
+    ///
+    /// # Errors
+    /// As for [`exec_stream`](Self::exec_stream), and when the sandbox was not made for it.
+    pub async fn sync_stream(&self, spec: &ExecSpec) -> Result<Exec, Error> {
+        self.start(spec, Request::Sync).await
+    }
+
+    async fn start(&self, spec: &ExecSpec, ask: impl FnOnce(ExecRequest) -> Request) -> Result<Exec, Error> {
         let _begins = self.inner.gate.read().await;
         let (body, active) = (self.body()?, self.inner.activity.begin());
         let request = ExecRequest {
@@ -179,7 +227,7 @@ impl Sandbox {
             timeout_ms: spec.timeout_ms,
             leftovers: spec.leftovers,
         };
-        let exchange = self.inner.link.begin(&Request::Exec(request), &[]).await?;
+        let exchange = self.inner.link.begin(&ask(request), &[]).await?;
         // The counters are read while the guest is at work: no command hits a limit before it runs.
         let readout = Readout::start(&body, &self.inner.health, active);
         Exec::begin(exchange, readout).await

@@ -48,6 +48,7 @@ mod snapshots;
 mod started;
 pub mod steps;
 mod subscription;
+mod sync;
 mod tail;
 mod title;
 mod turn;

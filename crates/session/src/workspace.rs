@@ -19,19 +19,24 @@ use hangar_protocol::guest::{Failure, FailureKind, Found, GlobRequest, GrepReque
 use hangar_sandbox::{Error, ExecSpec, LimitHit, Sandbox};
 use tokio::sync::mpsc;
 
-use crate::{sandbox_host::Place, started::Beside};
+use crate::{sandbox_host::Place, started::Beside, sync::Synced};
 
 /// See the module's documentation.
 pub(crate) struct SandboxWorkspace {
     sandbox: Sandbox,
     env: Arc<BTreeMap<String, String>>,
-    beside: Option<Beside>,
+    synced: Synced,
     gone: Arc<AtomicBool>,
 }
 
 impl SandboxWorkspace {
-    pub(crate) fn new(Place { sandbox, env, beside, gone }: Place) -> Self {
-        Self { sandbox, env, beside, gone }
+    pub(crate) fn new(Place { sandbox, env, synced, gone }: Place) -> Self {
+        Self { sandbox, env, synced, gone }
+    }
+
+    /// Waits until the workspace can be written: what changes something does not fail because a sync is under way.
+    async fn writable(&self) -> Result<Option<Beside>, WorkspaceError> {
+        self.synced.wait().await.map_err(|refusal| WorkspaceError::Lost(refusal.to_string()))
     }
 
     fn told(&self, error: Error) -> WorkspaceError {
@@ -43,21 +48,22 @@ impl SandboxWorkspace {
     }
 
     /// Waits for what the repository's commands need beside them, and says what is still missing.
-    async fn beside(&self, output: &mpsc::Sender<Bytes>) {
-        let Some(beside) = &self.beside else { return };
+    async fn beside(&self, output: &mpsc::Sender<Bytes>) -> Result<(), WorkspaceError> {
+        let Some(beside) = self.writable().await? else { return Ok(()) };
         let missing = beside.wait().await;
         if !missing.is_empty() {
             let words = format!("[hangar: still being started: {}; logs are in {LOG_FOLDER}]\n", missing.join(", "));
             // Nobody reads any more: the command goes on all the same.
             drop(output.send(Bytes::from(words)).await);
         }
+        Ok(())
     }
 }
 
 #[async_trait]
 impl Workspace for SandboxWorkspace {
     async fn exec(&self, command: Exec, output: mpsc::Sender<Bytes>) -> Result<Exited, WorkspaceError> {
-        self.beside(&output).await;
+        self.beside(&output).await?;
         let timeout_ms = u64::try_from(command.timeout.as_millis()).unwrap_or(u64::MAX);
         let spec = ExecSpec::shell(command.command).cwd(command.cwd.as_str()).timeout_ms(timeout_ms).kill_leftovers();
         let spec = self.env.iter().fold(spec, |spec, (name, value)| spec.env(name, value));
@@ -80,6 +86,7 @@ impl Workspace for SandboxWorkspace {
     }
 
     async fn write(&self, path: &SandboxPath, content: Bytes) -> Result<Written, WorkspaceError> {
+        self.writable().await?;
         let created = self.sandbox.write(path.as_str(), &content).await.map_err(|error| self.told(error))?;
         Ok(Written { created })
     }

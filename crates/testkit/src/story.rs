@@ -241,6 +241,7 @@ fn phase_word(phase: SandboxPhase) -> &'static str {
     match phase {
         SandboxPhase::Absent => "absent",
         SandboxPhase::Preparing => "preparing",
+        SandboxPhase::Syncing => "syncing",
         SandboxPhase::Ready => "ready",
         SandboxPhase::Failed => "failed",
     }

@@ -12,6 +12,10 @@ pub enum Request {
     Ping,
     /// Run a command. Answered by [`Started`](super::Reply::Started).
     Exec(ExecRequest),
+    /// Run a command that can write to the workspace while that is held ([`Holding`](super::setup::Holding)). One at a time. Otherwise as [`Request::Exec`].
+    Sync(ExecRequest),
+    /// No such command comes any more: the process that would start it goes. Answered by [`Pong`](super::Reply::Pong).
+    SyncOver,
     /// The payload is standard input for the exec of this exchange.
     Stdin,
     /// No more standard input for the exec of this exchange.

@@ -12,32 +12,29 @@
 //! Killed at any moment, the directories on disk are a stack that shows what the sandbox showed: `frozen/7` is part of it from the first rename on.
 //!
 //! The old root stays read only for whoever should still hold something of it, so nobody can change what has become a layer.
-#![allow(unsafe_code, reason = "unshare is unsafe in general because of CLONE_FILES")]
 
 use std::{
     collections::BTreeSet,
     fs::{self, File},
     io,
-    os::{
-        fd::{AsFd, OwnedFd},
-        unix::fs::MetadataExt,
-    },
+    os::{fd::OwnedFd, unix::fs::MetadataExt},
     path::{Path, PathBuf},
     sync::{Mutex, PoisonError},
     thread::JoinHandle,
 };
 
 use rustix::{
-    fs::{CWD, Mode, OFlags, ResolveFlags, open, openat2},
+    fs::{CWD, Mode, OFlags, ResolveFlags, openat2},
     mount::{MoveMountFlags, UnmountFlags, move_mount, unmount},
-    thread::{LinkNameSpaceType, UnshareFlags, move_into_link_name_space, unshare_unsafe},
 };
 
 use super::{
+    hold,
     launcher::Stage,
     mounts::{View, Writing, set_writing},
 };
 use crate::{
+    backend::Hold,
     error::Error,
     layers::{chain, chain::Facts},
     steps::Step,
@@ -227,6 +224,13 @@ struct Inside {
     new: OwnedFd,
 }
 
+/// Whether the workspace of the old root is a mount of its own (`hold.rs`), which goes with that root.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Cover {
+    Protected,
+    None,
+}
+
 /// How a switch ended.
 enum Switch {
     /// The old root, no longer mounted.
@@ -236,24 +240,44 @@ enum Switch {
 
 impl Inside {
     fn enter(namespace: &OwnedFd, new: OwnedFd) -> Result<Self, Error> {
-        let what = || Error::kernel("enter a sandbox's mounts");
-        // SAFETY: this thread gets a root and working directory of its own; descriptors stay shared.
-        unsafe { unshare_unsafe(UnshareFlags::FS) }.map_err(what())?;
-        move_into_link_name_space(namespace.as_fd(), Some(LinkNameSpaceType::Mount)).map_err(what())?;
-        // What is mounted last on `/` of the slot: the sandbox's root.
-        let old = open("/", OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty()).map_err(what())?;
-        Ok(Self { old, new })
+        Ok(Self { old: hold::enter(namespace)?, new })
+    }
+
+    /// What is mounted over the workspace shows the same files, so it has to be read only as well.
+    fn protect_cover(&self) -> Result<Option<Cover>, Error> {
+        match hold::change(&self.old, Writing::Refused) {
+            Ok(Hold::Held) => Ok(Some(Cover::Protected)),
+            Ok(Hold::InUse) => Ok(None),
+            Err(Error::Unsupported { .. }) => Ok(Some(Cover::None)),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn allow_cover(&self, cover: Cover) {
+        if cover == Cover::Protected
+            && let Err(error) = hold::change(&self.old, Writing::Allowed)
+        {
+            tracing::error!(%error, "a sandbox's workspace stays read only");
+        }
     }
 
     fn switch(self, attach: &[String]) -> Result<Switch, Error> {
+        let Some(cover) = self.protect_cover()? else { return Ok(Switch::InUse) };
         match set_writing(&self.old, Writing::Refused) {
-            Err(error) if error.raw_os_error() == Some(libc::EBUSY) => return Ok(Switch::InUse),
-            other => other.map_err(Error::kernel("write-protect the old root"))?,
+            Ok(()) => {}
+            Err(error) => {
+                self.allow_cover(cover);
+                if error.raw_os_error() == Some(libc::EBUSY) {
+                    return Ok(Switch::InUse);
+                }
+                return Err(Error::kernel("write-protect the old root")(error));
+            }
         }
         Step::SnapshotProtected.done();
         let mut taken = Vec::new();
         if let Err(error) = self.change(attach, &mut taken) {
             self.undo(&taken);
+            self.allow_cover(cover);
             return Err(error);
         }
         Step::SnapshotPivoted.done();

@@ -33,3 +33,4 @@ mod state;
 mod steps;
 mod stop;
 mod stream;
+mod sync;
