@@ -36,6 +36,7 @@ mod ports;
 mod present;
 mod pull_request;
 mod put_right;
+mod reads;
 mod registry;
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "a test that cannot go on says so by panicking")]

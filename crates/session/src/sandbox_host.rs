@@ -45,6 +45,7 @@ use crate::{
     outbound::{Open, Plan},
     ports::Ports,
     pull_request::branch_name,
+    reads::Reads,
     snapshots::Snapshots,
     started::Started,
     steps::SessionStep,
@@ -102,6 +103,8 @@ pub(crate) struct Place {
     pub(crate) env: Arc<BTreeMap<String, String>>,
     /// Until the sync is in, the workspace can be read alone.
     pub(crate) synced: Synced,
+    /// What was read until then.
+    pub(crate) reads: Arc<Reads>,
     /// Somebody who used it found that it has ended.
     pub(crate) gone: Arc<AtomicBool>,
 }
@@ -217,6 +220,12 @@ impl SandboxHost {
         self.shared.get().await
     }
 
+    /// What the model is to be told of the sandbox that runs; each piece once.
+    pub(crate) fn news(&self) -> Option<String> {
+        // While a sandbox is being made there is no news of it; the next call asks again.
+        self.shared.live.try_lock().ok()?.as_ref()?.place.reads.news()
+    }
+
     /// Keeps the files as they are after a turn, if a sandbox runs. Answers at once; whoever asks for the sandbox next waits until its files are frozen.
     pub(crate) fn keep_after(&self, turn: TurnId) {
         let shared = Arc::clone(&self.shared);
@@ -318,7 +327,7 @@ impl SandboxHost {
 
     /// Runs a shell script of hangar's own in the workspace.
     pub(crate) async fn run(&self, script: &str, env: Vec<(String, String)>, bytes_max: usize) -> Result<Ran, Refusal> {
-        let Place { sandbox, env: usual, synced, gone: _ } = self.get().await?;
+        let Place { sandbox, env: usual, synced, .. } = self.get().await?;
         synced.wait().await?;
         let env = usual.iter().map(|(name, value)| (name.clone(), value.clone())).chain(env).collect();
         run(&sandbox, script, env, bytes_max).await.map_err(|error| sandbox_refusal(&error))
@@ -488,7 +497,7 @@ impl Shared {
         match self.open(&sandbox, plan, serving.clone()).await {
             Ok(network) => {
                 let sync = Sync::new(wanted, sandbox.clone(), serving.clone(), self.inbox.clone());
-                let place = Place { sandbox, env, synced: sync.synced(), gone: sync.gone() };
+                let place = Place { sandbox, env, synced: sync.synced(), reads: sync.reads(), gone: sync.gone() };
                 Ok(Live { place, network, serving, _started: sync.started(), sync: Some(sync), _layers: layers })
             }
             Err(refusal) => {
@@ -532,7 +541,13 @@ impl Shared {
         match self.furnish(&sandbox, plan, workspace, serving.clone()).await {
             Ok(network) => {
                 let started = start(&sandbox, serving.clone());
-                let place = Place { sandbox, env, synced: Synced::already(started.beside()), gone: Arc::default() };
+                let place = Place {
+                    sandbox,
+                    env,
+                    synced: Synced::already(started.beside()),
+                    reads: Arc::default(),
+                    gone: Arc::default(),
+                };
                 let started = Arc::new(OnceLock::from(started));
                 Ok(Live { place, network, serving, _started: started, sync: None, _layers: layers })
             }

@@ -28,6 +28,7 @@ use crate::{
     decide::Report,
     driver::Message,
     file_watch,
+    reads::Reads,
     sandbox_host::{SCRIPT_OUTPUT_BYTES_MAX, SCRIPT_TIMEOUT_MS, collect, sandbox_refusal},
     started::{Beside, Started},
 };
@@ -51,6 +52,11 @@ impl Synced {
     /// There was nothing to wait for.
     pub(crate) fn already(beside: Option<Beside>) -> Self {
         Self(watch::Sender::new(Stage::In(beside)).subscribe())
+    }
+
+    /// Whether it is still to come.
+    pub(crate) fn is_under_way(&self) -> bool {
+        matches!(*self.0.borrow(), Stage::UnderWay)
     }
 
     /// Whether the workspace is the session's: what is in it may be kept.
@@ -128,6 +134,8 @@ pub(crate) struct Sync {
     serving: CancellationToken,
     /// Set when the sandbox is to be made anew.
     gone: Arc<AtomicBool>,
+    /// What the agent reads meanwhile.
+    reads: Arc<Reads>,
     /// Filled when it is in.
     started: Arc<OnceLock<Started>>,
     inbox: mpsc::WeakSender<Message>,
@@ -159,6 +167,7 @@ impl Sync {
             wanted,
             serving,
             gone: Arc::default(),
+            reads: Arc::default(),
             started: Arc::default(),
             inbox,
             stage: watch::Sender::new(Stage::UnderWay),
@@ -168,6 +177,11 @@ impl Sync {
     /// For those who wait for it.
     pub(crate) fn synced(&self) -> Synced {
         Synced(self.stage.subscribe())
+    }
+
+    /// What the agent reads meanwhile.
+    pub(crate) fn reads(&self) -> Arc<Reads> {
+        Arc::clone(&self.reads)
     }
 
     /// Set when the sandbox is to be made anew.
@@ -194,7 +208,7 @@ impl Sync {
     async fn run(self) {
         let began = Instant::now();
         let brought = self.bring().await;
-        let Self { sandbox, wanted: Wanted { then, lease, .. }, serving, gone, started, inbox, stage } = self;
+        let Self { sandbox, wanted: Wanted { then, lease, .. }, serving, gone, started, inbox, stage, reads: _ } = self;
         match brought {
             Ok(()) => {
                 file_watch::spawn(sandbox.clone(), inbox.clone(), serving);
@@ -230,6 +244,10 @@ impl Sync {
         let ran = collect(exec, SCRIPT_OUTPUT_BYTES_MAX).await.map_err(|error| sandbox_refusal(&error))?;
         if !ran.ok {
             return Err(refused(String::from_utf8_lossy(&ran.stderr).trim().to_owned()));
+        }
+        // Nobody could write until now: what differs is the sync's doing.
+        if let Err(error) = self.reads.compare(&self.sandbox, self.wanted.behind.have()).await {
+            tracing::warn!(%error, "what the sync changed under the agent's eyes cannot be named");
         }
         self.sandbox.release().await.map_err(|error| sandbox_refusal(&error))
     }

@@ -19,19 +19,20 @@ use hangar_protocol::guest::{Failure, FailureKind, Found, GlobRequest, GrepReque
 use hangar_sandbox::{Error, ExecSpec, LimitHit, Sandbox};
 use tokio::sync::mpsc;
 
-use crate::{sandbox_host::Place, started::Beside, sync::Synced};
+use crate::{reads::Reads, sandbox_host::Place, started::Beside, sync::Synced};
 
 /// See the module's documentation.
 pub(crate) struct SandboxWorkspace {
     sandbox: Sandbox,
     env: Arc<BTreeMap<String, String>>,
     synced: Synced,
+    reads: Arc<Reads>,
     gone: Arc<AtomicBool>,
 }
 
 impl SandboxWorkspace {
-    pub(crate) fn new(Place { sandbox, env, synced, gone }: Place) -> Self {
-        Self { sandbox, env, synced, gone }
+    pub(crate) fn new(Place { sandbox, env, synced, reads, gone }: Place) -> Self {
+        Self { sandbox, env, synced, reads, gone }
     }
 
     /// Waits until the workspace can be written: what changes something does not fail because a sync is under way.
@@ -81,12 +82,20 @@ impl Workspace for SandboxWorkspace {
     }
 
     async fn read(&self, path: &SandboxPath, offset: u64, limit: u64) -> Result<FileBytes, WorkspaceError> {
+        if self.synced.is_under_way() {
+            self.reads.before(path);
+        } else {
+            self.reads.again(path);
+        }
         let content = self.sandbox.read(path.as_str(), offset, limit).await.map_err(|error| self.told(error))?;
         Ok(FileBytes { bytes: content.bytes, size: content.size })
     }
 
     async fn write(&self, path: &SandboxPath, content: Bytes) -> Result<Written, WorkspaceError> {
         self.writable().await?;
+        if self.reads.is_stale(path) {
+            return Err(WorkspaceError::Failed(Failure { kind: FailureKind::Busy, message: stale(path) }));
+        }
         let created = self.sandbox.write(path.as_str(), &content).await.map_err(|error| self.told(error))?;
         Ok(Written { created })
     }
@@ -108,9 +117,26 @@ impl Workspace for SandboxWorkspace {
     }
 
     async fn grep(&self, search: GrepRequest) -> Result<Matches, WorkspaceError> {
+        let before = self.synced.is_under_way();
         let (matches, truncated) = self.sandbox.grep(&search).await.map_err(|error| self.told(error))?;
+        if before {
+            let whole = |found: &str| match search.path.trim_end_matches('/') {
+                // A search in one file finds that file by its name.
+                path if path.rsplit('/').next() == Some(found) => SandboxPath::parse(path),
+                path => SandboxPath::parse(&format!("{path}/{found}")),
+            };
+            matches.iter().filter_map(|found| whole(&found.path).ok()).for_each(|path| self.reads.found(&path));
+        }
         Ok(Matches { matches, truncated })
     }
+}
+
+/// Why a file is not written: it would undo what came with the sync.
+fn stale(path: &SandboxPath) -> String {
+    format!(
+        "{} was changed by the sync with the base branch after it had been read, so nothing was written. Read it again, and then make the change.",
+        path.shown()
+    )
 }
 
 fn words_of(limit: LimitHit) -> &'static str {

@@ -152,3 +152,34 @@ async fn reads_go_on_while_the_sync_is_under_way_and_writes_wait_for_it() {
     server.stop().await;
     assert!(server.traces().is_empty(), "left behind:\n{}", server.traces());
 }
+
+#[tokio::test]
+async fn what_was_read_before_the_sync_changed_it_is_named_and_not_undone() {
+    let write = json!({"path": "README.md", "content": "mine\n"});
+    let script = [
+        Reply::say("I read.").and_call("read", json!({"path": "README.md"})).and_call("read", json!({"path": "same"})),
+        Reply::say("I write.").and_call("write", write.clone()),
+        Reply::say("I read again.").and_call("read", json!({"path": "README.md"})),
+        Reply::say("I write again.").and_call("write", write),
+        Reply::say("Done."),
+    ];
+    let behind = Behind::new(Transcript::new().on("change", script)).await;
+    let jane = behind.server.owner().clone();
+    let session = jane.begin("acme/app", "Please change it.").await.id;
+    let mut watch = Watch::new(&jane, &session);
+    watch.tool_started("write").await;
+    behind.go().await;
+    assert_eq!(watch.turn_ended(1).await, TurnOutcome::Done, "{}", Story::of(watch.events()));
+    let said = results(watch.events());
+    let [_, _, refused, again, written] = said.as_slice() else { panic!("{said:?}") };
+    assert!(refused.0 == ToolStatus::Error && refused.1.contains("nothing was written"), "{refused:?}");
+    // The model is told what changed, once, before its next step; of what did not change nothing is said.
+    for part in ["<sync>", "this changed: README.md\n", "\n-old line\n+new line\n"] {
+        assert!(refused.1.contains(part), "{part:?} in {}", refused.1);
+    }
+    assert_eq!((again.0, again.1.as_str()), (ToolStatus::Ok, "1\tnew line\n"));
+    assert_eq!(written.0, ToolStatus::Ok, "{written:?}");
+    let mut server = behind.server;
+    server.stop().await;
+    assert!(server.traces().is_empty(), "left behind:\n{}", server.traces());
+}
