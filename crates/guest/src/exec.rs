@@ -27,7 +27,7 @@ use crate::{
     prepare::{Ends, Unready, prepare, winsize},
     spawn::{Below, Launch, Launched, News, Notice, Spare},
     starter::Starter,
-    tree::{self, Reaper},
+    tree::{self, Occupied, Reaper},
     wire::Writer,
 };
 
@@ -63,17 +63,21 @@ pub(crate) enum By<'a> {
 }
 
 impl By<'_> {
-    fn launch(self, command: &Launch) -> Result<Launched, Failure> {
+    fn launch(self, command: &Launch) -> Result<(Launched, Occupied), Failure> {
         match self {
             Self::Starter(starter) => starter.launch(command).map_err(|error| failure("starting the command", &error)),
             Self::Apart(apart) => apart.launch(command),
         }
     }
 
-    fn give_back(self, spare: Spare) {
+    fn give_back(self, spare: Spare, occupied: Occupied) {
         match self {
-            Self::Starter(starter) => starter.give_back(spare),
-            Self::Apart(apart) => apart.give_back(spare),
+            Self::Starter(starter) => {
+                // Before somebody else has it.
+                drop(occupied);
+                starter.give_back(spare);
+            }
+            Self::Apart(apart) => apart.give_back(spare, occupied),
         }
     }
 
@@ -99,6 +103,7 @@ impl Context<'_> {
 /// A command that has been started, and that nobody looks after yet.
 pub(crate) struct Begun {
     launched: Launched,
+    occupied: Occupied,
     ends: Ends,
     started: Instant,
 }
@@ -111,20 +116,21 @@ pub(crate) fn begin(request: &ExecRequest, context: &Context<'_>) -> Result<Begu
         Unready::Invalid(failure) => failure,
         Unready::System(error) => system(error),
     })?;
-    let launched = context.by.launch(&command)?;
+    let (launched, occupied) = context.by.launch(&command)?;
     for end in [&ends.stdin, &ends.stdout, &ends.stderr].into_iter().flatten() {
         rustix::io::ioctl_fionbio(end, true).map_err(|error| system(error.into()))?;
     }
-    Ok(Begun { launched, ends, started })
+    Ok(Begun { launched, occupied, ends, started })
 }
 
 /// Sees a command through to its end. Returns when the exchange is over; `Err` is how it ended without an exit status.
 pub(crate) fn see_through(begun: Begun, request: &ExecRequest, context: &Context<'_>) -> Result<(), Failure> {
-    let Begun { launched, ends, started } = begun;
+    let Begun { launched, occupied, ends, started } = begun;
     let running = Running {
         request,
         context,
         launched,
+        occupied,
         ends,
         started,
         deadline: request.timeout_ms.map(|ms| started + Duration::from_millis(ms)),
@@ -141,6 +147,7 @@ struct Running<'a> {
     request: &'a ExecRequest,
     context: &'a Context<'a>,
     launched: Launched,
+    occupied: Occupied,
     ends: Ends,
     started: Instant,
     deadline: Option<Instant>,
@@ -413,15 +420,21 @@ impl Running<'_> {
     fn finish(mut self, status: ExitStatus) -> Result<(), Failure> {
         let duration_ms = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
         let reply = Reply::Exited { status, duration_ms, timed_out: self.timed_out };
-        // Before the end is told: the next command may be asked for at once.
+        let keeps_leftovers = self.keeps_leftovers();
+        // Before the end is told: the next command may be asked for at once, or a snapshot, for which it counts who is left.
         match self.below {
-            Below::Nobody => self.context.by.give_back(self.launched.into_spare()),
+            Below::Nobody => self.context.by.give_back(self.launched.into_spare(), self.occupied),
             Below::Leftovers => match (self.context.by, self.request.leftovers) {
                 // There is no other, and what its command had left is dead: it takes the next order once it has reaped them.
-                (By::Apart(apart), Leftovers::Kill) => apart.give_back(self.launched.into_spare()),
+                (By::Apart(apart), Leftovers::Kill) => apart.give_back(self.launched.into_spare(), self.occupied),
                 // It goes with the last of them, as its socket closes here.
                 (By::Apart(_), Leftovers::Keep) | (By::Starter(_), Leftovers::Kill | Leftovers::Keep) => {
                     drop(self.launched);
+                    if keeps_leftovers {
+                        self.occupied.to_the_end();
+                    } else {
+                        drop(self.occupied);
+                    }
                 }
             },
         }

@@ -29,6 +29,7 @@ use crate::{
     fault::SetupError,
     lockdown, mounts,
     spawn::{Bounds, Launch, Launched, Next, Spare},
+    tree::{Occupied, Reaper},
 };
 
 /// Forks the supervisor that has mounts of its own, and covers the workspace in those of all others. Called by the thread that has moved in, while it has the right
@@ -55,8 +56,8 @@ pub(crate) struct Apart(Mutex<Starts>);
 
 /// Whether and by whom one can be started.
 enum Starts {
-    /// By this one.
-    By(Spare),
+    /// By this one, which is kept for it.
+    By(Spare, Occupied),
     /// It is with its command.
     Busy,
     /// None any more, or never.
@@ -64,22 +65,30 @@ enum Starts {
 }
 
 impl Apart {
-    pub(crate) fn new(spare: Option<Spare>) -> Self {
-        Self(Mutex::new(spare.map_or(Starts::Over, Starts::By)))
+    pub(crate) fn new(spare: Option<Spare>, reaper: &Reaper) -> Self {
+        let by = |spare: Spare| {
+            reaper.spawned(spare.supervisor());
+            let kept = reaper.occupied(spare.supervisor());
+            Starts::By(spare, kept)
+        };
+        Self(Mutex::new(spare.map_or(Starts::Over, by)))
     }
 
     /// Starts a command.
     ///
     /// # Errors
     /// When another one runs, or none can any more.
-    pub(crate) fn launch(&self, command: &Launch) -> Result<Launched, Failure> {
+    pub(crate) fn launch(&self, command: &Launch) -> Result<(Launched, Occupied), Failure> {
         let mut starts = self.starts();
         match std::mem::replace(&mut *starts, Starts::Busy) {
-            Starts::By(spare) => spare.launch(command, Next::IsThere).map_err(|error| {
-                // It was killed while it waited.
-                *starts = Starts::Over;
-                busy(&format!("the process that starts them is gone ({error})"))
-            }),
+            Starts::By(spare, occupied) => match spare.launch(command, Next::IsThere) {
+                Ok(launched) => Ok((launched, occupied)),
+                Err(error) => {
+                    // It was killed while it waited.
+                    *starts = Starts::Over;
+                    Err(busy(&format!("the process that starts them is gone ({error})")))
+                }
+            },
             Starts::Busy => Err(busy("another one runs, or has left something behind")),
             Starts::Over => {
                 *starts = Starts::Over;
@@ -89,10 +98,10 @@ impl Apart {
     }
 
     /// Takes the supervisor back; nobody is below it.
-    pub(crate) fn give_back(&self, spare: Spare) {
+    pub(crate) fn give_back(&self, spare: Spare, occupied: Occupied) {
         let mut starts = self.starts();
         if let Starts::Busy = *starts {
-            *starts = Starts::By(spare);
+            *starts = Starts::By(spare, occupied);
         }
     }
 

@@ -8,6 +8,7 @@ use std::{
         Arc, Mutex, MutexGuard, PoisonError, RwLock,
         atomic::{AtomicBool, Ordering},
     },
+    time::Instant,
 };
 
 use hangar_protocol::guest::{
@@ -84,9 +85,7 @@ pub(crate) fn run(socket: File, surroundings: Surroundings) {
     let Ok(writer) = Writer::new(&socket) else { return };
     let Surroundings { env, limits, bounds, first, apart, runners } = surroundings;
     let reaper = Reaper::default();
-    if let Some(apart) = &apart {
-        reaper.spawned(apart.supervisor());
-    }
+    let apart = Apart::new(apart, &reaper);
     let starter = Starter::new(bounds, reaper.clone(), first);
     let guest = Arc::new(Guest {
         writer,
@@ -98,7 +97,7 @@ pub(crate) fn run(socket: File, surroundings: Surroundings) {
         pool: Pool::new(),
         reaper,
         starter,
-        apart: Apart::new(apart),
+        apart,
         runners,
     });
     let mut socket = BufReader::with_capacity(READ_BUFFER_BYTES, socket);
@@ -172,13 +171,14 @@ impl Guest {
                 let guest = Arc::clone(self);
                 self.on_files(id, move |_| {
                     let _starting = guest.starting.write().unwrap_or_else(PoisonError::into_inner);
-                    guest.starter.stand_down();
+                    // Those that wait are not counted among what is killed.
+                    let _alone = guest.starter.stand_down();
                     Ok(bare(Reply::Killed { processes: tree::kill_all() }))
                 })
             }
             Request::StandBy(ready) => {
                 let guest = Arc::clone(self);
-                self.on_files(id, move |_| guest.stand(ready).map(|()| bare(Reply::Pong)))
+                self.on_files(id, move |_| guest.stand(ready).map(bare))
             }
             Request::ShrinkOnly(on) => {
                 self.shrink_only.store(on, Ordering::Relaxed);
@@ -205,12 +205,25 @@ impl Guest {
         Ok(())
     }
 
-    fn stand(&self, ready: bool) -> Result<(), Failure> {
+    fn stand(&self, ready: bool) -> Result<Reply, Failure> {
         if !ready {
-            self.starter.stand_down();
-            return Ok(());
+            self.until_cancelled_are_over();
+            return Ok(Reply::StoodDown { alone: self.starter.stand_down() });
         }
-        self.starter.stand_by().map_err(|error| files::failure("getting ready for commands", &error))
+        let stood = self.starter.stand_by().map(|()| Reply::Pong);
+        stood.map_err(|error| files::failure("getting ready for commands", &error))
+    }
+
+    /// Waits for commands that were cancelled: nobody hears of their end, and it is certain.
+    fn until_cancelled_are_over(&self) {
+        let deadline = Instant::now() + tree::KILL_PATIENCE;
+        let is_ending = |open: &Open| match open {
+            Open::Exec(inbox) => inbox.lock().cancelled,
+            Open::Search(_) | Open::Watch(_) => false,
+        };
+        while self.open().values().any(is_ending) && Instant::now() < deadline {
+            std::thread::sleep(tree::KILL_PAUSE);
+        }
     }
 
     /// Opens an exchange that lasts.

@@ -168,7 +168,7 @@ pub trait Body: Send + Sync + 'static {
         Box::pin(async { Err(Error::cannot_hold("of this sandbox", "only `namespace` can")) })
     }
 
-    /// Freezes the changes as a layer's tree. `busy`: commands are running.
+    /// Freezes the changes as a layer's tree. `busy`: the guest's process is not the only one.
     fn snapshot(&self, busy: bool) -> BoxFuture<'_, Result<Frozen, Error>>;
 }
 

@@ -71,7 +71,7 @@ pub enum Request {
     /// Kill every process of the sandbox but the guest. Answered by [`Killed`](super::Reply::Killed).
     KillAll,
     /// Have a process ready for the next command (`true`, as at the beginning), or let it go, so that process 1 is alone where no command runs (`false`);
-    /// the next command makes one again. Answered by [`Pong`](super::Reply::Pong).
+    /// the next command makes one again. Answered by [`Pong`](super::Reply::Pong), or [`StoodDown`](super::Reply::StoodDown).
     StandBy(bool),
     /// From now on, files may (`false`) or may not (`true`) grow. Answered by [`Pong`](super::Reply::Pong).
     ShrinkOnly(bool),

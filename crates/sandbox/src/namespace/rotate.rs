@@ -4,7 +4,7 @@
 //!   upper, work ──rename──▶ frozen/7, frozen/7.work        new, empty upper and work
 //!   an overlay of [frozen/7, …the layers as before] + the new upper, detached
 //!   inside the sandbox's mounts, on a thread for that:
-//!     1  the old root becomes read only       (refused by the kernel if anybody has a file open for writing: then nothing has happened)
+//!     1  the old root becomes read only       (refused by the kernel while anybody has a file open for writing; in the end nothing has happened)
 //!     2  the new root is put over it, and /proc, /dev, /usr … are moved from the old to the new
 //!     3  pivot_root: process 1 has the new root and working directory   4  the old root is let go
 //! ```
@@ -21,6 +21,7 @@ use std::{
     path::{Path, PathBuf},
     sync::{Mutex, PoisonError},
     thread::JoinHandle,
+    time::{Duration, Instant},
 };
 
 use rustix::{
@@ -42,6 +43,10 @@ use crate::{
 
 /// How often the stack is looked up anew because a snapshot was sealed meanwhile.
 const TRIES_MAX: u32 = 100;
+/// How long somebody may go on writing. Process 1 is alone, so it is a matter of moments: an access time that is noted, a write of the guest's whose asker has gone.
+const IN_USE_PATIENCE: Duration = Duration::from_secs(5);
+/// Between two attempts.
+const IN_USE_PAUSE: Duration = Duration::from_millis(1);
 
 /// What a sandbox stands on.
 pub(crate) struct Footing {
@@ -261,18 +266,30 @@ impl Inside {
         }
     }
 
-    fn switch(self, attach: &[String]) -> Result<Switch, Error> {
-        let Some(cover) = self.protect_cover()? else { return Ok(Switch::InUse) };
-        match set_writing(&self.old, Writing::Refused) {
-            Ok(()) => {}
-            Err(error) => {
-                self.allow_cover(cover);
-                if error.raw_os_error() == Some(libc::EBUSY) {
-                    return Ok(Switch::InUse);
-                }
-                return Err(Error::kernel("write-protect the old root")(error));
+    /// Makes the old root read only, and what is mounted over its workspace. `None` while somebody has a file open for writing; then nothing has changed.
+    fn protect(&self) -> Result<Option<Cover>, Error> {
+        let Some(cover) = self.protect_cover()? else { return Ok(None) };
+        let Err(error) = set_writing(&self.old, Writing::Refused) else { return Ok(Some(cover)) };
+        self.allow_cover(cover);
+        if error.raw_os_error() == Some(libc::EBUSY) {
+            return Ok(None);
+        }
+        Err(Error::kernel("write-protect the old root")(error))
+    }
+
+    /// Does so as soon as nobody writes.
+    fn protect_soon(&self) -> Result<Option<Cover>, Error> {
+        let began = Instant::now();
+        loop {
+            match self.protect()? {
+                None if began.elapsed() < IN_USE_PATIENCE => std::thread::sleep(IN_USE_PAUSE),
+                protected => return Ok(protected),
             }
         }
+    }
+
+    fn switch(self, attach: &[String]) -> Result<Switch, Error> {
+        let Some(cover) = self.protect_soon()? else { return Ok(Switch::InUse) };
         Step::SnapshotProtected.done();
         let mut taken = Vec::new();
         if let Err(error) = self.change(attach, &mut taken) {

@@ -104,6 +104,25 @@ const BEFORE: &[(&str, &str)] = &[
         "daemon",
         "mkfifo /tmp/said; export -f try; (setsid bash -c 'try daemon daemon' > /tmp/said &); echo up; cat /tmp/said",
     ),
+    // A server of the Model Context Protocol on its standard input, as an agent starts them: one tool, which writes.
+    (
+        "mcp",
+        "cat > /tmp/server.py <<'END'
+import json,sys
+for line in sys.stdin:
+  ask=json.loads(line)
+  if ask[\"method\"]==\"initialize\": told={\"protocolVersion\":\"2025-06-18\",\"capabilities\":{\"tools\":{}},\"serverInfo\":{\"name\":\"w\",\"version\":\"1\"}}
+  else:
+    try:
+      open(ask[\"params\"][\"arguments\"][\"path\"],\"w\").write(\"x\"); told={\"content\":[],\"isError\":False}
+    except OSError as e: told={\"content\":[{\"type\":\"text\",\"text\":str(e)}],\"isError\":True}
+  print(json.dumps({\"jsonrpc\":\"2.0\",\"id\":ask[\"id\"],\"result\":told}),flush=True)
+END
+coproc S { exec python3 /tmp/server.py; }
+ask() { echo \"{\\\"jsonrpc\\\":\\\"2.0\\\",\\\"id\\\":1,\\\"method\\\":\\\"$1\\\",\\\"params\\\":{\\\"name\\\":\\\"write\\\",\\\"arguments\\\":{\\\"path\\\":\\\"mcp\\\"}}}\" >&${S[1]}; read answer <&${S[0]}; }
+ask initialize; echo up; read line < /tmp/go-mcp; said=
+until ask tools/call; [[ $answer == *'\"isError\": false'* ]]; do if [[ -z $said && $answer == *'Read-only file system'* ]]; then echo refused; said=1; fi; sleep 0.01; done; echo done",
+    ),
     (
         "event",
         "exec python3 -u -c 'import os,ctypes
@@ -270,7 +289,7 @@ async fn what_began_before_is_held_as_well_and_can_write_afterwards() {
     for talker in &mut began {
         talker.says("done\n").await;
     }
-    output(&sandbox, "ls src/mine daemon at-once && grep x README.md").await;
+    output(&sandbox, "ls src/mine daemon mcp at-once && grep x README.md").await;
     sandbox.destroy().await;
 }
 

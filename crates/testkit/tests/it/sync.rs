@@ -23,6 +23,8 @@ const ON_DEMAND: &str = "images.every_minutes = 0";
 static NAPS: AtomicU32 = AtomicU32::new(1);
 
 /// A repository whose image is behind: files of the new commit come through a filter that waits for [`Behind::go`].
+///
+/// Git writes files in the order of their names. The first one that it writes comes through the filter, so that no other has changed until then.
 struct Behind {
     server: TestServer,
     /// How long the filter sleeps: a number no other process sleeps for, and longer than any test takes.
@@ -48,7 +50,7 @@ impl Behind {
         let behind = Self { server, nap };
         behind.build().await;
         behind
-            .push(&[(".gitattributes", "*.slow filter=slow\n"), ("README.md", "new line\n"), ("z.slow", "slow\n")])
+            .push(&[(".gitattributes", "*.slow filter=slow\n"), ("README.md", "new line\n"), ("0.slow", "slow\n")])
             .await;
         behind
     }
@@ -123,7 +125,7 @@ fn results(events: &[Event]) -> Vec<(ToolStatus, String)> {
 async fn reads_go_on_while_the_sync_is_under_way_and_writes_wait_for_it() {
     let script = [
         Reply::say("I look.").and_call("read", json!({"path": "README.md"})).and_call("read", json!({"path": "same"})),
-        Reply::bash("cat README.md z.slow && git log --format=%s -1 && git status --short && echo mine > mine"),
+        Reply::bash("cat README.md 0.slow && git log --format=%s -1 && git status --short && echo mine > mine"),
         Reply::say("Done."),
     ];
     let behind = Behind::new(Transcript::new().on("look", script)).await;
