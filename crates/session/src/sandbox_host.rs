@@ -708,8 +708,11 @@ impl Live {
 /// Brings a fresh workspace to the commit the session begins at, on its branch. One that has a branch was begun before. What was pushed already
 /// is only missing in the workspace of a restored session, which goes on from there.
 ///
+/// A git that was killed here, with its sandbox, may have left the lock of the index, which every later git stumbles over.
+///
 /// A fork has its source's workspace: its branch gets the fork's name, with all that was committed to it and nothing else touched.
 const BEGIN_BRANCH: &str = "set -e\n\
+    rm -f \"$(git rev-parse --git-path index.lock)\"\n\
     if head=$(git symbolic-ref --quiet --short HEAD); then\n\
         case \"$HANGAR_FORKED:$head\" in\n\
             \"1:$HANGAR_BRANCH\" | \"1:$HANGAR_BRANCH\"/*) ;;\n\

@@ -6,7 +6,7 @@ import { createSignal, type JSX, onCleanup, onMount } from "solid-js";
 import { useSession } from "./following.ts";
 
 /** Calls of these wait until the workspace can be written. */
-const WAITS_FOR_SYNC: ReadonlySet<string> = new Set(["bash", "edit", "write"]);
+const WAITS_FOR_SYNC: ReadonlySet<string> = new Set(["apply_patch", "bash", "edit", "write"]);
 
 export function Working(): JSX.Element {
   const session = useSession();

@@ -185,3 +185,26 @@ async fn what_was_read_before_the_sync_changed_it_is_named_and_not_undone() {
     server.stop().await;
     assert!(server.traces().is_empty(), "left behind:\n{}", server.traces());
 }
+
+#[tokio::test]
+async fn a_server_that_is_killed_in_the_middle_of_a_sync_brings_the_session_there_again() {
+    let look = || Reply::bash("cat README.md 0.slow && git log --format=%s -1 && git status --short");
+    let mut behind = Behind::new(Transcript::new().on("look", [look(), look(), Reply::say("Done.")])).await;
+    let jane = behind.server.owner().clone();
+    let session = jane.begin("acme/app", "Please look.").await.id;
+    let mut watch = Watch::new(&jane, &session);
+    watch.tool_started("bash").await;
+    // Git is in the middle of the work tree, with the index locked.
+    until("the filter", async || sleeper(&behind.nap)).await;
+    behind.server.kill().await;
+    until("the end of the sandbox", async || sleeper(&behind.nap).is_none().then_some(())).await;
+    behind.server.restart().await;
+    behind.go().await;
+    assert_eq!(watch.turn_ended(1).await, TurnOutcome::Done, "{}", Story::of(watch.events()));
+    let (status, said) = results(watch.events()).pop().unwrap();
+    assert_eq!(status, ToolStatus::Ok, "{said}");
+    assert!(said.starts_with("new line\nslow\nnewer\n"), "{said}");
+    let mut server = behind.server;
+    server.stop().await;
+    assert!(server.traces().is_empty(), "left behind:\n{}", server.traces());
+}
