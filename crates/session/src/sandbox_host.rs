@@ -16,6 +16,7 @@ use std::{
     time::Instant,
 };
 
+use hangar_agent::gateway::{Gateway, GatewayToken};
 use hangar_forge::{
     Access, ForgeUser,
     broker::{Broker, BrokerReport, Grant, RepoGrant},
@@ -41,6 +42,7 @@ use crate::{
     driver::Message,
     file_watch,
     floor::{Floor, FloorError, blocking},
+    gateway::{self, GATEWAY_PATH, ModelGateway, SessionGateway},
     ground::{self, Due, Ground, GroundError},
     outbound::{Open, Plan},
     ports::Ports,
@@ -453,8 +455,14 @@ impl Shared {
         start: impl FnOnce(&Sandbox, CancellationToken) -> Started,
     ) -> Result<Live, Refusal> {
         let serving = CancellationToken::new();
-        let env = Arc::new(plan.env().clone());
-        match self.furnish(&sandbox, plan, workspace, serving.clone()).await {
+        let token = match self.ports.gateway {
+            ModelGateway::Offered => Some(GatewayToken::random()),
+            ModelGateway::Off => None,
+        };
+        let mut env = plan.env().clone();
+        env.extend(token.iter().flat_map(gateway::environment));
+        let env = Arc::new(env);
+        match self.furnish(&sandbox, plan, token, workspace, serving.clone()).await {
             Ok(network) => {
                 let started = start(&sandbox, serving.clone());
                 let place = Place { sandbox, env, beside: started.beside(), gone: Arc::default() };
@@ -488,11 +496,12 @@ impl Shared {
         &self,
         sandbox: &Sandbox,
         plan: Plan,
+        token: Option<GatewayToken>,
         workspace: Workspace,
         serving: CancellationToken,
     ) -> Result<Open, Refusal> {
         plan.furnish(sandbox).await.map_err(|error| sandbox_refusal(&error))?;
-        let network = self.open_border(sandbox, plan, serving.clone()).await?;
+        let network = self.open_border(sandbox, plan, token, serving.clone()).await?;
         let env = [
             ("HANGAR_BRANCH", self.state.branch.as_str()),
             ("HANGAR_BASE_BRANCH", self.state.base_branch.as_str()),
@@ -515,7 +524,13 @@ impl Shared {
         Ok(network)
     }
 
-    async fn open_border(&self, sandbox: &Sandbox, plan: Plan, serving: CancellationToken) -> Result<Open, Refusal> {
+    async fn open_border(
+        &self,
+        sandbox: &Sandbox,
+        plan: Plan,
+        token: Option<GatewayToken>,
+        serving: CancellationToken,
+    ) -> Result<Open, Refusal> {
         let repo = self.state.repo.to_string().parse();
         let repo = repo.map_err(|error| crate::forge_words::forge_refusal(&hangar_forge::ForgeError::Name(error)))?;
         let branch = branch_name(&self.state.branch)?;
@@ -527,7 +542,13 @@ impl Shared {
             return Err(Refusal::new(RefusalCode::Internal, "The sandbox's border is in use already.", ""));
         };
         let outside = self.ports.outbound.outside.clone();
-        let inner = Inner::new(broker.router());
+        let mut routes = broker.router();
+        if let Some(token) = token {
+            let host = Arc::new(SessionGateway::new(self.state.session.clone(), self.inbox.clone()));
+            let gateway = Gateway::new(self.ports.models.clone(), token, host);
+            routes = routes.nest(GATEWAY_PATH, gateway.router());
+        }
+        let inner = Inner::new(routes);
         let open = plan.serve(border, outside, inner, self.inbox.clone(), serving);
         tokio::spawn(tell_pushes(inbox, self.inbox.clone()));
         open.map_err(|error| {

@@ -156,6 +156,8 @@ impl Live {
             | EventBody::StopRequested { .. }
             | EventBody::TodoChanged { .. }
             | EventBody::OutputsLeftOut { .. }
+            | EventBody::GatewayRequested { .. }
+            | EventBody::GatewayReplied { .. }
             | EventBody::ConversationSummarized { .. }
             | EventBody::FilesChanged { .. }
             | EventBody::BranchPushed { .. }
