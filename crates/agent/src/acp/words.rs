@@ -1,0 +1,180 @@
+//! The words of the Agent Client Protocol, version 1 (<https://agentclientprotocol.com/protocol/v1/overview>), as far as hangar uses them.
+//!
+//! Types of our own, and tolerant: agents leave out and add what they like. The published types would turn on a feature of `serde_json` that
+//! changes the order of every JSON object hangar writes.
+
+use serde::Deserialize;
+use serde_json::Value;
+
+/// The version that hangar speaks.
+pub(super) const VERSION: u32 = 1;
+/// JSON-RPC's code for a method that there is not.
+pub(super) const NO_SUCH_METHOD: i32 = -32601;
+
+/// One line of an agent: an answer, a notification, or a request of its own.
+#[derive(Debug, Deserialize)]
+pub(super) struct Incoming {
+    #[serde(default)]
+    pub(super) id: Option<Value>,
+    #[serde(default)]
+    pub(super) method: Option<String>,
+    #[serde(default)]
+    pub(super) params: Value,
+    #[serde(default)]
+    pub(super) result: Option<Value>,
+    #[serde(default)]
+    pub(super) error: Option<RpcError>,
+}
+
+/// Why an agent does not do what it was asked.
+#[derive(Debug, Deserialize)]
+pub(super) struct RpcError {
+    #[serde(default)]
+    pub(super) message: String,
+    #[serde(default)]
+    pub(super) data: Option<Value>,
+}
+
+impl RpcError {
+    /// In words: most agents put the cause into `data`.
+    pub(super) fn words(&self) -> String {
+        let more = match &self.data {
+            None | Some(Value::Null) => return self.message.clone(),
+            Some(Value::String(text)) => text.clone(),
+            Some(data) => data["message"].as_str().map_or_else(|| data.to_string(), str::to_owned),
+        };
+        format!("{}: {more}", self.message)
+    }
+}
+
+/// What an agent tells while it works.
+#[derive(Debug, Deserialize)]
+#[serde(tag = "sessionUpdate", rename_all = "snake_case")]
+pub(super) enum Update {
+    /// More of its words.
+    AgentMessageChunk { content: Value },
+    /// More of its thoughts.
+    AgentThoughtChunk { content: Value },
+    /// It calls a tool.
+    ToolCall(Call),
+    /// A call goes on or ends.
+    ToolCallUpdate(Call),
+    /// Its to-do list.
+    Plan { entries: Vec<PlanEntry> },
+    /// What hangar has no use for.
+    #[serde(other)]
+    Other,
+}
+
+/// A call, or what is new of one.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Call {
+    pub(super) tool_call_id: String,
+    #[serde(default)]
+    pub(super) title: Option<String>,
+    #[serde(default)]
+    pub(super) kind: Option<String>,
+    #[serde(default)]
+    pub(super) status: Option<CallStatus>,
+    #[serde(default)]
+    pub(super) content: Value,
+    #[serde(default)]
+    pub(super) raw_input: Value,
+    #[serde(default)]
+    pub(super) raw_output: Value,
+}
+
+/// How far a call is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum CallStatus {
+    Pending,
+    InProgress,
+    Completed,
+    Failed,
+}
+
+/// An entry of a plan.
+#[derive(Debug, Deserialize)]
+pub(super) struct PlanEntry {
+    pub(super) content: String,
+    #[serde(default)]
+    pub(super) status: String,
+}
+
+/// What an agent may be answered when it asks for leave.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct PermissionOption {
+    pub(super) option_id: String,
+    #[serde(default)]
+    pub(super) kind: String,
+}
+
+/// A wish for leave.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Permission {
+    pub(super) tool_call: Call,
+    #[serde(default)]
+    pub(super) options: Vec<PermissionOption>,
+}
+
+impl Call {
+    /// The tool in hangar's words and its arguments, so that plugins and people know a command of any agent for one.
+    pub(super) fn named(&self) -> (String, Value) {
+        let kind = self.kind.as_deref().unwrap_or("other");
+        match (kind, self.command()) {
+            ("execute", Some(command)) => ("bash".to_owned(), serde_json::json!({ "command": command })),
+            _ => {
+                let mut input = match &self.raw_input {
+                    Value::Object(_) => self.raw_input.clone(),
+                    Value::Null => serde_json::json!({}),
+                    other => serde_json::json!({ "input": other }),
+                };
+                if let Some(title) = &self.title {
+                    input["title"] = title.clone().into();
+                }
+                (kind.to_owned(), input)
+            }
+        }
+    }
+
+    /// The command of a shell's call.
+    fn command(&self) -> Option<String> {
+        let command = match &self.raw_input["command"] {
+            Value::String(command) => return Some(command.clone()),
+            Value::Array(words) => words.iter().filter_map(Value::as_str).collect::<Vec<_>>(),
+            _ => return self.title.clone(),
+        };
+        match command.as_slice() {
+            [shell, flag, script] if shell.ends_with("sh") && flag.starts_with('-') => Some((*script).to_owned()),
+            words => Some(words.join(" ")),
+        }
+    }
+
+    /// Whether it may change something, as far as its kind says.
+    pub(super) fn mutates(&self) -> bool {
+        !matches!(self.kind.as_deref(), Some("read" | "search" | "think" | "fetch"))
+    }
+
+    /// What it gave, in words.
+    pub(super) fn output(&self) -> String {
+        for name in ["formatted_output", "aggregated_output", "output", "stdout"] {
+            if let Some(text) = self.raw_output[name].as_str() {
+                return text.to_owned();
+            }
+        }
+        if let Some(text) = self.raw_output.as_str() {
+            return text.to_owned();
+        }
+        let parts = self.content.as_array().into_iter().flatten();
+        let words: Vec<&str> = parts.filter_map(|part| part["content"]["text"].as_str()).collect();
+        match (words.is_empty(), &self.raw_output) {
+            (false, _) => words.join("\n"),
+            (true, Value::Null) => String::new(),
+            (true, output) => output.to_string(),
+        }
+    }
+}
