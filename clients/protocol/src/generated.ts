@@ -2494,7 +2494,7 @@ mode: PromptMode, };
 /**
  * What a sandbox is doing.
  */
-export type SandboxPhase = "absent" | "preparing" | "ready" | "failed";
+export type SandboxPhase = "absent" | "preparing" | "syncing" | "ready" | "failed";
 
 /**
  * Position of an event in its session's log: 1, 2, 3 … without gaps. `0` stands for "before the first event".

@@ -281,9 +281,9 @@ function takeEvent(timeline: Timeline, event: Event): void {
       endTurn(timeline, body.turn, body.outcome, key, time);
       return;
     case "sandbox_changed": {
-      // The row that says that it is being made becomes the one that says how that ended.
+      // The row that says that it is being made, or synced, becomes the one that says how that ended.
       const known = last(timeline, (item): item is SandboxItem => item.kind === "sandbox");
-      if (known?.phase !== "preparing") {
+      if (known?.phase !== "preparing" && known?.phase !== "syncing") {
         return add({ kind: "sandbox", key, phase: body.phase, detail: body.detail, duration_ms: body.duration_ms, time });
       }
       known.phase = body.phase;

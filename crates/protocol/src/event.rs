@@ -628,6 +628,8 @@ pub enum SandboxPhase {
     Absent,
     /// It is being made.
     Preparing,
+    /// It runs and can be read. It is being brought to the session's commit; what writes waits until that is done.
+    Syncing,
     /// It runs.
     Ready,
     /// It could not be made or died.

@@ -37,6 +37,7 @@ mod ports;
 mod present;
 mod pull_request;
 mod put_right;
+mod reads;
 mod registry;
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "a test that cannot go on says so by panicking")]
@@ -49,6 +50,7 @@ mod snapshots;
 mod started;
 pub mod steps;
 mod subscription;
+mod sync;
 mod tail;
 mod title;
 mod turn;

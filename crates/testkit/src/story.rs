@@ -252,6 +252,7 @@ fn phase_word(phase: SandboxPhase) -> &'static str {
     match phase {
         SandboxPhase::Absent => "absent",
         SandboxPhase::Preparing => "preparing",
+        SandboxPhase::Syncing => "syncing",
         SandboxPhase::Ready => "ready",
         SandboxPhase::Failed => "failed",
     }

@@ -12,13 +12,14 @@ use std::{
 };
 
 use hangar_protocol::guest::{
-    AGENT_ID, Account, BORDER_HOST, BORDER_PORTS, Claim, HOME, Stage,
+    AGENT_ID, Account, BORDER_HOST, BORDER_PORTS, Claim, HOME, Holding, Stage,
     setup::{Access, DATA, IdMapping, Mount, ProcessLimits, RootFile, Source},
 };
 
 use crate::{
     error::Error,
     namespace::{
+        hold,
         mounts::{self, Allow},
         rights::Rights,
     },
@@ -284,6 +285,7 @@ impl Base {
             sizes: sizes.map(|(path, bytes)| (path.to_owned(), bytes)).collect(),
             env: self.env(spec),
             limits: ProcessLimits { open_files: spec.limits.open_files, file_bytes: spec.limits.file_bytes },
+            holding: if hold::is_possible(self.rights) { spec.holding } else { Holding::Never },
         }
     }
 

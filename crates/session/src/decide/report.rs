@@ -161,7 +161,7 @@ fn pull_request_changed(state: &SessionState, number: u32, change: PullRequestCh
 /// Puts a session right whose task had ended without tidying up.
 fn woken(state: &SessionState, reason: String) -> Decision {
     let mut decision = Decision::default();
-    if matches!(state.sandbox, SandboxPhase::Preparing | SandboxPhase::Ready) {
+    if matches!(state.sandbox, SandboxPhase::Preparing | SandboxPhase::Syncing | SandboxPhase::Ready) {
         let detail = format!("{reason}; the workspace's files are kept");
         let gone = EventBody::SandboxChanged { phase: SandboxPhase::Absent, detail, duration_ms: 0 };
         decision.events.push((Cause::System, gone));

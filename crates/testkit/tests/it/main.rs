@@ -34,3 +34,4 @@ mod state;
 mod steps;
 mod stop;
 mod stream;
+mod sync;

@@ -322,7 +322,7 @@ fn with_reason(took: &str, output: &str) -> String {
 
 fn sandbox(phase: SandboxPhase, detail: &str, duration_ms: u32) -> Option<Line> {
     match phase {
-        SandboxPhase::Absent | SandboxPhase::Preparing => None,
+        SandboxPhase::Absent | SandboxPhase::Preparing | SandboxPhase::Syncing => None,
         SandboxPhase::Ready => Some(Line {
             mark: Mark::Note,
             text: "sandbox ready".to_owned(),
