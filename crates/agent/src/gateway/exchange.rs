@@ -84,20 +84,42 @@ struct Exchange {
     told: bool,
 }
 
+/// What is on its way to the program.
+enum Piece {
+    Bytes(Bytes),
+    /// The answer is whole.
+    End,
+}
+
 /// Where the pieces of an answer go, as long as somebody reads them.
-struct Way(mpsc::Sender<io::Result<Bytes>>);
+struct Way(mpsc::Sender<Piece>);
 
 impl Way {
+    /// A way, and the body that comes out of it. Pieces that end without [`Piece::End`] break the body off, so that no program takes it for a
+    /// whole one, however many of them it has not read yet.
+    fn new() -> (Self, Body) {
+        let (pieces, waiting) = mpsc::channel(PIECES_MAX);
+        let body = stream::unfold(Some(waiting), |waiting| async {
+            let mut waiting: mpsc::Receiver<Piece> = waiting?;
+            match waiting.recv().await {
+                Some(Piece::Bytes(bytes)) => Some((Ok(bytes), Some(waiting))),
+                Some(Piece::End) => None,
+                None => Some((Err(io::Error::other("the answer was broken off")), None)),
+            }
+        });
+        (Self(pieces), Body::from_stream(body))
+    }
+
     async fn send(&self, bytes: Bytes) {
         if !bytes.is_empty() {
             // Whoever hung up reads no more; what the answer uses up is counted all the same.
-            drop(self.0.send(Ok(bytes)).await);
+            drop(self.0.send(Piece::Bytes(bytes)).await);
         }
     }
 
-    /// Lets the program see that the answer is not whole. One that does not read it sees its connection end.
-    fn break_off(&self, why: &str) {
-        drop(self.0.try_send(Err(io::Error::other(why.to_owned()))));
+    /// Lets the program see that the answer is whole.
+    async fn end(&self) {
+        drop(self.0.send(Piece::End).await);
     }
 }
 
@@ -132,25 +154,21 @@ impl Exchange {
             drop(head.send(answer));
             return;
         }
-        let (pieces, waiting) = mpsc::channel(PIECES_MAX);
-        let body = stream::unfold(waiting, |mut waiting| async { Some((waiting.recv().await?, waiting)) });
-        drop(head.send(Ok(answer(&response, Body::from_stream(body)))));
-        let way = Way(pieces);
+        let (way, body) = Way::new();
+        drop(head.send(Ok(answer(&response, body))));
         let relayed = if is_stream(&response) {
             self.relay(response, &asked, &way).await
         } else {
             self.relay_whole(response, &way).await
         };
         match relayed {
-            Ok(()) => self.tell(GatewayOutcome::Answered).await,
-            Err(Halt::Cut) => {
-                self.tell(GatewayOutcome::CutOff).await;
-                way.break_off("the turn ended");
+            Ok(()) => {
+                self.tell(GatewayOutcome::Answered).await;
+                // A program that reads no further is not waited for beyond its turn.
+                drop(self.unless_ended(way.end()).await);
             }
-            Err(Halt::Failed(reason)) => {
-                way.break_off(&reason);
-                self.tell(GatewayOutcome::Failed { status: None, reason }).await;
-            }
+            Err(Halt::Cut) => self.tell(GatewayOutcome::CutOff).await,
+            Err(Halt::Failed(reason)) => self.tell(GatewayOutcome::Failed { status: None, reason }).await,
         }
     }
 
@@ -237,7 +255,7 @@ impl Exchange {
                 let data = data_of(&event);
                 self.reading.event(&data);
                 if self.reading.is_whole() {
-                    self.tell(GatewayOutcome::Answered).await;
+                    self.tell(self.ending()).await;
                 }
                 if asked.delivery != Delivery::StreamWithoutCount || !is_count_alone(&data) {
                     self.unless_ended(way.send(event.into())).await?;
@@ -250,8 +268,18 @@ impl Exchange {
         // Some services leave out the empty line behind their last event.
         let rest = events.rest();
         self.reading.event(&data_of(&rest));
-        self.tell(GatewayOutcome::Answered).await;
+        self.tell(self.ending()).await;
         self.unless_ended(way.send(rest.into())).await
+    }
+
+    /// How a stream that has ended went. One that ends in the middle looks so to the program too: it is passed on as it came.
+    fn ending(&self) -> GatewayOutcome {
+        let failed = |reason: String| GatewayOutcome::Failed { status: None, reason };
+        match (self.reading.error(), self.reading.is_whole()) {
+            (Some(words), _) => failed(clip(&self.without_key(words.to_owned()), REASON_CHARS_MAX)),
+            (None, true) => GatewayOutcome::Answered,
+            (None, false) => failed("The model's stream ended in the middle of its reply.".to_owned()),
+        }
     }
 
     /// Passes back an answer that is no stream. Its end follows once it is counted.
@@ -329,4 +357,25 @@ async fn start_of(response: reqwest::Response) -> Vec<u8> {
         }
     }
     body
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn an_answer_without_its_end_looks_broken_also_to_who_has_not_read_it_yet() {
+        // As many as wait for a slow program at most.
+        let (way, body) = Way::new();
+        for _ in 0..PIECES_MAX {
+            way.send(Bytes::from_static(b"a")).await;
+        }
+        drop(way);
+        assert!(axum::body::to_bytes(body, usize::MAX).await.is_err());
+        let (way, body) = Way::new();
+        way.send(Bytes::from_static(b"a")).await;
+        way.end().await;
+        drop(way);
+        assert_eq!(axum::body::to_bytes(body, usize::MAX).await.unwrap(), "a");
+    }
 }

@@ -41,8 +41,9 @@ pub(super) fn check(wire: Wire, body: &Value) -> Result<(), String> {
         Wire::Messages | Wire::Chat => &body["messages"],
         Wire::Responses => &body["input"],
     };
-    if items(messages).any(holds_address) {
-        return Err("hangar's model gateway passes no image or file by its address, which the service would fetch. Send its content."
+    if items(messages).any(names_what_is_elsewhere) {
+        return Err("hangar's model gateway passes no image or file by its address or id, and nothing that the service keeps: it would \
+                    reach further than the sandbox may. Send the content."
             .to_owned());
     }
     Ok(())
@@ -65,15 +66,18 @@ fn far_tool(wire: Wire, tool: &Value) -> Option<String> {
     (!near).then(|| kind.unwrap_or("none").to_owned())
 }
 
-/// Whether a message or a part of one names something that the service would fetch. Looks into lists of parts only: what tools were called
-/// with is nobody's address.
-fn holds_address(part: &Value) -> bool {
-    let source = &part["source"];
+/// Whether a message or a part of one names something that the service would fetch, or that it keeps for whoever has its key, which all sessions
+/// share. Looks into lists of parts only: what tools were called with is nobody's address.
+fn names_what_is_elsewhere(part: &Value) -> bool {
+    let source = &part["source"]["type"];
     let image = part["image_url"].as_str().or_else(|| part["image_url"]["url"].as_str());
-    let inner = ["content", "output"].iter().any(|name| items(&part[*name]).any(holds_address));
-    source["type"] == "url"
+    let kept = part["file_id"].is_string() || part["file"]["file_id"].is_string() || part["type"] == "item_reference";
+    let inner = ["content", "output"].iter().any(|name| items(&part[*name]).any(names_what_is_elsewhere));
+    source == "url"
+        || source == "file"
         || image.is_some_and(|url| !url.starts_with("data:"))
         || part["file_url"].is_string()
+        || kept
         || inner
 }
 
@@ -110,6 +114,13 @@ mod tests {
         refused(Wire::Responses, json!({"input": [{"type": "function_call_output", "output": [picture]}]}), "address");
         let file = json!({"type": "input_file", "file_url": "https://example.org/a.pdf"});
         refused(Wire::Responses, json!({"input": [{"role": "user", "content": [file]}]}), "address");
+        refused(Wire::Responses, json!({"input": [{"type": "item_reference", "id": "msg_1"}]}), "keeps");
+        let kept = json!({"type": "input_image", "file_id": "file-1"});
+        refused(Wire::Responses, json!({"input": [{"role": "user", "content": [kept]}]}), "keeps");
+        let kept = json!({"type": "document", "source": {"type": "file", "file_id": "file_1"}});
+        refused(Wire::Messages, json!({"messages": [{"role": "user", "content": [kept]}]}), "keeps");
+        let kept = json!({"type": "file", "file": {"file_id": "file-1"}});
+        refused(Wire::Chat, json!({"messages": [{"role": "user", "content": [kept]}]}), "keeps");
         let seen = json!({"type": "image_url", "image_url": {"url": "http://example.org/a.png"}});
         refused(Wire::Chat, json!({"messages": [{"role": "user", "content": [seen]}]}), "address");
         refused(Wire::Chat, json!({"web_search_options": {}}), "web_search_options");

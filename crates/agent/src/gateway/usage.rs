@@ -6,16 +6,17 @@ use serde_json::Value;
 use super::wire::Wire;
 
 /// A reply that is being read.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Reading {
     wire: Wire,
     usage: ModelUsage,
     whole: bool,
+    error: Option<String>,
 }
 
 impl Reading {
     pub(super) fn new(wire: Wire) -> Self {
-        Self { wire, usage: ModelUsage::default(), whole: false }
+        Self { wire, usage: ModelUsage::default(), whole: false, error: None }
     }
 
     /// What the service said so far.
@@ -26,6 +27,11 @@ impl Reading {
     /// Whether the reply has come to its end: nothing more is counted after it.
     pub(super) fn is_whole(&self) -> bool {
         self.whole
+    }
+
+    /// What the service said went wrong within the stream; it began it as one that goes well.
+    pub(super) fn error(&self) -> Option<&str> {
+        self.error.as_deref()
     }
 
     /// Takes in the data of a stream's next event.
@@ -51,6 +57,10 @@ impl Reading {
         self.count(&event["usage"]);
         let ends = ["message_stop", "error", "response.completed", "response.incomplete", "response.failed"];
         self.whole |= event["type"].as_str().is_some_and(|kind| ends.contains(&kind));
+        let error = [&event["error"], &event["response"]["error"]].into_iter().find(|error| error.is_object());
+        if let Some(error) = error.or_else(|| (event["type"] == "error").then_some(&event)) {
+            self.error = Some(error["message"].as_str().unwrap_or("the service gave no words").to_owned());
+        }
     }
 
     /// Takes in a reply that was not streamed.
@@ -205,6 +215,17 @@ mod tests {
         ];
         check(Wire::Chat, &chat, usage(10, 20, 5, 0));
         assert!(is_count_alone(chat[1]) && !is_count_alone(chat[0]) && !is_count_alone("[DONE]"));
+        let went_wrong = [
+            (Wire::Messages, r#"{"type":"error","error":{"type":"overloaded_error","message":"too many"}}"#),
+            (Wire::Responses, r#"{"type":"error","message":"too many"}"#),
+            (Wire::Responses, r#"{"type":"response.failed","response":{"error":{"message":"too many"}}}"#),
+            (Wire::Chat, r#"{"error":{"message":"too many"}}"#),
+        ];
+        for (wire, data) in went_wrong {
+            let mut reading = Reading::new(wire);
+            reading.event(data);
+            assert_eq!((reading.error(), reading.is_whole()), (Some("too many"), wire != Wire::Chat), "{wire:?}");
+        }
         let mut reading = Reading::new(Wire::Chat);
         reading.reply(&serde_json::json!({"choices": [{}], "usage": {"prompt_tokens": 3, "completion_tokens": 4}}));
         assert_eq!((reading.usage(), reading.is_whole()), (usage(3, 4, 0, 0), true));
