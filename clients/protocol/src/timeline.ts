@@ -314,6 +314,14 @@ function takeEvent(timeline: Timeline, event: Event): void {
       return add({ kind: "note", key, text: "Outputs of older calls are left out of what the model reads", time });
     case "conversation_summarized":
       return add({ kind: "note", key, text: "The model goes on from a summary of the conversation", time });
+    // The program that asked shows what it was answered.
+    case "gateway_requested":
+      return;
+    case "gateway_replied":
+      if (body.outcome.type === "failed") {
+        add({ kind: "warning", key, text: `A program in the sandbox got no answer of a model: ${body.outcome.reason}`, time });
+      }
+      return;
     case "model_replied":
       takeReply(timeline, body, key, time);
       return;

@@ -23,6 +23,7 @@ mod file_watch;
 mod floor;
 mod forge_follower;
 mod forge_words;
+mod gateway;
 mod ground;
 mod home;
 mod index;
@@ -65,6 +66,7 @@ pub use driver::Reply;
 pub use examine::{Examined, examine};
 pub use forge_follower::BRANCH_PREFIX;
 pub use forge_words::forge_refusal;
+pub use gateway::ModelGateway;
 pub use index::{
     AtRest, Compared, Damaged, Rebuilt, check as check_index, put_aside as put_index_aside, rebuild as rebuild_index,
 };

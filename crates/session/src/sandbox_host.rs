@@ -16,6 +16,7 @@ use std::{
     time::Instant,
 };
 
+use hangar_agent::gateway::{Gateway, GatewayToken};
 use hangar_forge::{
     Access, ForgeUser,
     broker::{Broker, BrokerReport, Grant, RepoGrant},
@@ -41,6 +42,7 @@ use crate::{
     driver::Message,
     file_watch,
     floor::{Floor, FloorError, blocking},
+    gateway::{self, GATEWAY_PATH, ModelGateway, SessionGateway},
     ground::{self, Due, Ground, GroundError},
     outbound::{Open, Plan},
     ports::Ports,
@@ -96,11 +98,14 @@ struct Facts {
     forked: bool,
 }
 
+/// What commands find in their environment beside the image's own.
+type Env = Arc<BTreeMap<String, String>>;
+
 /// A sandbox, what its commands find in their environment beside the image's own, and when its workspace can be written.
 #[derive(Clone)]
 pub(crate) struct Place {
     pub(crate) sandbox: Sandbox,
-    pub(crate) env: Arc<BTreeMap<String, String>>,
+    pub(crate) env: Env,
     /// Until the sync is in, the workspace can be read alone.
     pub(crate) synced: Synced,
     /// What was read until then.
@@ -493,9 +498,8 @@ impl Shared {
         wanted: Wanted,
     ) -> Result<Live, Refusal> {
         let serving = CancellationToken::new();
-        let env = Arc::new(plan.env().clone());
         match self.open(&sandbox, plan, serving.clone()).await {
-            Ok(network) => {
+            Ok((network, env)) => {
                 let sync = Sync::new(wanted, sandbox.clone(), serving.clone(), self.inbox.clone());
                 let place = Place { sandbox, env, synced: sync.synced(), reads: sync.reads(), gone: sync.gone() };
                 Ok(Live { place, network, serving, _started: sync.started(), sync: Some(sync), _layers: layers })
@@ -537,9 +541,8 @@ impl Shared {
         start: impl FnOnce(&Sandbox, CancellationToken) -> Started,
     ) -> Result<Live, Refusal> {
         let serving = CancellationToken::new();
-        let env = Arc::new(plan.env().clone());
         match self.furnish(&sandbox, plan, workspace, serving.clone()).await {
-            Ok(network) => {
+            Ok((network, env)) => {
                 let started = start(&sandbox, serving.clone());
                 let place = Place {
                     sandbox,
@@ -581,8 +584,8 @@ impl Shared {
         plan: Plan,
         workspace: Workspace,
         serving: CancellationToken,
-    ) -> Result<Open, Refusal> {
-        let network = self.open(sandbox, plan, serving.clone()).await?;
+    ) -> Result<(Open, Env), Refusal> {
+        let opened = self.open(sandbox, plan, serving.clone()).await?;
         let switched = run(sandbox, BEGIN_BRANCH, self.branch_env(workspace), SCRIPT_OUTPUT_BYTES_MAX).await;
         let switched = switched.map_err(|error| sandbox_refusal(&error))?;
         if !switched.ok {
@@ -593,13 +596,19 @@ impl Shared {
             ));
         }
         file_watch::spawn(sandbox.clone(), self.inbox.clone(), serving);
-        Ok(network)
+        Ok(opened)
     }
 
-    /// Opens the border.
-    async fn open(&self, sandbox: &Sandbox, plan: Plan, serving: CancellationToken) -> Result<Open, Refusal> {
+    /// Opens the border, with the model gateway behind it where it is offered: also what commands find in their environment then.
+    async fn open(&self, sandbox: &Sandbox, plan: Plan, serving: CancellationToken) -> Result<(Open, Env), Refusal> {
         plan.furnish(sandbox).await.map_err(|error| sandbox_refusal(&error))?;
-        self.open_border(sandbox, plan, serving).await
+        let token = match self.ports.gateway {
+            ModelGateway::Offered => Some(GatewayToken::random()),
+            ModelGateway::Off => None,
+        };
+        let mut env = plan.env().clone();
+        env.extend(token.iter().flat_map(gateway::environment));
+        Ok((self.open_border(sandbox, plan, token, serving).await?, Arc::new(env)))
     }
 
     /// What [`BEGIN_BRANCH`] asks for.
@@ -615,7 +624,13 @@ impl Shared {
         env.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec()
     }
 
-    async fn open_border(&self, sandbox: &Sandbox, plan: Plan, serving: CancellationToken) -> Result<Open, Refusal> {
+    async fn open_border(
+        &self,
+        sandbox: &Sandbox,
+        plan: Plan,
+        token: Option<GatewayToken>,
+        serving: CancellationToken,
+    ) -> Result<Open, Refusal> {
         let repo = self.state.repo.to_string().parse();
         let repo = repo.map_err(|error| crate::forge_words::forge_refusal(&hangar_forge::ForgeError::Name(error)))?;
         let branch = branch_name(&self.state.branch)?;
@@ -627,7 +642,13 @@ impl Shared {
             return Err(Refusal::new(RefusalCode::Internal, "The sandbox's border is in use already.", ""));
         };
         let outside = self.ports.outbound.outside.clone();
-        let inner = Inner::new(broker.router());
+        let mut routes = broker.router();
+        if let Some(token) = token {
+            let host = Arc::new(SessionGateway::new(self.state.session.clone(), self.inbox.clone()));
+            let gateway = Gateway::new(self.ports.models.clone(), token, host);
+            routes = routes.nest(GATEWAY_PATH, gateway.router());
+        }
+        let inner = Inner::new(routes);
         let open = plan.serve(border, outside, inner, self.inbox.clone(), serving);
         tokio::spawn(tell_pushes(inbox, self.inbox.clone()));
         open.map_err(|error| {

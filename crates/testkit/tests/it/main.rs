@@ -12,6 +12,7 @@ mod chaos;
 mod clock;
 mod disk;
 mod forks;
+mod gateway;
 mod guest;
 mod idle;
 mod images;

@@ -157,6 +157,8 @@ impl Live {
             | EventBody::StopRequested { .. }
             | EventBody::TodoChanged { .. }
             | EventBody::OutputsLeftOut { .. }
+            | EventBody::GatewayRequested { .. }
+            | EventBody::GatewayReplied { .. }
             | EventBody::ConversationSummarized { .. }
             | EventBody::FilesChanged { .. }
             | EventBody::BranchPushed { .. }
