@@ -431,7 +431,7 @@ impl Running<'_> {
                 (By::Apart(_), Leftovers::Keep) | (By::Starter(_), Leftovers::Kill | Leftovers::Keep) => {
                     drop(self.launched);
                     if keeps_leftovers {
-                        self.occupied.to_the_end();
+                        self.occupied.until_it_ends();
                     } else {
                         drop(self.occupied);
                     }

@@ -131,7 +131,7 @@ pub(crate) struct Occupied {
 
 impl Occupied {
     /// What its command has left is below it: it is occupied until it ends.
-    pub(crate) fn to_the_end(mut self) {
+    pub(crate) fn until_it_ends(mut self) {
         self.reaper = None;
     }
 }
