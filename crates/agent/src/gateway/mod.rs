@@ -12,7 +12,7 @@
 //! ```
 //!
 //! Nothing is translated: a model is reached over the wire that its service speaks. What a program may say is a list: paths, headers, and
-//! what a service could be made to do besides writing words ([`reach`]). Whoever may connect here is the caller's matter: the session serves
+//! what a service could be made to do besides writing words (`reach.rs`). Whoever may connect here is the caller's matter: the session serves
 //! each sandbox a gateway of its own, on that sandbox's border alone.
 //!
 //! Architecture invariant: a key is added here, outside, and no answer carries one back.
