@@ -65,6 +65,8 @@ test("keys: ? lists them, g h goes home, Escape stops the turn, and a title can 
   await expect(page.getByRole("dialog", { name: "Keys" })).toContainText("Stop the running turn");
   await accessible(page, "list of keys");
   await page.keyboard.press("Escape");
+  // Keys are the dialog's own until it is gone.
+  await expect(page.getByRole("dialog", { name: "Keys" })).toBeHidden();
   await page.keyboard.press("r");
   await page.getByRole("textbox", { name: "Title" }).fill("Stopped in time");
   await page.keyboard.press("Enter");
