@@ -11,9 +11,12 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use hangar_protocol::guest::{
-    AGENT_ID, Account, BORDER_HOST, BORDER_PORTS, Claim, HOME, Stage,
-    setup::{Access, DATA, IdMapping, Mount, ProcessLimits, RootFile, Source},
+use hangar_protocol::{
+    guest::{
+        AGENT_ID, Account, BORDER_HOST, BORDER_PORTS, Claim, HOME, Stage,
+        setup::{Access, DATA, IdMapping, Mount, ProcessLimits, RootFile, Source},
+    },
+    source::OWN_SOURCE,
 };
 
 use crate::{
@@ -145,8 +148,10 @@ pub(super) const EVERYWHERE: &[&str] = &["/proc", "/dev", "/tmp", "/run"];
 pub(crate) struct Base {
     rights: Rights,
     data_dir: PathBuf,
-    /// Trees of the base `host`, mounted read only: target and host path.
+    /// Trees of the base `host`, mounted read only: target and host path. Those for every base stand first.
     trees: Vec<(String, PathBuf)>,
+    /// How many of them are for every base.
+    everywhere: usize,
     /// What a sandbox over the base `host` takes along.
     attach: Vec<String>,
     path: String,
@@ -155,12 +160,15 @@ pub(crate) struct Base {
 
 impl Base {
     /// Looks at this machine.
-    pub(crate) fn host(rights: Rights, data_dir: &Path, toolchains: &[Toolchain]) -> Self {
+    pub(crate) fn host(rights: Rights, data_dir: &Path, own_source: Option<&Path>, toolchains: &[Toolchain]) -> Self {
+        let trees: Vec<(String, PathBuf)> =
+            own_source.iter().map(|path| (OWN_SOURCE.to_owned(), path.to_path_buf())).collect();
         let mut base = Self {
             rights,
             data_dir: data_dir.to_owned(),
-            trees: vec![],
-            attach: vec![],
+            everywhere: trees.len(),
+            attach: trees.iter().map(|(target, _)| target.clone()).collect(),
+            trees,
             path: String::new(),
             env: BTreeMap::new(),
         };
@@ -190,6 +198,11 @@ impl Base {
     /// Trees of the host that lie over the base `host`: target and host path.
     pub(crate) fn trees(&self) -> &[(String, PathBuf)] {
         &self.trees
+    }
+
+    /// Trees of the host that lie over every base, likewise.
+    pub(crate) fn everywhere(&self) -> &[(String, PathBuf)] {
+        &self.trees[..self.everywhere]
     }
 
     /// What all slots have, and the descriptors that go with it.
@@ -266,7 +279,7 @@ impl Base {
         let mut attach: Vec<String> = EVERYWHERE.iter().chain(OWN_FILES).map(|path| (*path).to_owned()).collect();
         match spec.root.base {
             BaseKind::Host => attach.extend(self.attach.iter().cloned()),
-            BaseKind::Tree => {}
+            BaseKind::Tree => attach.extend(self.everywhere().iter().map(|(target, _)| target.clone())),
         }
         let staged = Sizes::of(&Limits::default());
         let sizes = Sizes::of(&spec.limits).paths().into_iter().zip(staged.paths());

@@ -484,8 +484,13 @@ impl Prepared {
         Ok(Self {
             lock,
             layers: LayerStore::open(&data_dir)?,
-            skeleton: Skeleton::write(&state.join("skeleton"), rights, &config.toolchains)?,
-            base: Base::host(rights, &data_dir, &config.toolchains),
+            skeleton: Skeleton::write(
+                &state.join("skeleton"),
+                rights,
+                config.own_source.as_deref(),
+                &config.toolchains,
+            )?,
+            base: Base::host(rights, &data_dir, config.own_source.as_deref(), &config.toolchains),
             data_dir,
             state,
             cgroups,
