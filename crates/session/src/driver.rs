@@ -519,6 +519,8 @@ impl Driver {
         };
         if let Some(reason) = goodbye {
             self.home.sandbox.put_away().await;
+            // What is being sealed writes in the session's folder, which the server is about to give up, or a removal to move away.
+            self.home.sandbox.snapshots_told().await;
             self.home.ended(&self.sender);
             self.home.tail.bye(&reason);
             SessionStep::TaskForgotten.done();

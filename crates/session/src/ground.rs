@@ -23,7 +23,10 @@ use std::{
 use hangar_protocol::{Seq, TurnId, event::SnapshotGuarantee, state::SnapshotState};
 use hangar_sandbox::layers::{About, InUse, Kind, LayerError, LayerId, LayerStore, Snapshot, begin, snapshots};
 
-use crate::floor::{FILES, Floor, FloorError};
+use crate::{
+    floor::{FILES, Floor, FloorError},
+    steps::SessionStep,
+};
 
 /// What the files were made of at some time.
 #[derive(Clone)]
@@ -152,8 +155,11 @@ pub(crate) fn settle(folder: &Path, store: &LayerStore, due: &Due) -> Result<(),
         // A kill may have left a part of it.
         remove(&new)?;
         begin_durably(&new, &ground.layers)?;
+        SessionStep::RewindFilesBegun.done();
         floor.moved(Some(name), Some(due.seq)).write(folder)?;
+        SessionStep::RewindFilesNamed.done();
         remove(&floor.place_in_pool(folder).unwrap_or(old))?;
+        SessionStep::RewindFilesGone.done();
     }
     sweep(folder)
 }

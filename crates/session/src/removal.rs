@@ -21,6 +21,7 @@ use tokio::sync::{Notify, oneshot};
 
 use crate::{
     Sessions, clock::now_ms, decide::no_session, driver::Message, floor::Floor, home::log_refusal, registry::Task,
+    steps::SessionStep,
 };
 
 /// What stands before the id of a session whose folder was renamed. No id begins so.
@@ -132,6 +133,7 @@ async fn take_away(sessions: &Sessions, id: &SessionId) -> Result<Option<PathBuf
         sessions.relist(id).await?;
         return Ok(None);
     }
+    SessionStep::RemovalEnded.done();
     tail.bye("The session was deleted, and its time is over.");
     let folder = sessions.ports().sessions_dir.clone();
     let renamed = folder.join(format!("{REMOVED}{id}"));
@@ -146,7 +148,9 @@ async fn take_away(sessions: &Sessions, id: &SessionId) -> Result<Option<PathBuf
     };
     let done = tokio::task::spawn_blocking(rename).await.unwrap_or_else(|error| Err(io::Error::other(error)));
     done.map_err(|error| crate::sessions::folder_refusal(&error))?;
+    SessionStep::RemovalRenamed.done();
     sessions.unlist(id).await.map_err(|error| log_refusal(&error.into()))?;
+    SessionStep::RemovalUnlisted.done();
     sessions.access().forget(id);
     Ok(Some(renamed))
 }
@@ -204,8 +208,9 @@ async fn remove_files(folder: PathBuf) {
         gone(fs::remove_dir_all(folder))
     };
     let done = tokio::task::spawn_blocking(remove).await.unwrap_or_else(|error| Err(io::Error::other(error)));
-    if let Err(error) = done {
-        tracing::warn!(folder = shown, %error, "what is left of a removed session cannot be removed");
+    match done {
+        Ok(()) => SessionStep::RemovalDone.done(),
+        Err(error) => tracing::warn!(folder = shown, %error, "what is left of a removed session cannot be removed"),
     }
 }
 

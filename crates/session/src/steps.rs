@@ -35,6 +35,21 @@ hangar_sandbox::steps! {
         PullRequestPushed,
         PullRequestMade,
         PullRequestRecorded,
+        // A fork of it begins.
+        ForkMarked,
+        ForkFilled,
+        ForkTold,
+        ForkUnmarked,
+        // It goes back to an earlier turn: its event, which is a commit, and then its files.
+        RewindRested,
+        RewindFilesBegun,
+        RewindFilesNamed,
+        RewindFilesGone,
+        // It was deleted, and its time is over.
+        RemovalEnded,
+        RemovalRenamed,
+        RemovalUnlisted,
+        RemovalDone,
         // Its end, in order.
         TaskDrained,
         TaskForgotten,

@@ -33,6 +33,7 @@ use crate::{
     past::{self, Forking, UpTo},
     registry::Task,
     sandbox_host::{Kept, ground_refusal},
+    steps::SessionStep,
 };
 
 /// How long a fork waits for the snapshot it begins over to be on disk.
@@ -208,7 +209,9 @@ impl Sessions {
         tokio::fs::create_dir_all(&folder).await.map_err(|error| folder_refusal(&error))?;
         let text = serde_json::to_vec(mark).map_err(|error| log_refusal(&error.into()))?;
         tokio::fs::write(folder.join(MARK), text).await.map_err(|error| folder_refusal(&error))?;
+        SessionStep::ForkMarked.done();
         self.fill(source, id, beginning).await?;
+        SessionStep::ForkFilled.done();
         self.write_beginning(id, &folder, beginning).await
     }
 
@@ -233,7 +236,11 @@ impl Sessions {
             Err(error) => Err(folder_refusal(&error)),
         };
         match told {
-            Ok(()) => drop(tokio::fs::remove_file(&mark).await),
+            Ok(()) => {
+                SessionStep::ForkTold.done();
+                drop(tokio::fs::remove_file(&mark).await);
+                SessionStep::ForkUnmarked.done();
+            }
             // The next start tries again.
             Err(refusal) => tracing::warn!(session = %fork, %refusal, "a session does not know of its fork"),
         }

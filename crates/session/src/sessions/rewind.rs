@@ -18,6 +18,7 @@ use crate::{
     home::log_refusal,
     past::{self, UpTo},
     sandbox_host::ground_refusal,
+    steps::SessionStep,
 };
 
 impl Sessions {
@@ -31,6 +32,7 @@ impl Sessions {
         let (rested, rests) = oneshot::channel();
         task.inbox.send(Message::Rest(rested)).await.map_err(|_| closing())?;
         rests.await.map_err(|_| closing())?;
+        SessionStep::RewindRested.done();
         self.told(&task).await?;
         // What the sandbox reported last is in the state now.
         let state = self.state(id).await?;

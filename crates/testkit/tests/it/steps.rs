@@ -4,6 +4,8 @@
 //! each, at one of those times: at every third in short, at all of them several times in long. A step that is new and not reached
 //! fails the test.
 
+mod parts;
+
 use std::{
     collections::BTreeMap,
     fs,
@@ -12,17 +14,12 @@ use std::{
 };
 
 use futures::StreamExt as _;
-use hangar_client::Error;
-use hangar_protocol::{
-    EventBody, RefusalCode, SessionId, TurnId,
-    api::{NewPrompt, NewSession, OpenPullRequest},
-    state::PullRequestStatus,
-};
+use hangar_protocol::SessionId;
 use hangar_session::steps::SessionStep;
-use hangar_testkit::{Ground, Person, Promises, Reply, Setting, TestServer, Transcript, Watch, until, within};
+use hangar_testkit::{Ground, Person, Promises, Setting, TestServer, until, within};
 use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
-use serde_json::json;
 
+use self::parts::{Part, worker};
 use crate::soak;
 
 /// Servers at once: each waits more than it works.
@@ -30,48 +27,12 @@ const AT_ONCE: usize = 3;
 /// Steps that are done only where a session has nothing to do: a test of their own.
 const ASLEEP: [&str; 2] = ["SleepListed", "SleepTaken"];
 
-/// The part of a life in which a step is done.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Part {
-    /// A session begins and works on two prompts.
-    Work,
-    /// It opens a pull request.
-    PullRequest,
-    /// The server ends in order while a turn runs.
-    End,
-    /// The server starts while a turn is open.
-    Wake,
-    /// A session without anything to do falls asleep.
-    Sleep,
-}
-
-impl Part {
-    const WORKING: [Self; 4] = [Self::Work, Self::PullRequest, Self::End, Self::Wake];
-}
-
 /// When the server ends.
 #[derive(Clone, Debug)]
 struct Moment {
     part: Part,
     step: String,
     time: u32,
-}
-
-fn worker() -> Transcript {
-    let write = json!({"path": "made.txt", "content": "made\n"});
-    Transcript::new()
-        .pace(12, 2)
-        .on(
-            "work",
-            [
-                // More than an event holds.
-                Reply::say("I look at much.").and_bash("seq 1 3000"),
-                Reply::say("I write.").and_call("write", write),
-                Reply::say("That is done."),
-            ],
-        )
-        .on("also", [Reply::bash("cat made.txt"), Reply::say("Seen.")])
-        .on("wait", [Reply::bash("sleep 600"), Reply::say("Waited.")])
 }
 
 /// A server that ends at a step when it is told to.
@@ -93,6 +54,7 @@ impl Mortal {
         fs::write(&order, "").unwrap();
         let setting = Setting::new(worker())
             .program(Path::new(env!("CARGO_BIN_EXE_server-try")))
+            .env("HANGAR_SESSIONS_RESTORABLE_HOURS", "0")
             .env("HANGAR_END_AFTER_IN", order.to_str().unwrap())
             .env("HANGAR_STEPS_TO", steps.to_str().unwrap());
         let server = TestServer::start_with(setting).await;
@@ -105,7 +67,10 @@ impl Mortal {
     async fn live(&mut self, part: Part, moment: Option<&Moment>) -> BTreeMap<String, u32> {
         self.lives += 1;
         // Two sessions at least: what the one promised must not hang on the other.
-        let session = self.before(part).await;
+        let session = part.before(&self.jane, &mut self.promises).await;
+        if part == Part::Wake {
+            self.server.kill().await;
+        }
         fs::write(&self.steps, "").unwrap();
         let order = moment.map_or_else(String::new, |moment| format!("{}:{}", moment.step, moment.time));
         fs::write(&self.order, &order).unwrap();
@@ -119,11 +84,14 @@ impl Mortal {
                 if part == Part::End {
                     self.server.ask_to_stop();
                 }
-                let acting = act(&jane, promises, part, &session, &name);
+                // Some of what people wish for goes on after it was answered.
+                let acting = async {
+                    part.act(&jane, promises, &session, &name).await;
+                    pending::<()>().await;
+                };
                 tokio::select! {
-                    biased;
                     () = self.server.killed() => {}
-                    _ = acting => panic!("{moment:?} did not come"),
+                    () = acting => {}
                 }
                 fs::write(&self.order, "").unwrap();
                 self.server.restart().await;
@@ -131,15 +99,19 @@ impl Mortal {
             }
             None => self.whole(part, &session, &name).await,
         };
-        self.after(part, &session, &name).await;
+        self.after(part, session, &name).await;
         times
     }
 
     /// How often each step is done in a part that nobody interrupts.
     async fn whole(&mut self, part: Part, session: &Option<SessionId>, name: &str) -> BTreeMap<String, u32> {
         match part {
-            Part::Work | Part::PullRequest | Part::Sleep => {
-                within("the part's end", act(&self.jane, &mut self.promises, part, session, name)).await;
+            Part::Work | Part::PullRequest | Part::Fork | Part::Rewind | Part::Removal | Part::Sleep => {
+                within("the part's end", part.act(&self.jane, &mut self.promises, session, name)).await;
+                // A removal is answered before it is carried out.
+                if part == Part::Removal {
+                    until("the removal", async || self.noted().contains_key("RemovalDone").then_some(())).await;
+                }
             }
             Part::End => self.server.stop().await,
             // It was started without being waited for.
@@ -148,55 +120,37 @@ impl Mortal {
                 until("the server", async || jane.client().health().await.ok()).await;
             }
         }
-        let mut times = BTreeMap::new();
-        for step in fs::read_to_string(&self.steps).unwrap().lines() {
-            *times.entry(step.to_owned()).or_default() += 1;
-        }
+        let times = self.noted();
         if part == Part::End {
             self.server.restart().await;
         }
         times
     }
 
-    /// What must have happened before the part.
-    async fn before(&mut self, part: Part) -> Option<SessionId> {
-        match part {
-            Part::Work | Part::Sleep => None,
-            Part::PullRequest => {
-                let session = self.jane.begin("acme/tiny", "Please work.").await.id;
-                self.promises.began(&session);
-                Watch::new(&self.jane, &session).turn_ended(1).await;
-                Some(session)
-            }
-            Part::End | Part::Wake => {
-                let session = self.jane.begin("acme/tiny", "Please wait.").await.id;
-                self.promises.began(&session);
-                Watch::new(&self.jane, &session).tool_started("bash").await;
-                if part == Part::Wake {
-                    self.server.kill().await;
-                }
-                Some(session)
-            }
+    /// How often each step was done since the part began.
+    fn noted(&self) -> BTreeMap<String, u32> {
+        let mut times = BTreeMap::new();
+        for step in fs::read_to_string(&self.steps).unwrap().lines() {
+            *times.entry(step.to_owned()).or_default() += 1;
         }
+        times
     }
 
     /// The server is there again: everything was kept, and the session can be worked with.
-    async fn after(&mut self, part: Part, session: &Option<SessionId>, name: &str) {
-        if part == Part::PullRequest {
-            let session = session.as_ref().unwrap();
-            until("the pull request", async || pull_request(&self.jane, session).await).await;
-        }
+    async fn after(&mut self, part: Part, session: Option<SessionId>, name: &str) {
+        let session = part.put_right(&self.jane, &self.server, session).await;
         // Whatever is listed is a session, whether it was answered or not.
         let listed = self.jane.client().sessions().await.unwrap();
         listed.iter().for_each(|session| self.promises.began(&session.id));
         let folders = fs::read_dir(self.server.data().join("sessions")).unwrap().flatten();
         let folders = folders.filter(|entry| entry.path().is_dir()).count();
         assert_eq!(folders, listed.len(), "no folder without a session");
-        if let Some(newest) = session.clone().or_else(|| listed.first().map(|session| session.id.clone())) {
+        if let Some(newest) = session.or_else(|| listed.first().map(|session| session.id.clone())) {
             let accepted = self.jane.prompt(&newest, name, "Also look.").await.unwrap().unwrap();
             self.promises.acknowledged(&newest, name, "Also look.", accepted.prompt);
+            self.promises.kept(&self.jane).await;
+            part.check_files(&self.jane, &newest).await;
         }
-        self.promises.kept(&self.jane).await;
     }
 
     async fn end(mut self) {
@@ -204,66 +158,6 @@ impl Mortal {
         self.server.stop().await;
         assert!(self.server.traces().is_empty(), "left behind:\n{}", self.server.traces());
     }
-}
-
-/// What people do in a part. A call that finds no server never returns: whoever waits for the server's end waits beside it.
-async fn act(jane: &Person, promises: &mut Promises, part: Part, session: &Option<SessionId>, name: &str) {
-    match part {
-        Part::Work => work(jane, promises, name).await,
-        Part::PullRequest => {
-            let wish = OpenPullRequest::default();
-            match jane.client().open_pull_request(session.as_ref().unwrap(), &wish).await {
-                Ok(_) => {}
-                Err(_) => pending().await,
-            }
-        }
-        Part::Sleep => {
-            let new = new_session(None);
-            let Ok(begun) = jane.client().create_session(&new).await else { return pending().await };
-            promises.began(&begun.id);
-            pending().await
-        }
-        Part::End | Part::Wake => pending().await,
-    }
-}
-
-fn new_session(prompt: Option<NewPrompt>) -> NewSession {
-    let repo = "acme/tiny".parse().unwrap();
-    NewSession { repo, base_branch: None, model: None, prompt, visibility: None }
-}
-
-async fn work(jane: &Person, promises: &mut Promises, name: &str) {
-    let first = format!("{name}-first");
-    let prompt = Some(NewPrompt { request_id: Some(first.parse().unwrap()), text: "Please work.".to_owned() });
-    let new = new_session(prompt);
-    let Ok(begun) = jane.client().create_session(&new).await else { return pending().await };
-    promises.began(&begun.id);
-    let mut watch = Watch::new(jane, &begun.id);
-    let second = format!("{name}-second");
-    let Ok(Ok(accepted)) = jane.prompt(&begun.id, &second, "Also look.").await else { return pending().await };
-    promises.acknowledged(&begun.id, &second, "Also look.", accepted.prompt);
-    // Both turns and what was kept after the second.
-    let mut last = false;
-    while !last {
-        let update = watch.stubborn_update().await;
-        if let hangar_client::Update::Event(event) = update {
-            promises.saw(&begun.id, std::slice::from_ref(&event));
-            last = matches!(event.body, EventBody::SnapshotTaken { turn: Some(TurnId(2)), .. });
-        }
-    }
-}
-
-/// The session's open pull request, asked for until there is one.
-async fn pull_request(jane: &Person, session: &SessionId) -> Option<()> {
-    match jane.client().open_pull_request(session, &OpenPullRequest::default()).await {
-        Ok(_) => {}
-        Err(Error::Refused(refusal)) if refusal.code == RefusalCode::Conflict => {}
-        Err(_) => return None,
-    }
-    let state = jane.client().session(session).await.ok()?;
-    let open: Vec<_> = state.pull_requests.iter().filter(|known| known.status == PullRequestStatus::Open).collect();
-    assert!(open.len() <= 1, "{open:?}");
-    (open.len() == 1).then_some(())
 }
 
 /// How often each part comes to each of a session's steps.
