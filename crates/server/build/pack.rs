@@ -44,9 +44,11 @@ pub(super) fn tracked(root: &Path) -> Option<Vec<String>> {
 pub(super) fn walked(root: &Path) -> Result<Vec<String>, Box<dyn Error>> {
     let mut files = Vec::new();
     let mut walk = ignore::WalkBuilder::new(root);
-    walk.hidden(false).require_git(false).git_global(false).parents(false).filter_entry(|entry| {
-        entry.depth() != 1 || entry.file_name().to_str().is_some_and(|name| TOP.contains(&name))
-    });
+    walk.hidden(false)
+        .require_git(false)
+        .git_global(false)
+        .parents(false)
+        .filter_entry(|entry| entry.depth() != 1 || entry.file_name().to_str().is_some_and(|name| TOP.contains(&name)));
     for entry in walk.build() {
         let entry = entry?;
         if entry.file_type().is_some_and(|kind| !kind.is_dir()) {

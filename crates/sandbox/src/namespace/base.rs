@@ -152,6 +152,8 @@ pub(crate) struct Base {
     trees: Vec<(String, PathBuf)>,
     /// How many of them are for every base.
     everywhere: usize,
+    /// An empty directory.
+    nothing: PathBuf,
     /// What a sandbox over the base `host` takes along.
     attach: Vec<String>,
     path: String,
@@ -159,14 +161,21 @@ pub(crate) struct Base {
 }
 
 impl Base {
-    /// Looks at this machine.
-    pub(crate) fn host(rights: Rights, data_dir: &Path, own_source: Option<&Path>, toolchains: &[Toolchain]) -> Self {
+    /// Looks at this machine. `nothing` is an empty directory that stays so.
+    pub(crate) fn host(
+        rights: Rights,
+        data_dir: &Path,
+        nothing: &Path,
+        own_source: Option<&Path>,
+        toolchains: &[Toolchain],
+    ) -> Self {
         let trees: Vec<(String, PathBuf)> =
             own_source.iter().map(|path| (OWN_SOURCE.to_owned(), path.to_path_buf())).collect();
         let mut base = Self {
             rights,
             data_dir: data_dir.to_owned(),
             everywhere: trees.len(),
+            nothing: nothing.to_owned(),
             attach: trees.iter().map(|(target, _)| target.clone()).collect(),
             trees,
             path: String::new(),
@@ -224,7 +233,11 @@ impl Base {
             ground.fresh(TOOLCHAINS, memory(DEV_BYTES, DEV_INODES, 0o755));
             closed.push(TOOLCHAINS.into());
         }
-        for (target, path) in &self.trees {
+        let (everywhere, over_host) = self.trees.split_at(self.everywhere);
+        for (target, path) in everywhere {
+            ground.show(target, path, &self.nothing)?;
+        }
+        for (target, path) in over_host {
             ground.bind(target, path, Allow::Read)?;
         }
         match self.rights {
@@ -386,6 +399,19 @@ impl Plan {
             }
         }
         Ok(())
+    }
+
+    /// Shows a directory of hangar's own, which is to say nothing of where the data directory is. An ordinary user cannot hide that.
+    fn show(&mut self, target: &str, path: &Path, nothing: &Path) -> Result<(), Error> {
+        match self.rights {
+            Rights::Root => {
+                let index = self.descriptors.len();
+                self.descriptors.push(mounts::unnamed(path, nothing)?);
+                self.fresh(target, Source::Fd { index, directory: true });
+                Ok(())
+            }
+            Rights::Rootless => self.bind(target, path, Allow::Read),
+        }
     }
 
     fn fresh(&mut self, target: &str, source: Source) {

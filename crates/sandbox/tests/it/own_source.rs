@@ -1,7 +1,7 @@
 //! What the host shows of hangar's own source: in every sandbox, whatever its root, read only.
 
 use hangar_protocol::source::OWN_SOURCE;
-use hangar_sandbox::{Base, Root, adopt};
+use hangar_sandbox::{Account, Base, Root, adopt};
 
 use crate::bench::{Bench, output, run};
 
@@ -26,6 +26,26 @@ async fn it_is_in_sandboxes_over_either_base_and_nobody_writes_there() {
     assert!(said.matches("Read-only file system").count() >= 2, "{said}");
     assert_eq!(output(&host, &format!("cat {file}")).await, "pub fn hangar() {}\n");
     host.destroy().await;
+
+    // Neither does its root, which may not mount; and how it is mounted says nothing of where the host has it.
+    let mut spec = bench.spec("as-root");
+    spec.account = Account::Builder;
+    let root = bench.engine.create(spec).await.unwrap();
+    let tried = format!(
+        "mount -o remount,bind,rw {OWN_SOURCE} || echo not remounted; umount {OWN_SOURCE} || echo not unmounted; \
+         touch {OWN_SOURCE}/new || echo not made"
+    );
+    let seen = output(&root, &format!("id -u; {{ {tried}; }} 2> /dev/null")).await;
+    assert_eq!(seen, "0\nnot remounted\nnot unmounted\nnot made\n");
+    let mount = output(&root, &format!("grep ' {OWN_SOURCE} ' /proc/self/mountinfo")).await;
+    let fields: Vec<&str> = mount.split(' ').collect();
+    let options: Vec<&str> = fields[5].split(',').collect();
+    assert_eq!(fields[3], "/", "{mount}");
+    for option in ["ro", "nosuid", "nodev"] {
+        assert!(options.contains(&option), "{option} is not in {mount}");
+    }
+    assert!(!mount.contains(&*shown.path().to_string_lossy()), "{mount}");
+    root.destroy().await;
 
     // A root of its own has no program here; the guest reads and writes for it.
     adopt(&bench.path("layer/workspace")).unwrap();
