@@ -15,6 +15,8 @@ cd clients
 ../$step "web: size" npm run size
 cd ../clients/forge-conformance
 ../../$step "the forge's judges" npm ci --no-audit --no-fund
+cd ../gateway-conformance
+../../$step "the gateway's judges" npm ci --no-audit --no-fund
 cd ../..
 scripts/lint.sh
 scripts/unit.sh

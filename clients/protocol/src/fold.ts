@@ -150,6 +150,7 @@ function applyBody(state: SessionState, cause: Cause, body: EventBody): void {
         prompt: body.prompt,
         steered: [],
         steps: 0,
+        gateway_requests: 0,
         resumes: 0,
         stop_requested_by: null,
         paused: null,
@@ -194,7 +195,13 @@ function applyBody(state: SessionState, cause: Cause, body: EventBody): void {
       if (turn) turn.steps = body.step;
       return;
     }
+    case "gateway_requested": {
+      const turn = turnOf(state, body.turn);
+      if (turn) turn.gateway_requests = body.request;
+      return;
+    }
     case "conversation_summarized":
+    case "gateway_replied":
       if (!isCopied(state, state.seq)) {
         addUsage(state.usage, body.usage);
         state.cost_micro_usd += body.cost_micro_usd ?? 0;
@@ -368,14 +375,15 @@ function charge(state: SessionState, event: Event): void {
   const body = event.body;
   const open = openTurn(state);
   const running = open && !open.paused ? open : undefined;
-  // A title may come after the turn that it was written beside.
+  // A title may come after the turn that it was written beside, and so may what came of a request that the turn's end cut off.
   const titled = body.type === "title_changed" && body.usage !== undefined && tokensOf(body.usage) > 0;
-  const turn = running ?? (titled ? state.turns.at(-1) : undefined);
+  const askedIn = body.type === "gateway_replied" ? turnOf(state, body.turn) : undefined;
+  const turn = askedIn ?? running ?? (titled ? state.turns.at(-1) : undefined);
   if (!turn) return;
   const cost: Spent = { cost_micro_usd: 0, tokens: 0, time_ms: 0, tool_calls: 0 };
   // Before a resumption nothing ran since the event before: the server was down.
   if (running && body.type !== "turn_resumed") cost.time_ms = Math.min(Math.max(0, event.time_ms - state.last_event_ms), TURN_QUIET_MS_MAX);
-  if (body.type === "model_replied" || body.type === "conversation_summarized" || (body.type === "title_changed" && body.usage)) {
+  if (body.type === "model_replied" || body.type === "conversation_summarized" || body.type === "gateway_replied" || (body.type === "title_changed" && body.usage)) {
     cost.tokens = tokensOf(body.usage);
     cost.cost_micro_usd = body.cost_micro_usd ?? 0;
   }

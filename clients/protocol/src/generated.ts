@@ -870,6 +870,46 @@ first_token_ms: number,
 /**
  * From the request's first byte out to the last token in.
  */
+duration_ms: number, } | { "type": "gateway_requested",
+/**
+ * In which turn.
+ */
+turn: TurnId,
+/**
+ * Requests through the gateway are counted from 1 in each turn.
+ */
+request: number,
+/**
+ * `provider/model`.
+ */
+model: string, } | { "type": "gateway_replied",
+/**
+ * In which turn it was asked.
+ */
+turn: TurnId,
+/**
+ * Which request.
+ */
+request: number,
+/**
+ * How it ended.
+ */
+outcome: GatewayOutcome,
+/**
+ * What it cost in tokens, as far as the provider said.
+ */
+usage: ModelUsage,
+/**
+ * What that cost in millionths of a US dollar; `None` where the model has no known price.
+ */
+cost_micro_usd: number | null,
+/**
+ * From the request's first byte out to the answer's first byte in.
+ */
+first_byte_ms: number,
+/**
+ * From the request's first byte out to the answer's last byte in.
+ */
 duration_ms: number, } | { "type": "tool_started",
 /**
  * In which turn.
@@ -1175,7 +1215,7 @@ text: string, };
 /**
  *A kind of event, as `kinds=` names it: the `type` of the event's body.
  */
-export type EventKind = "session_created" | "participant_joined" | "title_changed" | "prompt_added" | "prompt_cancelled" | "prompt_edited" | "prompt_moved" | "steer_requested" | "prompt_steered" | "queue_paused" | "queue_resumed" | "turn_started" | "turn_resumed" | "turn_paused" | "turn_continued" | "budget_changed" | "stop_requested" | "turn_ended" | "sandbox_changed" | "model_requested" | "model_retried" | "model_fell_back" | "outputs_left_out" | "conversation_summarized" | "model_replied" | "tool_started" | "tool_finished" | "plugin_decided" | "todo_changed" | "files_changed" | "branch_pushed" | "push_refused" | "pull_request_opened" | "pull_request_changed" | "image_chosen" | "snapshot_taken" | "network_denied" | "network_allowed" | "forked_from" | "session_forked" | "rewound" | "attempt_kept" | "member_added" | "role_changed" | "member_removed" | "ownership_taken" | "visibility_changed" | "invitation_made" | "invitation_revoked" | "session_archived" | "session_unarchived" | "session_deleted" | "session_restored" | "warning";
+export type EventKind = "session_created" | "participant_joined" | "title_changed" | "prompt_added" | "prompt_cancelled" | "prompt_edited" | "prompt_moved" | "steer_requested" | "prompt_steered" | "queue_paused" | "queue_resumed" | "turn_started" | "turn_resumed" | "turn_paused" | "turn_continued" | "budget_changed" | "stop_requested" | "turn_ended" | "sandbox_changed" | "model_requested" | "model_retried" | "model_fell_back" | "outputs_left_out" | "conversation_summarized" | "model_replied" | "gateway_requested" | "gateway_replied" | "tool_started" | "tool_finished" | "plugin_decided" | "todo_changed" | "files_changed" | "branch_pushed" | "push_refused" | "pull_request_opened" | "pull_request_changed" | "image_chosen" | "snapshot_taken" | "network_denied" | "network_allowed" | "forked_from" | "session_forked" | "rewound" | "attempt_kept" | "member_added" | "role_changed" | "member_removed" | "ownership_taken" | "visibility_changed" | "invitation_made" | "invitation_revoked" | "session_archived" | "session_unarchived" | "session_deleted" | "session_restored" | "warning";
 
 /**
  * A page of history.
@@ -1460,6 +1500,19 @@ reason: string,
  * The last event that was put on its way, where one session is followed.
  */
 after?: Seq, };
+
+/**
+ * How a request through the gateway ended.
+ */
+export type GatewayOutcome = { "type": "answered" } | { "type": "failed",
+/**
+ * What the service answered instead, where it did.
+ */
+status: number | null,
+/**
+ * What it said, or what happened, without secrets.
+ */
+reason: string, } | { "type": "cut_off" };
 
 /**
  * `GET /healthz`.
@@ -2494,7 +2547,7 @@ mode: PromptMode, };
 /**
  * What a sandbox is doing.
  */
-export type SandboxPhase = "absent" | "preparing" | "ready" | "failed";
+export type SandboxPhase = "absent" | "preparing" | "syncing" | "ready" | "failed";
 
 /**
  * Position of an event in its session's log: 1, 2, 3 … without gaps. `0` stands for "before the first event".
@@ -3121,6 +3174,10 @@ steered: Array<PromptId>,
  * Model requests so far.
  */
 steps: number,
+/**
+ * Requests through the gateway so far.
+ */
+gateway_requests: number,
 /**
  * How often it was resumed after a crash or restart.
  */

@@ -281,9 +281,9 @@ function takeEvent(timeline: Timeline, event: Event): void {
       endTurn(timeline, body.turn, body.outcome, key, time);
       return;
     case "sandbox_changed": {
-      // The row that says that it is being made becomes the one that says how that ended.
+      // The row that says that it is being made, or synced, becomes the one that says how that ended.
       const known = last(timeline, (item): item is SandboxItem => item.kind === "sandbox");
-      if (known?.phase !== "preparing") {
+      if (known?.phase !== "preparing" && known?.phase !== "syncing") {
         return add({ kind: "sandbox", key, phase: body.phase, detail: body.detail, duration_ms: body.duration_ms, time });
       }
       known.phase = body.phase;
@@ -314,6 +314,14 @@ function takeEvent(timeline: Timeline, event: Event): void {
       return add({ kind: "note", key, text: "Outputs of older calls are left out of what the model reads", time });
     case "conversation_summarized":
       return add({ kind: "note", key, text: "The model goes on from a summary of the conversation", time });
+    // The program that asked shows what it was answered.
+    case "gateway_requested":
+      return;
+    case "gateway_replied":
+      if (body.outcome.type === "failed") {
+        add({ kind: "warning", key, text: `A program in the sandbox got no answer of a model: ${body.outcome.reason}`, time });
+      }
+      return;
     case "model_replied":
       takeReply(timeline, body, key, time);
       return;

@@ -290,6 +290,8 @@ impl Conversation {
             | EventBody::BudgetChanged { .. }
             | EventBody::StopRequested { .. }
             | EventBody::SandboxChanged { .. }
+            | EventBody::GatewayRequested { .. }
+            | EventBody::GatewayReplied { .. }
             | EventBody::ModelRetried { .. }
             | EventBody::TodoChanged { .. }
             | EventBody::FilesChanged { .. }

@@ -8,6 +8,7 @@
 //! a turn knows comes from its log, so that the same log gives the same request to the model, byte for byte.
 
 pub mod conversation;
+pub mod gateway;
 pub mod hooks;
 mod instructions;
 pub mod jobs;

@@ -6,7 +6,7 @@ use hangar_protocol::api::ModelInfo;
 
 use crate::{
     limits,
-    provider::{Provider, Timeouts, anthropic::Anthropic, openai::OpenAi, responses::Responses},
+    provider::{Provider, Timeouts, anthropic::Anthropic, openai::OpenAi, responses::Responses, wire},
 };
 
 mod effort;
@@ -170,6 +170,8 @@ pub struct Model {
     pub note: String,
     /// The service.
     pub provider: Arc<dyn Provider>,
+    /// Where the service is, for requests that others have written.
+    pub(crate) upstream: Upstream,
     /// What it costs.
     pub price: Price,
     /// How long it may take, and how often it is tried.
@@ -180,6 +182,18 @@ pub struct Model {
     pub room_tokens: Option<u64>,
     /// Who is asked when this one does not answer.
     pub fallback: Option<Arc<Model>>,
+}
+
+/// A model's service, as the gateway reaches it.
+#[derive(Clone)]
+pub(crate) struct Upstream {
+    pub(crate) kind: ProviderKind,
+    /// The name by which the service knows the model.
+    pub(crate) model: String,
+    pub(crate) base_url: String,
+    pub(crate) key: Option<Secret<String>>,
+    /// Shared with the turns that ask the model: one pool of connections.
+    pub(crate) client: reqwest::Client,
 }
 
 /// What is wrong with a list of models.
@@ -247,6 +261,11 @@ impl Models {
         self.models.iter().find(|model| model.id == id).cloned()
     }
 
+    /// All of them, the default first.
+    pub(crate) fn all(&self) -> &[Arc<Model>] {
+        &self.models
+    }
+
     /// The list for people.
     #[must_use]
     pub fn list(&self) -> Vec<ModelInfo> {
@@ -291,12 +310,20 @@ impl Model {
         let unusable = |reason: String| ModelsFault::Unusable { id: id.clone(), reason };
         let (note, price, timeouts, titles) = (config.note.clone(), Price::of(&config), config.timeouts, config.titles);
         let room_tokens = window::room_tokens(&config);
-        let provider: Arc<dyn Provider> = match config.kind {
-            ProviderKind::Anthropic => Arc::new(Anthropic::new(config).map_err(unusable)?),
-            ProviderKind::OpenAi => Arc::new(OpenAi::new(config).map_err(unusable)?),
-            ProviderKind::OpenAiResponses => Arc::new(Responses::new(config).map_err(unusable)?),
+        let client = wire::client(&config).map_err(unusable)?;
+        let upstream = Upstream {
+            kind: config.kind,
+            model: config.model.clone(),
+            base_url: config.base_url.clone(),
+            key: config.key.clone(),
+            client: client.clone(),
         };
-        Ok(Self { id, note, provider, price, timeouts, titles, room_tokens, fallback: None })
+        let provider: Arc<dyn Provider> = match config.kind {
+            ProviderKind::Anthropic => Arc::new(Anthropic::new(config, client)),
+            ProviderKind::OpenAi => Arc::new(OpenAi::new(config, client)),
+            ProviderKind::OpenAiResponses => Arc::new(Responses::new(config, client)),
+        };
+        Ok(Self { id, note, provider, upstream, price, timeouts, titles, room_tokens, fallback: None })
     }
 }
 

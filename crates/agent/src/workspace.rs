@@ -21,6 +21,12 @@ pub trait Sandboxes: Send + Sync {
     /// # Errors
     /// [`WorkspaceError::Lost`] with the reason, in words for people, when there can be none.
     async fn workspace(&self) -> Result<Arc<dyn Workspace>, WorkspaceError>;
+
+    /// What happened to the workspace without the agent's doing and changes what it has read, in words for the model; each piece once. It rides on the result of
+    /// the call that ends next.
+    async fn news(&self) -> Option<String> {
+        None
+    }
 }
 
 /// Files and commands of one sandbox. Every method may be called concurrently.

@@ -65,6 +65,8 @@ impl Hints {
             | EventBody::BudgetChanged { .. }
             | EventBody::StopRequested { .. }
             | EventBody::SandboxChanged { .. }
+            | EventBody::GatewayRequested { .. }
+            | EventBody::GatewayReplied { .. }
             | EventBody::ModelRequested { .. }
             | EventBody::ToolStarted { .. }
             | EventBody::TodoChanged { .. }

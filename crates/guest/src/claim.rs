@@ -19,7 +19,10 @@ use std::{
     sync::mpsc::{Receiver, SyncSender, sync_channel},
 };
 
-use hangar_protocol::guest::{Claim, NewSlot, Order, Reply, setup::RootSource};
+use hangar_protocol::guest::{
+    Account, Claim, Holding, NewSlot, Order, Reply,
+    setup::{IdMapping, RootSource},
+};
 use rustix::{
     fs::{CWD, Mode, OFlags},
     mount::{MoveMountFlags, move_mount},
@@ -28,7 +31,7 @@ use rustix::{
 use crate::{
     fault::SetupError,
     guard::{Guard, stands},
-    lockdown,
+    hold, lockdown,
     mounts::{inside, make_parent, overlay, resize},
     runners::Runners,
     serve::Surroundings,
@@ -49,7 +52,8 @@ pub(crate) fn await_claim(socket: &File, slot: &NewSlot, border: Border) -> Resu
     let ((waiting, waits), (start, started)) = (sync_channel(1), sync_channel(1));
     let (give, given) = sync_channel(1);
     let mover = std::thread::Builder::new().name("mover".into()).stack_size(MOVER_STACK_BYTES);
-    let mover = mover.spawn(move || move_in(&orders, &waiting, &started, &given)).map_err(SetupError::at(what))?;
+    let who = (slot.ids, slot.account);
+    let mover = mover.spawn(move || move_in(&orders, who, &waiting, &started, &given)).map_err(SetupError::at(what))?;
     lockdown::apply(slot.ids, slot.account)?;
     // Until it is told to start, the mover holds nothing that a forked process could miss.
     waits.recv().map_err(|_| died())?;
@@ -63,17 +67,26 @@ pub(crate) fn await_claim(socket: &File, slot: &NewSlot, border: Border) -> Resu
     // It says that it is claimed after it has said that it is ready.
     give.send(first).map_err(|_| died())?;
     // Nothing is read from the host, and so no command begins, before the thread with the rights has ended.
-    let (Claim { env, limits, .. }, first) = mover.join().map_err(|_| died())??;
-    Ok(Surroundings { env, limits, bounds, first, runners })
+    let MovedIn { claim: Claim { env, limits, .. }, first, apart } = mover.join().map_err(|_| died())??;
+    Ok(Surroundings { env, limits, bounds, first, apart, runners })
+}
+
+/// What came of the claim.
+struct MovedIn {
+    claim: Claim,
+    first: Spare,
+    /// The supervisor with mounts of its own, where the workspace can be held.
+    apart: Option<Spare>,
 }
 
 /// Waits for the claim, carries it out and says so.
 fn move_in(
     orders: &File,
+    (ids, account): (IdMapping, Account),
     waiting: &SyncSender<()>,
     started: &Receiver<()>,
     first: &Receiver<Spare>,
-) -> Result<(Claim, Spare), SetupError> {
+) -> Result<MovedIn, SetupError> {
     let alone = || SetupError::new("there is no supervisor".into());
     // Whoever started this thread has gone only with the process.
     let _ = waiting.send(());
@@ -82,11 +95,16 @@ fn move_in(
     get_ready(&claim)?;
     let (Order::Root(root), mut sent) = wire::read_order(orders)? else { return Err(SetupError::out_of_turn()) };
     enter(&claim, &root, sent.pop().flatten())?;
+    // Its other threads only wait from here on, so that this process can be forked.
     let first = first.recv().map_err(|_| alone())?;
+    let apart = match claim.holding {
+        Holding::Never => None,
+        Holding::Possible => Some(hold::prepare(ids, account)?),
+    };
     // Nothing reads what the host sends next before this thread has ended, so the supervisor can be told afterwards.
     wire::answer(orders, &Reply::Claimed, &[])?;
     let first = first.settle().map_err(SetupError::at("bind commands to the root"))?;
-    Ok((claim, first))
+    Ok(MovedIn { claim, first, apart })
 }
 
 /// What can be done without the root.

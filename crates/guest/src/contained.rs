@@ -66,5 +66,5 @@ pub(crate) fn lock_down(
     let runners = Runners::start().map_err(SetupError::at(what))?;
     let writer = wire::Writer::new(host).map_err(SetupError::at("answer"))?;
     writer.send(ExchangeId::NONE, &Reply::Claimed, &[]).map_err(SetupError::at("answer"))?;
-    Ok(Surroundings { env, limits, bounds, first, runners })
+    Ok(Surroundings { env, limits, bounds, first, apart: None, runners })
 }

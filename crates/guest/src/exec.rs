@@ -22,11 +22,12 @@ use rustix::{
 
 use crate::{
     files::failure,
+    hold::Apart,
     inbox::Inbox,
     prepare::{Ends, Unready, prepare, winsize},
-    spawn::{Below, Launched, News, Notice},
+    spawn::{Below, Launch, Launched, News, Notice, Spare},
     starter::Starter,
-    tree::{self, Reaper},
+    tree::{self, Occupied, Reaper},
     wire::Writer,
 };
 
@@ -45,11 +46,48 @@ pub(crate) struct Context<'a> {
     pub writer: &'a Writer,
     pub inbox: &'a Arc<Inbox>,
     pub reaper: &'a Reaper,
-    pub starter: &'a Starter,
+    pub by: By<'a>,
     pub env: &'a BTreeMap<String, String>,
     pub limits: ProcessLimits,
     pub shrink_only: &'a AtomicBool,
     pub starting: &'a RwLock<()>,
+}
+
+/// Who starts a command.
+#[derive(Clone, Copy)]
+pub(crate) enum By<'a> {
+    /// Whoever starts all of them.
+    Starter(&'a Starter),
+    /// Whoever can write to a held workspace.
+    Apart(&'a Apart),
+}
+
+impl By<'_> {
+    fn launch(self, command: &Launch) -> Result<(Launched, Occupied), Failure> {
+        match self {
+            Self::Starter(starter) => starter.launch(command).map_err(|error| failure("starting the command", &error)),
+            Self::Apart(apart) => apart.launch(command),
+        }
+    }
+
+    fn give_back(self, spare: Spare, occupied: Occupied) {
+        match self {
+            Self::Starter(starter) => {
+                // Before somebody else has it.
+                drop(occupied);
+                starter.give_back(spare);
+            }
+            Self::Apart(apart) => apart.give_back(spare, occupied),
+        }
+    }
+
+    fn take_in(self, another: Spare) {
+        match self {
+            Self::Starter(starter) => starter.take_in(another),
+            // It is never asked for another; one that comes all the same ends as its socket closes.
+            Self::Apart(_) => drop(another),
+        }
+    }
 }
 
 impl Context<'_> {
@@ -65,6 +103,7 @@ impl Context<'_> {
 /// A command that has been started, and that nobody looks after yet.
 pub(crate) struct Begun {
     launched: Launched,
+    occupied: Occupied,
     ends: Ends,
     started: Instant,
 }
@@ -77,20 +116,21 @@ pub(crate) fn begin(request: &ExecRequest, context: &Context<'_>) -> Result<Begu
         Unready::Invalid(failure) => failure,
         Unready::System(error) => system(error),
     })?;
-    let launched = context.starter.launch(&command).map_err(system)?;
+    let (launched, occupied) = context.by.launch(&command)?;
     for end in [&ends.stdin, &ends.stdout, &ends.stderr].into_iter().flatten() {
         rustix::io::ioctl_fionbio(end, true).map_err(|error| system(error.into()))?;
     }
-    Ok(Begun { launched, ends, started })
+    Ok(Begun { launched, occupied, ends, started })
 }
 
 /// Sees a command through to its end. Returns when the exchange is over; `Err` is how it ended without an exit status.
 pub(crate) fn see_through(begun: Begun, request: &ExecRequest, context: &Context<'_>) -> Result<(), Failure> {
-    let Begun { launched, ends, started } = begun;
+    let Begun { launched, occupied, ends, started } = begun;
     let running = Running {
         request,
         context,
         launched,
+        occupied,
         ends,
         started,
         deadline: request.timeout_ms.map(|ms| started + Duration::from_millis(ms)),
@@ -107,6 +147,7 @@ struct Running<'a> {
     request: &'a ExecRequest,
     context: &'a Context<'a>,
     launched: Launched,
+    occupied: Occupied,
     ends: Ends,
     started: Instant,
     deadline: Option<Instant>,
@@ -268,7 +309,7 @@ impl Running<'_> {
         let not_found = |error: i32, what: &str| failure(what, &io::Error::from_raw_os_error(error));
         let notice = match self.launched.news().map_err(|error| failure("the supervisor", &error))? {
             Some(News::Another(spare)) => {
-                self.context.starter.take_in(spare);
+                self.context.by.take_in(spare);
                 return Ok(());
             }
             Some(News::Of(notice)) => Some(notice),
@@ -379,12 +420,25 @@ impl Running<'_> {
     fn finish(mut self, status: ExitStatus) -> Result<(), Failure> {
         let duration_ms = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
         let reply = Reply::Exited { status, duration_ms, timed_out: self.timed_out };
-        let _ = self.context.writer.send(self.context.id, &reply, &[]);
+        let keeps_leftovers = self.keeps_leftovers();
+        // Before the end is told: the next command may be asked for at once, or a snapshot, for which it counts who is left.
         match self.below {
-            Below::Nobody => self.context.starter.give_back(self.launched.into_spare()),
-            // It goes with the last of them, as its socket closes here.
-            Below::Leftovers => {}
+            Below::Nobody => self.context.by.give_back(self.launched.into_spare(), self.occupied),
+            Below::Leftovers => match (self.context.by, self.request.leftovers) {
+                // There is no other, and what its command had left is dead: it takes the next order once it has reaped them.
+                (By::Apart(apart), Leftovers::Kill) => apart.give_back(self.launched.into_spare(), self.occupied),
+                // It goes with the last of them, as its socket closes here.
+                (By::Apart(_), Leftovers::Keep) | (By::Starter(_), Leftovers::Kill | Leftovers::Keep) => {
+                    drop(self.launched);
+                    if keeps_leftovers {
+                        self.occupied.until_it_ends();
+                    } else {
+                        drop(self.occupied);
+                    }
+                }
+            },
         }
+        let _ = self.context.writer.send(self.context.id, &reply, &[]);
         let open: Vec<File> = [self.ends.stdout.take(), self.ends.stderr.take()].into_iter().flatten().collect();
         if open.is_empty() || LINGERING.fetch_add(1, Ordering::Relaxed) >= LINGERING_MAX {
             return Ok(());

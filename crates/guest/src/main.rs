@@ -22,6 +22,7 @@ mod exec;
 mod fault;
 mod files;
 mod guard;
+mod hold;
 mod inbox;
 mod kernel;
 mod lockdown;

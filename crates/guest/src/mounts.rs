@@ -199,6 +199,14 @@ pub(crate) fn write_protect(path: &Path) -> Result<(), SetupError> {
         .map_err(SetupError::at(format!("protect {}", path.display())))
 }
 
+/// Covers a directory by a second mount of itself, which can be written as the first.
+pub(crate) fn cover(path: &Path) -> Result<(), SetupError> {
+    let what = || format!("cover {}", path.display());
+    let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC | OpenTreeFlags::AT_SYMLINK_NOFOLLOW;
+    let cover = open_tree(CWD, path, flags).map_err(SetupError::at(what()))?;
+    move_onto(&cover, path).map_err(SetupError::at(what()))
+}
+
 /// Makes one mount read only, not those below it.
 pub(crate) fn close(path: &Path) -> Result<(), SetupError> {
     let what = || format!("protect {}", path.display());

@@ -8,6 +8,7 @@ use std::{
         Arc, Mutex, MutexGuard, PoisonError, RwLock,
         atomic::{AtomicBool, Ordering},
     },
+    time::Instant,
 };
 
 use hangar_protocol::guest::{
@@ -15,7 +16,9 @@ use hangar_protocol::guest::{
 };
 
 use crate::{
-    exec, files,
+    exec::{self, By},
+    files,
+    hold::Apart,
     inbox::Inbox,
     pool::Pool,
     runners::Runners,
@@ -39,6 +42,8 @@ pub(crate) struct Surroundings {
     pub bounds: Bounds,
     /// The supervisor of the first command.
     pub first: Spare,
+    /// That of commands which can write to a held workspace, where it can be held.
+    pub apart: Option<Spare>,
     pub runners: Runners,
 }
 
@@ -62,14 +67,25 @@ struct Guest {
     pool: Pool,
     reaper: Reaper,
     starter: Starter,
+    apart: Apart,
     runners: Runners,
+}
+
+/// Which mounts a command has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum View {
+    /// Those of the sandbox.
+    Common,
+    /// Those in which a held workspace can be written.
+    Apart,
 }
 
 /// Serves until the host closes the socket.
 pub(crate) fn run(socket: File, surroundings: Surroundings) {
     let Ok(writer) = Writer::new(&socket) else { return };
-    let Surroundings { env, limits, bounds, first, runners } = surroundings;
+    let Surroundings { env, limits, bounds, first, apart, runners } = surroundings;
     let reaper = Reaper::default();
+    let apart = Apart::new(apart, &reaper);
     let starter = Starter::new(bounds, reaper.clone(), first);
     let guest = Arc::new(Guest {
         writer,
@@ -81,6 +97,7 @@ pub(crate) fn run(socket: File, surroundings: Surroundings) {
         pool: Pool::new(),
         reaper,
         starter,
+        apart,
         runners,
     });
     let mut socket = BufReader::with_capacity(READ_BUFFER_BYTES, socket);
@@ -110,7 +127,12 @@ impl Guest {
     fn take(self: &Arc<Self>, id: ExchangeId, request: Request, payload: &[u8]) {
         let taken = match request {
             Request::Ping => self.answer(id, Ok((Reply::Pong, vec![]))),
-            Request::Exec(request) => self.exec(id, request),
+            Request::Exec(request) => self.exec(id, View::Common, request),
+            Request::Sync(request) => self.exec(id, View::Apart, request),
+            Request::SyncOver => {
+                self.apart.dismiss();
+                self.answer(id, Ok((Reply::Pong, vec![])))
+            }
             Request::Stdin => self.with_exec(id, |inbox| inbox.stdin(payload.to_vec())),
             Request::StdinEnd => self.with_exec(id, |inbox| {
                 inbox.stdin_end();
@@ -149,13 +171,14 @@ impl Guest {
                 let guest = Arc::clone(self);
                 self.on_files(id, move |_| {
                     let _starting = guest.starting.write().unwrap_or_else(PoisonError::into_inner);
-                    guest.starter.stand_down();
+                    // Those that wait are not counted among what is killed.
+                    let _alone = guest.starter.stand_down();
                     Ok(bare(Reply::Killed { processes: tree::kill_all() }))
                 })
             }
             Request::StandBy(ready) => {
                 let guest = Arc::clone(self);
-                self.on_files(id, move |_| guest.stand(ready).map(|()| bare(Reply::Pong)))
+                self.on_files(id, move |_| guest.stand(ready).map(bare))
             }
             Request::ShrinkOnly(on) => {
                 self.shrink_only.store(on, Ordering::Relaxed);
@@ -182,12 +205,25 @@ impl Guest {
         Ok(())
     }
 
-    fn stand(&self, ready: bool) -> Result<(), Failure> {
+    fn stand(&self, ready: bool) -> Result<Reply, Failure> {
         if !ready {
-            self.starter.stand_down();
-            return Ok(());
+            self.until_cancelled_are_over();
+            return Ok(Reply::StoodDown { alone: self.starter.stand_down() });
         }
-        self.starter.stand_by().map_err(|error| files::failure("getting ready for commands", &error))
+        let stood = self.starter.stand_by().map(|()| Reply::Pong);
+        stood.map_err(|error| files::failure("getting ready for commands", &error))
+    }
+
+    /// Waits for commands that were cancelled: nobody hears of their end, and it is certain.
+    fn until_cancelled_are_over(&self) {
+        let deadline = Instant::now() + tree::KILL_PATIENCE;
+        let is_ending = |open: &Open| match open {
+            Open::Exec(inbox) => inbox.lock().cancelled,
+            Open::Search(_) | Open::Watch(_) => false,
+        };
+        while self.open().values().any(is_ending) && Instant::now() < deadline {
+            std::thread::sleep(tree::KILL_PAUSE);
+        }
     }
 
     /// Opens an exchange that lasts.
@@ -250,13 +286,13 @@ impl Guest {
     }
 
     /// Starts the command at once, and leaves the rest of its life to a thread.
-    fn exec(self: &Arc<Self>, id: ExchangeId, request: ExecRequest) -> Result<(), Failure> {
+    fn exec(self: &Arc<Self>, id: ExchangeId, view: View, request: ExecRequest) -> Result<(), Failure> {
         let no_thread = |error: std::io::Error| files::failure("starting the command", &error);
         let inbox = Arc::new(Inbox::new().map_err(no_thread)?);
         self.begin(id, Open::Exec(Arc::clone(&inbox)))?;
         // While everything is being killed, the thread waits for the end of that; nothing else may be held up here.
         let begun = match self.starting.try_read() {
-            Ok(_starting) => match exec::begin(&request, &self.context(id, &inbox)) {
+            Ok(_starting) => match exec::begin(&request, &self.context(id, view, &inbox)) {
                 Ok(begun) => Some(begun),
                 Err(failure) => {
                     self.end(id);
@@ -267,7 +303,7 @@ impl Guest {
         };
         let guest = Arc::clone(self);
         let started = self.runners.run(move || {
-            let ran = guest.see_through(begun, &request, &guest.context(id, &inbox));
+            let ran = guest.see_through(begun, &request, &guest.context(id, view, &inbox));
             guest.end(id);
             if let Err(failure) = ran {
                 guest.writer.fail(id, failure);
@@ -295,13 +331,16 @@ impl Guest {
         exec::see_through(begun, request, context)
     }
 
-    fn context<'a>(&'a self, id: ExchangeId, inbox: &'a Arc<Inbox>) -> exec::Context<'a> {
+    fn context<'a>(&'a self, id: ExchangeId, view: View, inbox: &'a Arc<Inbox>) -> exec::Context<'a> {
         exec::Context {
             id,
             writer: &self.writer,
             inbox,
             reaper: &self.reaper,
-            starter: &self.starter,
+            by: match view {
+                View::Common => By::Starter(&self.starter),
+                View::Apart => By::Apart(&self.apart),
+            },
             env: &self.env,
             limits: self.limits,
             shrink_only: &self.shrink_only,
@@ -353,7 +392,7 @@ mod tests {
         let first = Spare::make(bounds).unwrap();
         let runners = Runners::start().unwrap();
         std::thread::spawn(move || {
-            run(OwnedFd::from(guest).into(), Surroundings { env, limits, bounds, first, runners })
+            run(OwnedFd::from(guest).into(), Surroundings { env, limits, bounds, first, apart: None, runners })
         });
         host.set_read_timeout(Some(std::time::Duration::from_secs(30))).unwrap();
         host

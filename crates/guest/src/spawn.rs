@@ -45,10 +45,12 @@ use std::{
 
 use hangar_protocol::guest::{Account, setup::ProcessLimits};
 use rustix::{
+    event::{PollFd, PollFlags, Timespec, poll},
     fs::{Mode, OFlags},
+    io::retry_on_intr,
     net::{
         AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage,
-        SendFlags, SocketFlags, SocketType, recvmsg, send, sendmsg, socketpair,
+        SendFlags, SocketFlags, SocketType, recv, recvmsg, send, sendmsg, socketpair,
         sockopt::{Timeout, set_socket_timeout},
     },
     process::{Pid, Signal, kill_process},
@@ -59,10 +61,15 @@ use self::{
     order::{ANOTHER, ENDED, ENDED_ALONE, NO_DIRECTORY, NO_PROGRAM, Order, STARTED},
     supervisor::supervise,
 };
-use crate::kernel::{self, Kin};
+use crate::{
+    fault::SetupError,
+    kernel::{self, Kin},
+};
 
 /// How long a supervisor may take to read its order.
 const ORDER_PATIENCE: Duration = Duration::from_secs(2);
+/// How long one with mounts of its own may take to be ready.
+const APART_PATIENCE: Duration = Duration::from_secs(5);
 
 /// What commands may do with files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -211,6 +218,35 @@ impl Spare {
             // SAFETY: this is the forked child.
             None => unsafe { supervise(theirs.as_raw_fd(), processes.as_raw_fd(), bounds) },
             Some(supervisor) => Ok(Self { supervisor, socket, root: 0 }),
+        }
+    }
+
+    /// Forks one that prepares itself first: `go_apart` runs in it, with the rights of the calling thread, and it is there once that has succeeded. All
+    /// other threads wait.
+    ///
+    /// # Errors
+    /// When the kernel has no process or socket left to give, or it could not prepare itself.
+    pub(crate) fn apart(bounds: Bounds, go_apart: impl FnOnce() -> Result<(), SetupError>) -> io::Result<Self> {
+        let (socket, theirs) = sockets()?;
+        let processes = processes("/proc")?;
+        // SAFETY: the child runs what was given and `supervise`, which never returns.
+        let pid = unsafe { libc::fork() };
+        if pid == 0 {
+            let ready = go_apart().is_ok() && send(&theirs, &[0], SendFlags::NOSIGNAL).is_ok();
+            if !ready {
+                kernel::exit(1);
+            }
+            // SAFETY: this is the forked child.
+            unsafe { supervise(theirs.as_raw_fd(), processes.as_raw_fd(), bounds) }
+        }
+        drop(theirs);
+        let supervisor = if pid > 0 { Pid::from_raw(pid) } else { None }.ok_or_else(io::Error::last_os_error)?;
+        let mut told = [PollFd::new(&socket, PollFlags::IN)];
+        let patience = Timespec::try_from(APART_PATIENCE).map_err(io::Error::other)?;
+        retry_on_intr(|| poll(&mut told, Some(&patience)))?;
+        match recv(&socket, &mut [0], RecvFlags::DONTWAIT)? {
+            (_, 1) => Ok(Self { supervisor, socket, root: 0 }),
+            _ => Err(io::Error::other("it could not give up its rights")),
         }
     }
 

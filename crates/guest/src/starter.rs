@@ -8,12 +8,12 @@
 use std::{
     io,
     sync::{Condvar, Mutex, MutexGuard, PoisonError},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use crate::{
     spawn::{Bounds, Launch, Launched, Next, Spare, root},
-    tree::Reaper,
+    tree::{Occupied, Reaper},
 };
 
 /// Supervisors that are found dead one after the other before a command fails.
@@ -22,10 +22,10 @@ const DEAD_MAX: u32 = 8;
 const IDLE_MAX: usize = 2;
 /// How long to wait for a supervisor while others are with their commands: each forks another, or is soon back.
 const BUSY_PATIENCE: Duration = Duration::from_millis(20);
-/// How long supervisors that are let go may take to end.
-const GOING_PATIENCE: Duration = Duration::from_millis(150);
-/// Between two looks whether they have.
-const GOING_PAUSE: Duration = Duration::from_millis(1);
+/// How long to wait for what a command has left, which may be about to end.
+const LEFTOVERS_PATIENCE: Duration = Duration::from_millis(150);
+/// How long supervisors that are killed may take to be gone. A machine under load takes its time; that they go is certain.
+const GOING_PATIENCE: Duration = Duration::from_secs(10);
 
 /// Starts commands.
 pub(crate) struct Starter {
@@ -54,32 +54,26 @@ impl Starter {
         Ok(())
     }
 
-    /// Lets the waiting supervisors go, so that process 1 is alone, and waits until they have. The next command makes another. Where others are with
-    /// what a command has left, nobody goes: process 1 is not alone anyway, and those to come shall have the same rules.
-    pub(crate) fn stand_down(&self) {
-        let deadline = Instant::now() + GOING_PATIENCE;
+    /// Ends the supervisors, so that process 1 is alone, and returns whether it is. The next command makes another. Where others are with a command or with what
+    /// one has left, nobody goes: process 1 is not alone anyway, and those to come shall have the same rules.
+    pub(crate) fn stand_down(&self) -> bool {
         self.reaper.wake();
-        let mut idle = self.idle();
-        // One whose command has just ended takes a moment to be back, or to go.
-        while self.reaper.supervisors() > idle.len() {
-            if Instant::now() > deadline {
-                return;
-            }
-            idle = self.came.wait_timeout(idle, GOING_PAUSE).unwrap_or_else(PoisonError::into_inner).0;
+        if !self.reaper.until_free(LEFTOVERS_PATIENCE) {
+            return false;
         }
-        idle.clear();
-        drop(idle);
-        self.reaper.until_none(GOING_PATIENCE);
+        self.idle().clear();
+        self.reaper.end_all(GOING_PATIENCE)
     }
 
     /// Starts a command.
     ///
     /// # Errors
     /// When the kernel has no process or socket left to give.
-    pub(crate) fn launch(&self, command: &Launch) -> io::Result<Launched> {
+    pub(crate) fn launch(&self, command: &Launch) -> io::Result<(Launched, Occupied)> {
         let mut tries = 0;
         loop {
             let (spare, next) = self.take()?;
+            let occupied = self.reaper.occupied(spare.supervisor());
             let launched = spare.launch(command, next);
             tries += 1;
             match launched {
@@ -88,7 +82,7 @@ impl Starter {
                 other => {
                     // Once the command is on its way: the first one need not wait for this.
                     self.reaper.wake();
-                    return other;
+                    return other.map(|launched| (launched, occupied));
                 }
             }
         }

@@ -10,11 +10,11 @@ use std::{
 use rustix::process::{Pid, Signal, WaitOptions, kill_process, wait};
 
 /// How long a tree may resist SIGKILL (a fork bomb makes new processes while the old ones die).
-const KILL_PATIENCE: Duration = Duration::from_secs(10);
+pub(crate) const KILL_PATIENCE: Duration = Duration::from_secs(10);
 /// Stack of the thread that reaps.
 const STACK_BYTES: usize = 64 * 1024;
 /// Between two looks at a tree that is being killed.
-const KILL_PAUSE: Duration = Duration::from_millis(1);
+pub(crate) const KILL_PAUSE: Duration = Duration::from_millis(1);
 
 /// A process as `/proc` shows it.
 struct Entry {
@@ -104,11 +104,44 @@ pub(crate) struct Reaper {
 #[derive(Default)]
 struct Children {
     /// Supervisors that live.
-    supervisors: HashSet<i32>,
+    supervisors: HashMap<i32, Supervisor>,
     /// There has been a new child since the reaping thread last found none.
     spawned: bool,
+    /// The thread has found that there is no child of any kind, and none has come since.
+    none: bool,
     /// The thread was started.
     awake: bool,
+}
+
+/// Whether a supervisor can be ended at any moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Supervisor {
+    /// Nobody is below it: it waits for an order, or goes.
+    Free,
+    /// It is with a command or with what that has left, or is kept for a sync: nobody knows until when.
+    Occupied,
+}
+
+/// As long as it lives, a supervisor counts as occupied.
+pub(crate) struct Occupied {
+    supervisor: i32,
+    /// `None` where it stays so.
+    reaper: Option<Reaper>,
+}
+
+impl Occupied {
+    /// What its command has left is below it: it is occupied until it ends.
+    pub(crate) fn until_it_ends(mut self) {
+        self.reaper = None;
+    }
+}
+
+impl Drop for Occupied {
+    fn drop(&mut self) {
+        if let Some(reaper) = &self.reaper {
+            reaper.is_now(self.supervisor, Supervisor::Free);
+        }
+    }
 }
 
 impl Reaper {
@@ -131,9 +164,25 @@ impl Reaper {
         let pid = supervisor.as_raw_nonzero().get();
         let mut children = self.children();
         children.spawned = true;
+        children.none = false;
         // One that ended at once may have been reaped already.
         if fs::exists(format!("/proc/{pid}")).unwrap_or(true) {
-            children.supervisors.insert(pid);
+            children.supervisors.insert(pid, Supervisor::Free);
+        }
+        self.children.1.notify_all();
+    }
+
+    /// It is given something to do. Called by the one who has it, before it is.
+    pub(crate) fn occupied(&self, supervisor: Pid) -> Occupied {
+        let supervisor = supervisor.as_raw_nonzero().get();
+        self.is_now(supervisor, Supervisor::Occupied);
+        Occupied { supervisor, reaper: Some(self.clone()) }
+    }
+
+    fn is_now(&self, supervisor: i32, state: Supervisor) {
+        // One that has ended stays ended.
+        if let Some(known) = self.children().supervisors.get_mut(&supervisor) {
+            *known = state;
         }
         self.children.1.notify_all();
     }
@@ -143,20 +192,32 @@ impl Reaper {
         self.children().supervisors.len()
     }
 
-    /// Waits until there is none, but not for ever.
-    pub(crate) fn until_none(&self, patience: Duration) {
-        let there = |children: &mut Children| !children.supervisors.is_empty();
-        drop(self.children.1.wait_timeout_while(self.children(), patience, there));
+    /// Waits until none is occupied, but not for ever. Returns whether none is.
+    pub(crate) fn until_free(&self, patience: Duration) -> bool {
+        let occupied =
+            |children: &mut Children| children.supervisors.values().any(|state| *state == Supervisor::Occupied);
+        let waited = self.children.1.wait_timeout_while(self.children(), patience, occupied);
+        !waited.unwrap_or_else(PoisonError::into_inner).1.timed_out()
+    }
+
+    /// Ends all supervisors, which are free, and waits until process 1 has no child of any kind. Returns whether it has none.
+    ///
+    /// That they would go by themselves once their sockets are closed is not enough: one that a command has stopped would not.
+    pub(crate) fn end_all(&self, patience: Duration) -> bool {
+        let children = self.children();
+        children.supervisors.keys().for_each(|supervisor| send(*supervisor, Signal::KILL));
+        let waited = self.children.1.wait_timeout_while(children, patience, |children| !children.none);
+        !waited.unwrap_or_else(PoisonError::into_inner).1.timed_out()
     }
 
     /// Kills what this supervisor left when it was killed: children of process 1 that are no supervisors themselves, and all
     /// below them. Called while no command is starting.
     pub(crate) fn kill_orphans(&self, of: Pid) {
         // Its pipe closes a moment before its children get their new parent; once it is reaped, they have.
-        let reaped = |children: &mut Children| children.supervisors.contains(&of.as_raw_nonzero().get());
+        let reaped = |children: &mut Children| children.supervisors.contains_key(&of.as_raw_nonzero().get());
         drop(self.children.1.wait_timeout_while(self.children(), KILL_PATIENCE, reaped));
         for (pid, entry) in processes() {
-            if entry.parent == Pid::INIT.as_raw_nonzero().get() && !self.children().supervisors.contains(&pid) {
+            if entry.parent == Pid::INIT.as_raw_nonzero().get() && !self.children().supervisors.contains_key(&pid) {
                 if let Some(root) = Pid::from_raw(pid) {
                     kill(root);
                 }
@@ -176,6 +237,8 @@ impl Reaper {
                 // No child: sleep until there is one. Orphans come only from supervisors, which are children themselves.
                 Err(_) => {
                     let mut children = self.children();
+                    children.none = !children.spawned;
+                    self.children.1.notify_all();
                     while !children.spawned {
                         children = self.children.1.wait(children).unwrap_or_else(PoisonError::into_inner);
                     }

@@ -38,6 +38,9 @@ pub use images::{
 };
 pub use log::{BuildLog, LAST_LINES, LOG_BYTES_MAX};
 pub use outside::{Closed, Outside, Serving, SetupNetwork};
-pub use pool::{At, Demand, Hit, Pool, PoolConfig, PoolCounts, PoolError, PoolLimits, Prepared, Taken, Warming, sizes};
+pub use pool::{
+    At, Behind, Demand, Hit, Pool, PoolConfig, PoolCounts, PoolError, PoolLimits, Prepared, Rest, Taken, Warming, sizes,
+};
 pub use services::{LOG_FOLDER, ServicePhase, ServiceState, Services};
 pub use source::{Branch, Head, Source, SourceError};
+pub use sync::{Bringing, alone};

@@ -5,7 +5,7 @@
 
 use std::path::Path;
 
-use hangar_sandbox::{Error, ExecSpec, Sandbox, Stream};
+use hangar_sandbox::{Error, ExecSpec, Program, Sandbox, Stream};
 use tokio::{fs::File, io::AsyncReadExt};
 
 /// How long the work may take inside.
@@ -36,9 +36,18 @@ pub(crate) enum SyncError {
     Pack(#[from] std::io::Error),
 }
 
+/// By which kind of command.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Bringing {
+    /// As any other: nothing else is to write meanwhile, and nothing keeps it from that.
+    Open,
+    /// The workspace is held read only for everything else ([`Sandbox::hold`]).
+    Held,
+}
+
 /// Puts the objects of `pack` into the clone and moves its work tree and `origin/<branch>` to the commit. Files that git does not know stay, those that it
 /// knows become what the commit says. An empty pack means that all objects are there.
-pub(crate) async fn bring(sandbox: &Sandbox, to: &Move<'_>, pack: &Path) -> Result<(), SyncError> {
+pub(crate) async fn bring(sandbox: &Sandbox, to: &Move<'_>, pack: &Path, by: Bringing) -> Result<(), SyncError> {
     let mut pack = File::open(pack).await?;
     let objects = if pack.metadata().await?.len() == 0 { ":" } else { "git index-pack --stdin --fix-thin >/dev/null" };
     // `reset` runs no hook. The values come from the forge and are checked there; they are quoted all the same.
@@ -53,7 +62,10 @@ pub(crate) async fn bring(sandbox: &Sandbox, to: &Move<'_>, pack: &Path) -> Resu
         .timeout_ms(SYNC_TIMEOUT_MS)
         .kill_leftovers()
         .stdin_piped();
-    let mut exec = sandbox.exec_stream(&spec).await?;
+    let mut exec = match by {
+        Bringing::Open => sandbox.exec_stream(&spec).await?,
+        Bringing::Held => sandbox.sync_stream(&alone(spec)).await?,
+    };
     let input = exec.input();
     let send = async {
         let mut piece = vec![0; PIECE_BYTES];
@@ -86,4 +98,26 @@ pub(crate) async fn bring(sandbox: &Sandbox, to: &Move<'_>, pack: &Path) -> Resu
         return Ok(());
     }
     Err(SyncError::Unfit(String::from_utf8_lossy(&said).trim().to_owned()))
+}
+
+/// Where programs are looked up first: in none of these can a command of the sandbox write.
+const PROGRAMS: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// The spec of a script that can write to a held workspace: it takes no orders from files that commands can write meanwhile, and leaves nothing behind that could
+/// write for them.
+#[must_use]
+pub fn alone(mut spec: ExecSpec) -> ExecSpec {
+    // What was ended in the middle leaves its lock, and nobody else can have one now.
+    let begin = format!("PATH={PROGRAMS}:$PATH; rm -f .git/index.lock\n");
+    match &mut spec.program {
+        Program::Shell(script) => script.insert_str(0, &begin),
+        Program::Argv(_) => {}
+    }
+    let settings =
+        [("core.hooksPath", "/dev/null"), ("core.fsmonitor", "false"), ("gc.auto", "0"), ("maintenance.auto", "false")];
+    let spec = spec.env("GIT_CONFIG_GLOBAL", "/dev/null").env("GIT_CONFIG_COUNT", settings.len().to_string());
+    let spec = settings.into_iter().enumerate().fold(spec, |spec, (number, (key, value))| {
+        spec.env(format!("GIT_CONFIG_KEY_{number}"), key).env(format!("GIT_CONFIG_VALUE_{number}"), value)
+    });
+    spec.kill_leftovers()
 }

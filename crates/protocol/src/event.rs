@@ -314,6 +314,33 @@ pub enum EventBody {
         /// From the request's first byte out to the last token in.
         duration_ms: u32,
     },
+    /// A program in the sandbox asks a model through the gateway. Written before the request leaves.
+    GatewayRequested {
+        /// In which turn.
+        turn: TurnId,
+        /// Requests through the gateway are counted from 1 in each turn.
+        request: u32,
+        /// `provider/model`.
+        model: String,
+    },
+    /// What came of a request through the gateway. It may come after the end of its turn, which cut it off.
+    GatewayReplied {
+        /// In which turn it was asked.
+        turn: TurnId,
+        /// Which request.
+        request: u32,
+        /// How it ended.
+        outcome: GatewayOutcome,
+        /// What it cost in tokens, as far as the provider said.
+        usage: ModelUsage,
+        /// What that cost in millionths of a US dollar; `None` where the model has no known price.
+        #[ts(type = "number | null")]
+        cost_micro_usd: Option<u64>,
+        /// From the request's first byte out to the answer's first byte in.
+        first_byte_ms: u32,
+        /// From the request's first byte out to the answer's last byte in.
+        duration_ms: u32,
+    },
     /// A tool began to run. Written before the tool has any effect.
     ToolStarted {
         /// In which turn.
@@ -576,6 +603,23 @@ pub enum TurnOutcome {
     },
 }
 
+/// How a request through the gateway ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, TS, ToSchema)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum GatewayOutcome {
+    /// The model answered, and the answer came to its end.
+    Answered,
+    /// There was no answer, or not all of it.
+    Failed {
+        /// What the service answered instead, where it did.
+        status: Option<u16>,
+        /// What it said, or what happened, without secrets.
+        reason: String,
+    },
+    /// Its turn ended or was stopped first.
+    CutOff,
+}
+
 /// What a sandbox is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, TS, ToSchema)]
 #[serde(rename_all = "snake_case")]
@@ -584,6 +628,8 @@ pub enum SandboxPhase {
     Absent,
     /// It is being made.
     Preparing,
+    /// It runs and can be read. It is being brought to the session's commit; what writes waits until that is done.
+    Syncing,
     /// It runs.
     Ready,
     /// It could not be made or died.

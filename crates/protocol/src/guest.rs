@@ -46,7 +46,7 @@ pub use reply::{
     ExitStatus, Failure, FailureKind, FileChange, FileKind, Found, GrepMatch, Listed, Reply, Stat, Stream,
 };
 pub use request::{ExecRequest, GlobRequest, GrepRequest, Program, Request, Signal, StdinMode, WindowSize};
-pub use setup::{Account, Claim, NewSlot, Order, Stage};
+pub use setup::{Account, Claim, Holding, NewSlot, Order, Stage};
 
 /// Largest frame, counted without its first four bytes.
 pub const FRAME_BYTES_MAX: usize = 4 + HEADER_BYTES_MAX + PAYLOAD_BYTES_MAX;

@@ -47,7 +47,7 @@ pub use command::Command;
 #[cfg(feature = "words")]
 pub use conversation::{Block, ModelUsage, StopReason, TodoItem, TodoStatus};
 #[cfg(feature = "words")]
-pub use event::{Cause, Event, EventBody, EventKind};
+pub use event::{Cause, Event, EventBody, EventKind, GatewayOutcome};
 #[cfg(feature = "words")]
 pub use frame::Frame;
 #[cfg(feature = "words")]

@@ -213,6 +213,9 @@ pub struct TurnState {
     pub steered: Vec<PromptId>,
     /// Model requests so far.
     pub steps: u32,
+    /// Requests through the gateway so far.
+    #[serde(default)]
+    pub gateway_requests: u32,
     /// How often it was resumed after a crash or restart.
     pub resumes: u32,
     /// Whether somebody asked it to stop, and who.
@@ -492,6 +495,7 @@ impl SessionState {
                     prompt: *prompt,
                     steered: Vec::new(),
                     steps: 0,
+                    gateway_requests: 0,
                     resumes: 0,
                     stop_requested_by: None,
                     paused: None,
@@ -527,6 +531,11 @@ impl SessionState {
                     known.steps = *step;
                 }
             }
+            EventBody::GatewayRequested { turn, request, .. } => {
+                if let Some(known) = self.turns.iter_mut().find(|known| known.id == *turn) {
+                    known.gateway_requests = *request;
+                }
+            }
             EventBody::ModelReplied { turn, blocks, usage, cost_micro_usd, .. } => {
                 if !self.is_copied(self.seq) {
                     self.usage.add(*usage);
@@ -534,7 +543,8 @@ impl SessionState {
                 }
                 self.open_calls.extend(blocks.iter().filter_map(|block| asked_call(*turn, block)));
             }
-            EventBody::ConversationSummarized { usage, cost_micro_usd, .. } => {
+            EventBody::ConversationSummarized { usage, cost_micro_usd, .. }
+            | EventBody::GatewayReplied { usage, cost_micro_usd, .. } => {
                 if !self.is_copied(self.seq) {
                     self.usage.add(*usage);
                     self.cost_micro_usd = self.cost_micro_usd.saturating_add(cost_micro_usd.unwrap_or(0));
@@ -667,10 +677,11 @@ impl SessionState {
     /// Adds what an event cost: the time since the event before it where a turn ran, a reply's tokens and price, a call that began.
     fn charge(&mut self, event: &Event) {
         let running = self.running_turn().map(|turn| turn.id);
-        // A title may come after the turn that it was written beside.
+        // A title may come after the turn that it was written beside, and so may what came of a request that the turn's end cut off.
         let titled = matches!(&event.body, EventBody::TitleChanged { usage, .. } if usage.total() > 0);
         let last = self.turns.last().filter(|_| titled).map(|turn| turn.id);
-        let Some(turn) = running.or(last) else { return };
+        let asked_in = if let EventBody::GatewayReplied { turn, .. } = &event.body { Some(*turn) } else { None };
+        let Some(turn) = asked_in.or(running).or(last) else { return };
         // Before a resumption nothing ran since the event before: the server was down.
         let down = matches!(event.body, EventBody::TurnResumed { .. });
         let passed_ms = event.time_ms.saturating_sub(self.last_event_ms).min(limits::TURN_QUIET_MS_MAX);
@@ -678,6 +689,7 @@ impl SessionState {
         let mut cost = Spent { time_ms, ..Spent::default() };
         if let EventBody::ModelReplied { usage, cost_micro_usd, .. }
         | EventBody::ConversationSummarized { usage, cost_micro_usd, .. }
+        | EventBody::GatewayReplied { usage, cost_micro_usd, .. }
         | EventBody::TitleChanged { usage, cost_micro_usd, .. } = &event.body
         {
             cost.tokens = usage.total();

@@ -76,6 +76,17 @@ pub struct Capabilities {
     pub layers: bool,
     /// Limits on memory, processor and processes are enforced.
     pub limits: bool,
+    /// The workspace of a running sandbox can be held read only ([`Body::hold`]).
+    pub hold: bool,
+}
+
+/// What came of an attempt to hold a workspace.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Hold {
+    /// Nobody in the sandbox can write to it until it is released.
+    Held,
+    /// Somebody has a file there open for writing; nothing has changed.
+    InUse,
 }
 
 /// Unclaimed sandboxes and how well they served.
@@ -146,7 +157,18 @@ pub trait Body: Send + Sync + 'static {
     /// Lets them go on.
     fn resume(&self) -> BoxFuture<'_, Result<(), Error>>;
 
-    /// Freezes the changes as a layer's tree. `busy`: commands are running.
+    /// Makes the workspace read only for every process of the sandbox, at once, those included that have begun before. Commands of
+    /// [`Sandbox::sync_stream`](crate::Sandbox::sync_stream) alone can write to it.
+    fn hold(&self) -> BoxFuture<'_, Result<Hold, Error>> {
+        Box::pin(async { Err(Error::cannot_hold("of this sandbox", "only `namespace` can")) })
+    }
+
+    /// Makes it writable again, at once.
+    fn release(&self) -> BoxFuture<'_, Result<(), Error>> {
+        Box::pin(async { Err(Error::cannot_hold("of this sandbox", "only `namespace` can")) })
+    }
+
+    /// Freezes the changes as a layer's tree. `busy`: the guest's process is not the only one.
     fn snapshot(&self, busy: bool) -> BoxFuture<'_, Result<Frozen, Error>>;
 }
 

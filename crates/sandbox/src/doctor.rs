@@ -149,7 +149,7 @@ fn landlock() -> Finding {
 
 /// The kernel's interface of Landlock, if it has one.
 #[allow(unsafe_code, reason = "this question has no safe wrapper")]
-fn landlock_abi() -> Option<i64> {
+pub(crate) fn landlock_abi() -> Option<i64> {
     const ASK_FOR_VERSION: libc::c_uint = 1;
     // SAFETY: with a null pointer, size 0 and this flag the call returns a number and touches no memory.
     let abi = unsafe {

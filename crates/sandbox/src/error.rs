@@ -92,6 +92,11 @@ pub enum Error {
 }
 
 impl Error {
+    /// The workspace cannot be held.
+    pub(crate) fn cannot_hold(backend: &'static str, why: &str) -> Self {
+        Self::Unsupported { backend, what: "hold a workspace read only", why: why.into() }
+    }
+
     /// Turns a system error into one that says what was being done.
     pub(crate) fn kernel<E: Into<io::Error>>(what: impl Into<String>) -> impl FnOnce(E) -> Self {
         let what = what.into();

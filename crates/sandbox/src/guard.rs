@@ -19,6 +19,7 @@ pub(crate) enum Guard {
     OwnRange,
     MachineId,
     Names,
+    Hold,
 }
 
 /// Whether it stands.
@@ -69,7 +70,7 @@ pub(crate) fn standing(mut limits: Limits) -> Limits {
             Guard::OpenFiles => limits.open_files = 16_384,
             Guard::FileSize => limits.file_bytes = 64 * GIB,
             Guard::TemporaryFiles => (limits.tmp_bytes, limits.memory_bytes) = (GIB, 4 * GIB),
-            Guard::OwnIds | Guard::OwnRange | Guard::MachineId | Guard::Names => {}
+            Guard::OwnIds | Guard::OwnRange | Guard::MachineId | Guard::Names | Guard::Hold => {}
         }
     }
     limits

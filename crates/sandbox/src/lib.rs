@@ -45,15 +45,15 @@ pub mod toolchains;
 mod watch;
 
 pub use adopt::adopt;
-pub use backend::{Backend, BackendKind, Body, Capabilities, Made, Readings, SlotCounts};
+pub use backend::{Backend, BackendKind, Body, Capabilities, Hold, Made, Readings, SlotCounts};
 pub use border::{Border, Opener};
 pub use engine::Engine;
 pub use error::Error;
 pub use exec::{Chunk, Collected, Ended, Exec, ExecInput, LimitHit};
 pub use frozen::{Frozen, Guarantee};
 pub use hangar_protocol::guest::{
-    Account, ExitStatus, FailureKind, FileChange, FileKind, Found, GlobRequest, GrepMatch, GrepRequest, Listed,
-    Program, Signal, Stat, Stream, WindowSize, reply::Change, request::Leftovers,
+    Account, ExitStatus, FailureKind, FileChange, FileKind, Found, GlobRequest, GrepMatch, GrepRequest, Holding,
+    Listed, Program, Signal, Stat, Stream, WindowSize, reply::Change, request::Leftovers,
 };
 pub use ids::IdRange;
 pub use keeper::{Disk, Health, Life};

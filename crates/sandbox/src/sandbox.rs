@@ -1,7 +1,10 @@
 //! A sandbox, as its callers hold it.
 
 use std::{
-    sync::{Arc, Mutex, PoisonError, Weak},
+    sync::{
+        Arc, Mutex, PoisonError, Weak,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -13,7 +16,7 @@ use hangar_protocol::guest::{
 use tokio::sync::{Notify, RwLock, watch};
 
 use crate::{
-    backend::{Backend, Body},
+    backend::{Backend, Body, Hold},
     border::Border,
     error::Error,
     exec::{Collected, Exec},
@@ -26,8 +29,8 @@ use crate::{
 
 /// How much of each stream [`Sandbox::exec`] keeps.
 pub const COLLECTED_BYTES_MAX: usize = 1024 * 1024;
-/// How long a guest may take to let go of what it keeps ready, and to make it again.
-const STAND_DOWN_PATIENCE: Duration = Duration::from_millis(500);
+/// How long a guest may take to end what it keeps ready (it gives that 10 s itself), and to make it again. One that is paused is not asked.
+const STAND_DOWN_PATIENCE: Duration = Duration::from_secs(25);
 
 /// A sandbox. A cheap handle: clones are the same sandbox, which ends when the last one is dropped.
 #[derive(Clone)]
@@ -44,8 +47,10 @@ struct Inner {
     border: Mutex<Option<Border>>,
     /// Held for reading while a command is started or a file written, for writing during a snapshot.
     gate: Arc<RwLock<()>>,
+    /// Somebody has paused it: its guest answers nobody.
+    paused: AtomicBool,
     /// The sandbox's life hangs on its backend's.
-    _backend: Arc<dyn Backend>,
+    backend: Arc<dyn Backend>,
 }
 
 impl Drop for Inner {
@@ -86,7 +91,8 @@ impl Sandbox {
                 kill,
                 border,
                 gate: Arc::default(),
-                _backend: engine,
+                paused: AtomicBool::new(false),
+                backend: engine,
             }),
         }
     }
@@ -105,7 +111,9 @@ impl Sandbox {
     /// # Errors
     /// When the backend cannot do it on this machine, or the sandbox has ended.
     pub async fn pause(&self) -> Result<(), Error> {
-        self.body()?.pause().await
+        self.body()?.pause().await?;
+        self.inner.paused.store(true, Ordering::Release);
+        Ok(())
     }
 
     /// Lets a paused sandbox go on. One that runs is left alone.
@@ -113,7 +121,45 @@ impl Sandbox {
     /// # Errors
     /// As for [`pause`](Self::pause).
     pub async fn resume(&self) -> Result<(), Error> {
-        self.body()?.resume().await
+        self.body()?.resume().await?;
+        self.inner.paused.store(false, Ordering::Release);
+        Ok(())
+    }
+
+    /// Makes the workspace read only for every process of the sandbox, those included that have begun before; commands of
+    /// [`sync_stream`](Self::sync_stream) alone can write to it. A second time it changes nothing.
+    ///
+    /// # Errors
+    /// When the backend cannot do it on this machine, or the sandbox was not made for it ([`SandboxSpec::holding`](crate::SandboxSpec)) or has ended.
+    pub async fn hold(&self) -> Result<Hold, Error> {
+        let capabilities = self.inner.backend.capabilities();
+        if !capabilities.hold {
+            return Err(Error::cannot_hold(
+                capabilities.kind.name(),
+                "this needs `namespace` as root, on a kernel with Landlock",
+            ));
+        }
+        self.body()?.hold().await
+    }
+
+    /// Makes the workspace writable for everybody, at once, and lets the process go that could write before.
+    ///
+    /// # Errors
+    /// When the sandbox has ended, or was never made for it.
+    pub async fn release(&self) -> Result<(), Error> {
+        self.body()?.release().await?;
+        self.sync_over().await
+    }
+
+    /// Lets the process go that could write to a held workspace: it will not be held (again).
+    ///
+    /// # Errors
+    /// When the sandbox has ended.
+    pub async fn sync_over(&self) -> Result<(), Error> {
+        match self.inner.link.ask(&Request::SyncOver, &[]).await? {
+            (Reply::Pong, _) => Ok(()),
+            _ => Err(Error::Protocol),
+        }
     }
 
     /// Freezes the changes as a layer's tree. [`Guarantee`](crate::Guarantee) says what is certain about it and what the sandbox goes on over.
@@ -123,19 +169,18 @@ impl Sandbox {
     pub async fn snapshot(&self) -> Result<Frozen, Error> {
         let body = self.body()?;
         let (activity, link) = (Arc::clone(&self.inner.activity), self.inner.link.clone());
+        let paused = self.inner.paused.load(Ordering::Acquire);
         // What changes files waits: it would change the old or miss the new.
         let gate = Arc::clone(&self.inner.gate).write_owned().await;
         // Once begun it is carried through, also when nobody waits for it any more.
         let taken = tokio::spawn(async move {
-            let busy = activity.is_busy();
-            if !busy {
-                // What the guest has ready for the next command would count as a process. One that is paused does not answer, and is copied as it stands.
-                let _ = tokio::time::timeout(STAND_DOWN_PATIENCE, link.ask(&Request::StandBy(false), &[])).await;
-            }
-            let frozen = body.snapshot(busy).await;
+            // One that is paused does not answer, and is copied as it stands.
+            let stands_down = !paused && !activity.is_busy();
+            let alone = stands_down && stand_down(&link).await;
+            let frozen = body.snapshot(!alone).await;
             // Nobody waits for it, but the next snapshot, which would find it half done.
             tokio::spawn(async move {
-                if !busy {
+                if stands_down {
                     let _ = tokio::time::timeout(STAND_DOWN_PATIENCE, link.ask(&Request::StandBy(true), &[])).await;
                 }
                 drop(gate);
@@ -168,6 +213,18 @@ impl Sandbox {
     /// # Errors
     /// When it cannot be started, or too many requests are open.
     pub async fn exec_stream(&self, spec: &ExecSpec) -> Result<Exec, Error> {
+        self.start(spec, Request::Exec).await
+    }
+
+    /// Starts a command that can write to a held workspace; one at a time. No other command of the sandbox can look into it or send it signals.
+    ///
+    /// # Errors
+    /// As for [`exec_stream`](Self::exec_stream), and when the sandbox was not made for it.
+    pub async fn sync_stream(&self, spec: &ExecSpec) -> Result<Exec, Error> {
+        self.start(spec, Request::Sync).await
+    }
+
+    async fn start(&self, spec: &ExecSpec, ask: impl FnOnce(ExecRequest) -> Request) -> Result<Exec, Error> {
         let _begins = self.inner.gate.read().await;
         let (body, active) = (self.body()?, self.inner.activity.begin());
         let request = ExecRequest {
@@ -179,7 +236,7 @@ impl Sandbox {
             timeout_ms: spec.timeout_ms,
             leftovers: spec.leftovers,
         };
-        let exchange = self.inner.link.begin(&Request::Exec(request), &[]).await?;
+        let exchange = self.inner.link.begin(&ask(request), &[]).await?;
         // The counters are read while the guest is at work: no command hits a limit before it runs.
         let readout = Readout::start(&body, &self.inner.health, active);
         Exec::begin(exchange, readout).await
@@ -322,5 +379,14 @@ impl Sandbox {
         let mut health = self.inner.health.clone();
         // An error means that the keeper is gone, and it goes last.
         let _ = health.wait_for(|health| health.life == Life::Ended).await;
+    }
+}
+
+/// Has the guest end what it keeps ready for the next command, which would count as a process. Returns whether its process 1 is the only one now.
+async fn stand_down(link: &Link) -> bool {
+    match tokio::time::timeout(STAND_DOWN_PATIENCE, link.ask(&Request::StandBy(false), &[])).await {
+        Ok(Ok((Reply::StoodDown { alone }, _))) => alone,
+        // It does not answer, or has ended: what is there is copied as it stands, or that says so.
+        Ok(Ok(_) | Err(_)) | Err(_) => false,
     }
 }

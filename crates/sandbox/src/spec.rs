@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, path::PathBuf};
 
-use hangar_protocol::guest::{Account, Program, StdinMode, WORKSPACE, WindowSize, request::Leftovers};
+use hangar_protocol::guest::{Account, Holding, Program, StdinMode, WORKSPACE, WindowSize, request::Leftovers};
 
 use crate::{backend::BackendKind, toolchains::Toolchain};
 
@@ -91,6 +91,9 @@ pub struct SandboxSpec {
     pub env: BTreeMap<String, String>,
     /// Who commands are.
     pub account: Account,
+    /// Whether its workspace can be held read only ([`Sandbox::hold`](crate::Sandbox::hold)), where the backend can do that
+    /// ([`Capabilities::hold`](crate::Capabilities)). It costs a process that waits.
+    pub holding: Holding,
 }
 
 impl SandboxSpec {
@@ -104,6 +107,7 @@ impl SandboxSpec {
             limits: Limits::default(),
             env: BTreeMap::new(),
             account: Account::Agent,
+            holding: Holding::Never,
         }
     }
 }

@@ -109,6 +109,7 @@ pub async fn serve(config: Config) -> Result<Server, Refusal> {
         outbound,
         forge: forge.clone(),
         models: models.clone(),
+        gateway: config.sessions.model_gateway.into(),
         plugins,
         budgets: config.budgets.budgets(),
         people: Box::new(door.clone()),

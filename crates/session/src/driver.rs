@@ -20,7 +20,11 @@ use std::{
     time::Duration,
 };
 
-use hangar_agent::{Conversation, conversation::Steer};
+use hangar_agent::{
+    Conversation,
+    conversation::Steer,
+    gateway::{Admission, NotAdmitted},
+};
 use hangar_protocol::{
     Cause, Event, EventBody, Person, Refusal, RefusalCode, Seq, SessionState, TurnId,
     api::{PromptAccepted, Rewind, SessionSummary, StopAccepted},
@@ -33,8 +37,9 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     access::Access,
+    budgets::Priced,
     clock::now_ms,
-    decide::{Answer, Decision, Effect, Input, Past, Report, decide, no_session},
+    decide::{Answer, Decision, Effect, Input, Past, Report, TURN_REQUESTS_MAX, decide, no_session},
     home::{Home, Inbox, log_refusal},
     index::{Listed, Lister, Lists},
     log::{SessionLog, StoredEvent},
@@ -79,6 +84,8 @@ pub(crate) enum Message {
     Record(Report, oneshot::Sender<Option<Seq>>),
     /// What waits to be said to this turn, please; it is in the log as said when it is answered. `None` when the turn is over.
     Steers(TurnId, SteersAnswer),
+    /// A program in the sandbox wants to ask a model; it is in the log when it is answered that it may.
+    AskModel(ModelWish),
     /// The folded state, please.
     State(oneshot::Sender<SessionState>),
     /// End in order: the server shuts down.
@@ -133,6 +140,18 @@ enum End {
     LogFailed(Refusal),
 }
 
+/// A program's wish to ask a model.
+#[derive(Debug)]
+pub(crate) struct ModelWish {
+    /// `provider/model`.
+    pub(crate) model: String,
+    /// Whether it is known what it costs.
+    pub(crate) priced: Priced,
+    /// Whether it may.
+    pub(crate) answer: AdmissionAnswer,
+}
+
+type AdmissionAnswer = oneshot::Sender<Result<Admission, NotAdmitted>>;
 type SteersAnswer = oneshot::Sender<Option<Vec<Steer>>>;
 type CommandAnswer = oneshot::Sender<Result<Reply, Refusal>>;
 
@@ -144,6 +163,7 @@ struct Batch {
     replies: Vec<(CommandAnswer, Reply)>,
     recorded: Vec<(oneshot::Sender<Option<Seq>>, Seq)>,
     steered: Vec<(SteersAnswer, Option<Vec<Steer>>)>,
+    admitted: Vec<(AdmissionAnswer, Admission)>,
     asked: Vec<oneshot::Sender<SessionState>>,
 }
 
@@ -337,10 +357,34 @@ impl Driver {
                 self.accept(decision, None, batch);
                 batch.steered.push((answer, steers));
             }
+            Message::AskModel(wish) => self.admit(wish, batch),
             Message::State(answer) => batch.asked.push(answer),
             // Both are answered where the loop ends.
             Message::ShutDown | Message::Remove(..) => {}
         }
+    }
+
+    /// Whether a program may ask a model now.
+    fn admit(&mut self, ModelWish { model, priced, answer }: ModelWish, batch: &mut Batch) {
+        let running = self.state.running_turn().filter(|turn| turn.stop_requested_by.is_none());
+        let ends = running.zip(self.running.as_ref()).filter(|(turn, (running, _))| turn.id == *running);
+        let Some((turn, ended)) = ends.map(|(turn, (_, cancel))| (turn.id, cancel.child_token())) else {
+            let _gone = answer.send(Err(NotAdmitted::NoTurn));
+            return;
+        };
+        let payer = self.state.author_of(turn).map_or(&self.home.owner, |author| &author.user);
+        if let Err(exhausted) = self.home.meter.admit_request(payer, priced, now_ms()) {
+            let _gone = answer.send(Err(NotAdmitted::Exhausted(exhausted)));
+            return;
+        }
+        let decision = self.decide_report(Report::GatewayAsks { turn, model });
+        if decision.events.is_empty() {
+            let _gone = answer.send(Err(NotAdmitted::TooMany { limit: TURN_REQUESTS_MAX }));
+            return;
+        }
+        self.accept(decision, None, batch);
+        let request = self.state.open_turn().map_or(0, |turn| turn.gateway_requests);
+        batch.admitted.push((answer, Admission { turn, request, ended }));
     }
 
     /// What waits to be said to a turn, with the people who say it; `None` when it is not the one that runs.
@@ -355,9 +399,10 @@ impl Driver {
 
     fn decide_report(&mut self, report: Report) -> Decision {
         if let Report::TurnOver { turn, .. } | Report::TurnPaused { turn, .. } = &report
-            && self.running.as_ref().is_some_and(|(running, _)| running == turn)
+            && let Some((_, cancel)) = self.running.take_if(|(running, _)| running == turn)
         {
-            self.running = None;
+            // What its programs still ask models ends with it.
+            cancel.cancel();
         }
         // `decide` refuses commands only.
         decide(&self.state, Input::Report(report)).unwrap_or_default()
@@ -400,7 +445,7 @@ impl Driver {
     }
 
     async fn commit(&mut self, batch: Batch) -> Result<(), Refusal> {
-        let Batch { events, effects, replies, recorded, steered, asked } = batch;
+        let Batch { events, effects, replies, recorded, steered, admitted, asked } = batch;
         SessionStep::BatchDecided.done();
         if !events.is_empty() {
             let rows = events.iter().map(|(_, stored)| stored.clone()).collect();
@@ -448,6 +493,9 @@ impl Driver {
         }
         for (answer, steers) in steered {
             let _gone = answer.send(steers);
+        }
+        for (answer, admission) in admitted {
+            let _gone = answer.send(Ok(admission));
         }
         SessionStep::BatchAnswered.done();
         for answer in asked {
@@ -547,6 +595,9 @@ fn refuse(message: Message, refusal: &Refusal) {
         }
         Message::Steers(_, answer) => {
             let _gone = answer.send(None);
+        }
+        Message::AskModel(wish) => {
+            let _gone = wish.answer.send(Err(NotAdmitted::NoTurn));
         }
         Message::Remove(_, answer) => {
             let _gone = answer.send(false);

@@ -126,6 +126,8 @@ pub(crate) fn blob_of(body: &EventBody) -> Option<&BlobRef> {
         | EventBody::TurnEnded { .. }
         | EventBody::SandboxChanged { .. }
         | EventBody::ModelRequested { .. }
+        | EventBody::GatewayRequested { .. }
+        | EventBody::GatewayReplied { .. }
         | EventBody::ModelRetried { .. }
         | EventBody::ModelFellBack { .. }
         | EventBody::OutputsLeftOut { .. }

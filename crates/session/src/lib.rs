@@ -23,6 +23,7 @@ mod file_watch;
 mod floor;
 mod forge_follower;
 mod forge_words;
+mod gateway;
 mod ground;
 mod home;
 mod index;
@@ -36,6 +37,7 @@ mod ports;
 mod present;
 mod pull_request;
 mod put_right;
+mod reads;
 mod registry;
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "a test that cannot go on says so by panicking")]
@@ -48,6 +50,7 @@ mod snapshots;
 mod started;
 pub mod steps;
 mod subscription;
+mod sync;
 mod tail;
 mod title;
 mod turn;
@@ -63,6 +66,7 @@ pub use driver::Reply;
 pub use examine::{Examined, examine};
 pub use forge_follower::BRANCH_PREFIX;
 pub use forge_words::forge_refusal;
+pub use gateway::ModelGateway;
 pub use index::{
     AtRest, Compared, Damaged, Rebuilt, check as check_index, put_aside as put_index_aside, rebuild as rebuild_index,
 };

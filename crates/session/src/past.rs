@@ -183,6 +183,8 @@ impl Copy {
             | EventBody::StopRequested { .. }
             | EventBody::TurnEnded { .. }
             | EventBody::ModelRequested { .. }
+            | EventBody::GatewayRequested { .. }
+            | EventBody::GatewayReplied { .. }
             | EventBody::ModelRetried { .. }
             | EventBody::ModelFellBack { .. }
             | EventBody::OutputsLeftOut { .. }

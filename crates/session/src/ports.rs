@@ -10,7 +10,7 @@ use hangar_plugins::Plugins;
 use hangar_protocol::{Refusal, UserId};
 use hangar_sandbox::{Engine, layers::LayerStore};
 
-use crate::{budgets::Budgets, clones::Clones, outbound::Outbound};
+use crate::{budgets::Budgets, clones::Clones, gateway::ModelGateway, outbound::Outbound};
 
 /// The parts of this machine that sessions drive.
 pub struct Ports {
@@ -32,6 +32,8 @@ pub struct Ports {
     pub forge: LocalForge,
     /// Knows the models.
     pub models: Models,
+    /// Whether programs in sandboxes may ask them.
+    pub gateway: ModelGateway,
     /// What the administrator lets watch over sessions.
     pub plugins: Plugins,
     /// What sessions may use up.

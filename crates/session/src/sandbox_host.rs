@@ -10,17 +10,18 @@ use std::{
     collections::BTreeMap,
     path::PathBuf,
     sync::{
-        Arc, Mutex as StdMutex, PoisonError,
+        Arc, Mutex as StdMutex, OnceLock, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
     time::Instant,
 };
 
+use hangar_agent::gateway::{Gateway, GatewayToken};
 use hangar_forge::{
     Access, ForgeUser,
     broker::{Broker, BrokerReport, Grant, RepoGrant},
 };
-use hangar_image::{At, Taken, Target};
+use hangar_image::{Bringing, PoolError, Taken, Target};
 use hangar_network::{Inner, Rule};
 use hangar_protocol::{
     Person, Refusal, RefusalCode, SessionState, TurnId, UserId,
@@ -29,7 +30,7 @@ use hangar_protocol::{
     state::{Place as Destination, SnapshotState},
 };
 use hangar_sandbox::{
-    ExecSpec, Life, Root, Sandbox, SandboxSpec,
+    Exec, ExecSpec, Life, Root, Sandbox, SandboxSpec,
     layers::{InUse, is_changed, snapshots},
 };
 use tokio::sync::{Mutex, mpsc, watch};
@@ -41,21 +42,24 @@ use crate::{
     driver::Message,
     file_watch,
     floor::{Floor, FloorError, blocking},
+    gateway::{self, GATEWAY_PATH, ModelGateway, SessionGateway},
     ground::{self, Due, Ground, GroundError},
     outbound::{Open, Plan},
     ports::Ports,
     pull_request::branch_name,
+    reads::Reads,
     snapshots::Snapshots,
-    started::{Beside, Started},
+    started::Started,
     steps::SessionStep,
+    sync::{self, Sync, Synced, Then, Wanted},
 };
 
 /// Reports of the broker that may wait for the session. When it is full, a push waits and a refusal is not reported.
 const BROKER_REPORTS_MAX: usize = 32;
 /// How long hangar's own git commands inside a sandbox may take.
-const SCRIPT_TIMEOUT_MS: u64 = 120_000;
+pub(crate) const SCRIPT_TIMEOUT_MS: u64 = 120_000;
 /// Output of hangar's own commands that is kept for a refusal's words.
-const SCRIPT_OUTPUT_BYTES_MAX: usize = 16 * 1024;
+pub(crate) const SCRIPT_OUTPUT_BYTES_MAX: usize = 16 * 1024;
 
 /// See the module's documentation.
 pub(crate) struct SandboxHost {
@@ -94,12 +98,18 @@ struct Facts {
     forked: bool,
 }
 
-/// A sandbox, what its commands find in their environment beside the image's own, and the services that run beside them.
+/// What commands find in their environment beside the image's own.
+type Env = Arc<BTreeMap<String, String>>;
+
+/// A sandbox, what its commands find in their environment beside the image's own, and when its workspace can be written.
 #[derive(Clone)]
 pub(crate) struct Place {
     pub(crate) sandbox: Sandbox,
-    pub(crate) env: Arc<BTreeMap<String, String>>,
-    pub(crate) beside: Option<Beside>,
+    pub(crate) env: Env,
+    /// Until the sync is in, the workspace can be read alone.
+    pub(crate) synced: Synced,
+    /// What was read until then.
+    pub(crate) reads: Arc<Reads>,
     /// Somebody who used it found that it has ended.
     pub(crate) gone: Arc<AtomicBool>,
 }
@@ -118,7 +128,10 @@ struct Live {
     place: Place,
     network: Open,
     serving: CancellationToken,
-    _started: Started,
+    /// Empty until the workspace is at its commit.
+    _started: Arc<OnceLock<Started>>,
+    /// A sync that has not been begun.
+    sync: Option<Sync>,
     /// Its layers are not collected while it runs.
     _layers: Vec<InUse>,
 }
@@ -170,7 +183,7 @@ impl SandboxHost {
             owner: state.owner.clone(),
             pushed: state.pushed.clone(),
             forked: state.forked_from.is_some(),
-            worked: state.sandbox == SandboxPhase::Ready
+            worked: matches!(state.sandbox, SandboxPhase::Syncing | SandboxPhase::Ready)
                 || state.image.is_some()
                 || state.pushed.is_some()
                 || !state.snapshots.is_empty(),
@@ -212,13 +225,20 @@ impl SandboxHost {
         self.shared.get().await
     }
 
+    /// What the model is to be told of the sandbox that runs; each piece once.
+    pub(crate) fn news(&self) -> Option<String> {
+        // While a sandbox is being made there is no news of it; the next call asks again.
+        self.shared.live.try_lock().ok()?.as_ref()?.place.reads.news()
+    }
+
     /// Keeps the files as they are after a turn, if a sandbox runs. Answers at once; whoever asks for the sandbox next waits until its files are frozen.
     pub(crate) fn keep_after(&self, turn: TurnId) {
         let shared = Arc::clone(&self.shared);
         let promise = shared.snapshots.promise();
         tokio::spawn(async move {
+            shared.sync_settled().await;
             let live = shared.live.lock().await;
-            if let Some(live) = live.as_ref().filter(|live| live.runs()) {
+            if let Some(live) = live.as_ref().filter(|live| live.is_kept()) {
                 shared.snapshots.take(&live.place.sandbox, Some(turn), promise).await;
             }
         });
@@ -234,11 +254,11 @@ impl SandboxHost {
         });
         let changed = changed.await?;
         if changed == Some(true) {
-            self.get().await?;
+            self.get().await?.synced.wait().await?;
         }
         let promise = shared.snapshots.promise();
         let live = shared.live.lock().await;
-        if let Some(live) = live.as_ref().filter(|live| live.runs()) {
+        if let Some(live) = live.as_ref().filter(|live| live.is_kept()) {
             shared.snapshots.take(&live.place.sandbox, None, promise).await;
             return Ok(Kept::Taken);
         }
@@ -292,7 +312,7 @@ impl SandboxHost {
     /// Keeps the files, then ends the sandbox, if one runs.
     pub(crate) async fn put_away(&self) {
         if let Some(live) = self.shared.live.lock().await.take() {
-            if live.runs() {
+            if live.is_kept() {
                 let promise = self.shared.snapshots.promise();
                 self.shared.snapshots.take(&live.place.sandbox, None, promise).await;
             }
@@ -312,7 +332,8 @@ impl SandboxHost {
 
     /// Runs a shell script of hangar's own in the workspace.
     pub(crate) async fn run(&self, script: &str, env: Vec<(String, String)>, bytes_max: usize) -> Result<Ran, Refusal> {
-        let Place { sandbox, env: usual, beside: _, gone: _ } = self.get().await?;
+        let Place { sandbox, env: usual, synced, .. } = self.get().await?;
+        synced.wait().await?;
         let env = usual.iter().map(|(name, value)| (name.clone(), value.clone())).chain(env).collect();
         run(&sandbox, script, env, bytes_max).await.map_err(|error| sandbox_refusal(&error))
     }
@@ -325,22 +346,30 @@ impl Shared {
             if known.runs() {
                 return Ok(known.place.clone());
             }
+            let unsynced = known.place.synced.has_failed();
             if let Some(dead) = live.take() {
                 dead.end().await;
             }
-            self.tell(SandboxPhase::Failed, "It ended unexpectedly. The workspace's files are kept.", 0).await;
+            // A sync that failed has said so itself.
+            if !unsynced {
+                self.tell(SandboxPhase::Failed, "It ended unexpectedly. The workspace's files are kept.", 0).await;
+            }
         }
         let began = Instant::now();
         self.tell(SandboxPhase::Preparing, "", 0).await;
         SessionStep::SandboxAnnounced.done();
         match self.make().await {
-            Ok(made) => {
+            Ok(mut made) => {
                 SessionStep::SandboxMade.done();
-                let place = made.place.clone();
+                let (place, sync) = (made.place.clone(), made.sync.take());
                 *live = Some(made);
                 self.up.store(true, Ordering::Release);
-                self.tell(SandboxPhase::Ready, "", millis(began.elapsed())).await;
+                let phase = if sync.is_some() { SandboxPhase::Syncing } else { SandboxPhase::Ready };
+                self.tell(phase, "", millis(began.elapsed())).await;
                 SessionStep::SandboxReady.done();
+                if let Some(sync) = sync {
+                    sync.spawn();
+                }
                 Ok(place)
             }
             Err(refusal) => {
@@ -348,6 +377,14 @@ impl Shared {
                 self.tell(SandboxPhase::Failed, &refusal.to_string(), millis(began.elapsed())).await;
                 Err(refusal)
             }
+        }
+    }
+
+    /// Waits until a sync that is under way is in or has failed.
+    async fn sync_settled(&self) {
+        let synced = self.live.lock().await.as_ref().map(|live| live.place.synced.clone());
+        if let Some(synced) = synced {
+            synced.settled().await;
         }
     }
 
@@ -383,9 +420,7 @@ impl Shared {
         if self.state.worked {
             self.report(Report::Warning { text: self.lost_workspace() }).await;
         }
-        let target = Target::of(self.state.repo.clone());
-        let at = At::Commit(self.state.base_commit.clone());
-        match self.ports.pool.take(target, self.state.owner.as_str(), at).await {
+        match self.take().await {
             Ok(Some(taken)) => return self.take_over(taken).await,
             Ok(None) => {}
             // A clone does as well; it only takes longer.
@@ -395,6 +430,28 @@ impl Shared {
         let (folder, written) = (self.folder.clone(), floor.clone());
         blocking(move || written.write(&folder)).await?;
         self.again(floor, Workspace::Unknown).await
+    }
+
+    /// One that the pool has: at the session's commit, or with its workspace held until it is.
+    async fn take(&self) -> Result<Option<Taken>, PoolError> {
+        let target = Target::of(self.state.repo.clone());
+        let commit = self.state.base_commit.clone();
+        let taken = self.ports.pool.take_as_it_is(target, self.state.owner.as_str(), commit).await?;
+        let Some(mut taken) = taken else { return Ok(None) };
+        if let Some(behind) = &taken.behind {
+            if sync::hold(&taken.sandbox).await {
+                return Ok(Some(taken));
+            }
+            if let Err(error) = behind.bring(&taken.sandbox, Bringing::Open).await {
+                taken.sandbox.destroy().await;
+                return Err(error);
+            }
+            taken.behind = None;
+        }
+        if let Some(rest) = taken.rest.take() {
+            taken.services = rest.begin(&taken.sandbox);
+        }
+        Ok(Some(taken))
     }
 
     /// The session worked before and nothing says on which files: it comes from a backup.
@@ -419,9 +476,40 @@ impl Shared {
         let plan = self.plan(&floor)?;
         let (folder, store, held) = (self.folder.clone(), Arc::clone(&self.ports.layers), floor.clone());
         let layers = blocking(move || held.hold(&folder, &store)).await?;
-        let Taken { sandbox, lease, services, .. } = taken;
+        let Taken { sandbox, lease, services, behind, rest, .. } = taken;
+        if let Some(behind) = behind {
+            let then = rest.map_or(Then::Running(services), Then::Begin);
+            let env = self.branch_env(Workspace::Unknown);
+            let wanted = Wanted { behind, script: BEGIN_BRANCH, env, then, lease };
+            return self.read_first(sandbox, plan, layers, wanted).await;
+        }
+        // It keeps a process ready for a sync, which would count as one of the sandbox's own.
+        sandbox.sync_over().await.map_err(|error| sandbox_refusal(&error))?;
         let started = move |_: &Sandbox, _| Started::before(services, lease);
         self.furnished(sandbox, plan, layers, Workspace::Unknown, started).await
+    }
+
+    /// A sandbox that can be read at once, and is written to when the sync is in.
+    async fn read_first(
+        &self,
+        sandbox: Sandbox,
+        plan: Plan,
+        layers: Vec<InUse>,
+        wanted: Wanted,
+    ) -> Result<Live, Refusal> {
+        let serving = CancellationToken::new();
+        match self.open(&sandbox, plan, serving.clone()).await {
+            Ok((network, env)) => {
+                let sync = Sync::new(wanted, sandbox.clone(), serving.clone(), self.inbox.clone());
+                let place = Place { sandbox, env, synced: sync.synced(), reads: sync.reads(), gone: sync.gone() };
+                Ok(Live { place, network, serving, _started: sync.started(), sync: Some(sync), _layers: layers })
+            }
+            Err(refusal) => {
+                serving.cancel();
+                sandbox.destroy().await;
+                Err(refusal)
+            }
+        }
     }
 
     /// A sandbox over what the session's files stand on.
@@ -453,12 +541,18 @@ impl Shared {
         start: impl FnOnce(&Sandbox, CancellationToken) -> Started,
     ) -> Result<Live, Refusal> {
         let serving = CancellationToken::new();
-        let env = Arc::new(plan.env().clone());
         match self.furnish(&sandbox, plan, workspace, serving.clone()).await {
-            Ok(network) => {
+            Ok((network, env)) => {
                 let started = start(&sandbox, serving.clone());
-                let place = Place { sandbox, env, beside: started.beside(), gone: Arc::default() };
-                Ok(Live { place, network, serving, _started: started, _layers: layers })
+                let place = Place {
+                    sandbox,
+                    env,
+                    synced: Synced::already(started.beside()),
+                    reads: Arc::default(),
+                    gone: Arc::default(),
+                };
+                let started = Arc::new(OnceLock::from(started));
+                Ok(Live { place, network, serving, _started: started, sync: None, _layers: layers })
             }
             Err(refusal) => {
                 serving.cancel();
@@ -490,19 +584,9 @@ impl Shared {
         plan: Plan,
         workspace: Workspace,
         serving: CancellationToken,
-    ) -> Result<Open, Refusal> {
-        plan.furnish(sandbox).await.map_err(|error| sandbox_refusal(&error))?;
-        let network = self.open_border(sandbox, plan, serving.clone()).await?;
-        let env = [
-            ("HANGAR_BRANCH", self.state.branch.as_str()),
-            ("HANGAR_BASE_BRANCH", self.state.base_branch.as_str()),
-            ("HANGAR_BASE_COMMIT", self.state.base_commit.as_str()),
-            ("HANGAR_PUSHED", self.state.pushed.as_deref().unwrap_or_default()),
-            ("HANGAR_FORKED", if self.state.forked { "1" } else { "" }),
-            ("HANGAR_BEGUN", if workspace == Workspace::Begun { "1" } else { "" }),
-        ];
-        let env = env.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
-        let switched = run(sandbox, BEGIN_BRANCH, env, SCRIPT_OUTPUT_BYTES_MAX).await;
+    ) -> Result<(Open, Env), Refusal> {
+        let opened = self.open(sandbox, plan, serving.clone()).await?;
+        let switched = run(sandbox, BEGIN_BRANCH, self.branch_env(workspace), SCRIPT_OUTPUT_BYTES_MAX).await;
         let switched = switched.map_err(|error| sandbox_refusal(&error))?;
         if !switched.ok {
             return Err(Refusal::new(
@@ -512,10 +596,41 @@ impl Shared {
             ));
         }
         file_watch::spawn(sandbox.clone(), self.inbox.clone(), serving);
-        Ok(network)
+        Ok(opened)
     }
 
-    async fn open_border(&self, sandbox: &Sandbox, plan: Plan, serving: CancellationToken) -> Result<Open, Refusal> {
+    /// Opens the border, with the model gateway behind it where it is offered: also what commands find in their environment then.
+    async fn open(&self, sandbox: &Sandbox, plan: Plan, serving: CancellationToken) -> Result<(Open, Env), Refusal> {
+        plan.furnish(sandbox).await.map_err(|error| sandbox_refusal(&error))?;
+        let token = match self.ports.gateway {
+            ModelGateway::Offered => Some(GatewayToken::random()),
+            ModelGateway::Off => None,
+        };
+        let mut env = plan.env().clone();
+        env.extend(token.iter().flat_map(gateway::environment));
+        Ok((self.open_border(sandbox, plan, token, serving).await?, Arc::new(env)))
+    }
+
+    /// What [`BEGIN_BRANCH`] asks for.
+    fn branch_env(&self, workspace: Workspace) -> Vec<(String, String)> {
+        let env = [
+            ("HANGAR_BRANCH", self.state.branch.as_str()),
+            ("HANGAR_BASE_BRANCH", self.state.base_branch.as_str()),
+            ("HANGAR_BASE_COMMIT", self.state.base_commit.as_str()),
+            ("HANGAR_PUSHED", self.state.pushed.as_deref().unwrap_or_default()),
+            ("HANGAR_FORKED", if self.state.forked { "1" } else { "" }),
+            ("HANGAR_BEGUN", if workspace == Workspace::Begun { "1" } else { "" }),
+        ];
+        env.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec()
+    }
+
+    async fn open_border(
+        &self,
+        sandbox: &Sandbox,
+        plan: Plan,
+        token: Option<GatewayToken>,
+        serving: CancellationToken,
+    ) -> Result<Open, Refusal> {
         let repo = self.state.repo.to_string().parse();
         let repo = repo.map_err(|error| crate::forge_words::forge_refusal(&hangar_forge::ForgeError::Name(error)))?;
         let branch = branch_name(&self.state.branch)?;
@@ -527,7 +642,13 @@ impl Shared {
             return Err(Refusal::new(RefusalCode::Internal, "The sandbox's border is in use already.", ""));
         };
         let outside = self.ports.outbound.outside.clone();
-        let inner = Inner::new(broker.router());
+        let mut routes = broker.router();
+        if let Some(token) = token {
+            let host = Arc::new(SessionGateway::new(self.state.session.clone(), self.inbox.clone()));
+            let gateway = Gateway::new(self.ports.models.clone(), token, host);
+            routes = routes.nest(GATEWAY_PATH, gateway.router());
+        }
+        let inner = Inner::new(routes);
         let open = plan.serve(border, outside, inner, self.inbox.clone(), serving);
         tokio::spawn(tell_pushes(inbox, self.inbox.clone()));
         open.map_err(|error| {
@@ -594,6 +715,11 @@ impl Live {
         !self.place.gone.load(Ordering::Acquire) && matches!(self.place.sandbox.health().borrow().life, Life::Running)
     }
 
+    /// Whether its files are the session's, and so are kept. Those of a sync that is not in are the image's and git's.
+    fn is_kept(&self) -> bool {
+        self.runs() && self.place.synced.is_in()
+    }
+
     async fn end(self) {
         self.serving.cancel();
         self.place.sandbox.destroy().await;
@@ -603,8 +729,11 @@ impl Live {
 /// Brings a fresh workspace to the commit the session begins at, on its branch. One that has a branch was begun before. What was pushed already
 /// is only missing in the workspace of a restored session, which goes on from there.
 ///
+/// A git that was killed here, with its sandbox, may have left the lock of the index, which every later git stumbles over.
+///
 /// A fork has its source's workspace: its branch gets the fork's name, with all that was committed to it and nothing else touched.
 const BEGIN_BRANCH: &str = "set -e\n\
+    rm -f \"$(git rev-parse --git-path index.lock)\"\n\
     if head=$(git symbolic-ref --quiet --short HEAD); then\n\
         case \"$HANGAR_FORKED:$head\" in\n\
             \"1:$HANGAR_BRANCH\" | \"1:$HANGAR_BRANCH\"/*) ;;\n\
@@ -666,7 +795,13 @@ async fn run(
 ) -> Result<Ran, hangar_sandbox::Error> {
     let spec = ExecSpec::shell(script).timeout_ms(SCRIPT_TIMEOUT_MS).kill_leftovers();
     let spec = env.into_iter().fold(spec, |spec, (name, value)| spec.env(name, value));
-    let collected = sandbox.exec_stream(&spec).await?.collect(bytes_max).await?;
+    let exec = sandbox.exec_stream(&spec).await?;
+    collect(exec, bytes_max).await
+}
+
+/// Waits for the end of a command of hangar's own.
+pub(crate) async fn collect(exec: Exec, bytes_max: usize) -> Result<Ran, hangar_sandbox::Error> {
+    let collected = exec.collect(bytes_max).await?;
     Ok(Ran {
         ok: collected.ended.status.success(),
         stdout: collected.stdout,

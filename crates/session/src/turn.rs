@@ -220,4 +220,8 @@ impl Sandboxes for SessionSandboxes {
         let sandbox = sandbox.map_err(|refusal| WorkspaceError::Lost(refusal.to_string()))?;
         Ok(Arc::new(crate::workspace::SandboxWorkspace::new(sandbox)))
     }
+
+    async fn news(&self) -> Option<String> {
+        self.home.sandbox.news()
+    }
 }

@@ -19,19 +19,25 @@ use hangar_protocol::guest::{Failure, FailureKind, Found, GlobRequest, GrepReque
 use hangar_sandbox::{Error, ExecSpec, LimitHit, Sandbox};
 use tokio::sync::mpsc;
 
-use crate::{sandbox_host::Place, started::Beside};
+use crate::{reads::Reads, sandbox_host::Place, started::Beside, sync::Synced};
 
 /// See the module's documentation.
 pub(crate) struct SandboxWorkspace {
     sandbox: Sandbox,
     env: Arc<BTreeMap<String, String>>,
-    beside: Option<Beside>,
+    synced: Synced,
+    reads: Arc<Reads>,
     gone: Arc<AtomicBool>,
 }
 
 impl SandboxWorkspace {
-    pub(crate) fn new(Place { sandbox, env, beside, gone }: Place) -> Self {
-        Self { sandbox, env, beside, gone }
+    pub(crate) fn new(Place { sandbox, env, synced, reads, gone }: Place) -> Self {
+        Self { sandbox, env, synced, reads, gone }
+    }
+
+    /// Waits until the workspace can be written: what changes something does not fail because a sync is under way.
+    async fn writable(&self) -> Result<Option<Beside>, WorkspaceError> {
+        self.synced.wait().await.map_err(|refusal| WorkspaceError::Lost(refusal.to_string()))
     }
 
     fn told(&self, error: Error) -> WorkspaceError {
@@ -43,21 +49,22 @@ impl SandboxWorkspace {
     }
 
     /// Waits for what the repository's commands need beside them, and says what is still missing.
-    async fn beside(&self, output: &mpsc::Sender<Bytes>) {
-        let Some(beside) = &self.beside else { return };
+    async fn beside(&self, output: &mpsc::Sender<Bytes>) -> Result<(), WorkspaceError> {
+        let Some(beside) = self.writable().await? else { return Ok(()) };
         let missing = beside.wait().await;
         if !missing.is_empty() {
             let words = format!("[hangar: still being started: {}; logs are in {LOG_FOLDER}]\n", missing.join(", "));
             // Nobody reads any more: the command goes on all the same.
             drop(output.send(Bytes::from(words)).await);
         }
+        Ok(())
     }
 }
 
 #[async_trait]
 impl Workspace for SandboxWorkspace {
     async fn exec(&self, command: Exec, output: mpsc::Sender<Bytes>) -> Result<Exited, WorkspaceError> {
-        self.beside(&output).await;
+        self.beside(&output).await?;
         let timeout_ms = u64::try_from(command.timeout.as_millis()).unwrap_or(u64::MAX);
         let spec = ExecSpec::shell(command.command).cwd(command.cwd.as_str()).timeout_ms(timeout_ms).kill_leftovers();
         let spec = self.env.iter().fold(spec, |spec, (name, value)| spec.env(name, value));
@@ -75,11 +82,20 @@ impl Workspace for SandboxWorkspace {
     }
 
     async fn read(&self, path: &SandboxPath, offset: u64, limit: u64) -> Result<FileBytes, WorkspaceError> {
+        if self.synced.is_under_way() {
+            self.reads.before(path);
+        } else {
+            self.reads.again(path);
+        }
         let content = self.sandbox.read(path.as_str(), offset, limit).await.map_err(|error| self.told(error))?;
         Ok(FileBytes { bytes: content.bytes, size: content.size })
     }
 
     async fn write(&self, path: &SandboxPath, content: Bytes) -> Result<Written, WorkspaceError> {
+        self.writable().await?;
+        if self.reads.is_stale(path) {
+            return Err(WorkspaceError::Failed(Failure { kind: FailureKind::Busy, message: stale(path) }));
+        }
         let created = self.sandbox.write(path.as_str(), &content).await.map_err(|error| self.told(error))?;
         Ok(Written { created })
     }
@@ -101,9 +117,26 @@ impl Workspace for SandboxWorkspace {
     }
 
     async fn grep(&self, search: GrepRequest) -> Result<Matches, WorkspaceError> {
+        let before = self.synced.is_under_way();
         let (matches, truncated) = self.sandbox.grep(&search).await.map_err(|error| self.told(error))?;
+        if before {
+            let whole = |found: &str| match search.path.trim_end_matches('/') {
+                // A search in one file finds that file by its name.
+                path if path.rsplit('/').next() == Some(found) => SandboxPath::parse(path),
+                path => SandboxPath::parse(&format!("{path}/{found}")),
+            };
+            matches.iter().filter_map(|found| whole(&found.path).ok()).for_each(|path| self.reads.found(&path));
+        }
         Ok(Matches { matches, truncated })
     }
+}
+
+/// Why a file is not written: it would undo what came with the sync.
+fn stale(path: &SandboxPath) -> String {
+    format!(
+        "{} was changed by the sync with the base branch after it had been read, so nothing was written. Read it again, and then make the change.",
+        path.shown()
+    )
 }
 
 fn words_of(limit: LimitHit) -> &'static str {

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, fmt};
 
 use hangar_protocol::{
-    Block, Event, EventBody, PluginDecision,
+    Block, Event, EventBody, GatewayOutcome, PluginDecision,
     event::{PullRequestChange, SandboxPhase, ToolStatus, TurnOutcome},
 };
 
@@ -126,6 +126,17 @@ impl Teller {
             EventBody::ConversationSummarized { turn, step, summary, .. } => {
                 format!("conversation_summarized {turn}.{step}: {summary}")
             }
+            EventBody::GatewayRequested { turn, request, model } => {
+                format!("gateway_requested {turn}.{request} {model}")
+            }
+            EventBody::GatewayReplied { turn, request, outcome, usage, .. } => {
+                let outcome = match outcome {
+                    GatewayOutcome::Answered => "answered".to_owned(),
+                    GatewayOutcome::Failed { status, reason } => format!("failed {status:?}: {}", self.plain(reason)),
+                    GatewayOutcome::CutOff => "cut off".to_owned(),
+                };
+                format!("gateway_replied {turn}.{request} {outcome}, {} tokens", usage.total())
+            }
             EventBody::ModelReplied { turn, step, blocks, .. } => {
                 format!("model_replied {turn}.{step}: {}", blocks_words(blocks))
             }
@@ -241,6 +252,7 @@ fn phase_word(phase: SandboxPhase) -> &'static str {
     match phase {
         SandboxPhase::Absent => "absent",
         SandboxPhase::Preparing => "preparing",
+        SandboxPhase::Syncing => "syncing",
         SandboxPhase::Ready => "ready",
         SandboxPhase::Failed => "failed",
     }

@@ -7,7 +7,7 @@ import { For, type JSX, Show } from "solid-js";
 import { useSession } from "./following.ts";
 
 /** The phases of a sandbox, as facts. */
-const SANDBOX_WORDS = { absent: "not running", preparing: "being prepared", ready: "ready", failed: "failed" } as const;
+const SANDBOX_WORDS = { absent: "not running", preparing: "being prepared", syncing: "can be read, being synced with the base branch", ready: "ready", failed: "failed" } as const;
 
 export function About(): JSX.Element {
   const session = useSession();

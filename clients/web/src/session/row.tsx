@@ -184,7 +184,7 @@ function Todo(props: { item: Of<"todo"> }): JSX.Element {
   return <Line icon="list" time={props.item.time}>To-do {done()}/{props.item.items.length}<Show when={doing()}> · <Inline text={doing()} /></Show></Line>;
 }
 
-const PHASE_WORDS = { absent: "Sandbox put away", preparing: "Preparing the sandbox", ready: "Sandbox ready", failed: "Sandbox failed" } as const;
+const PHASE_WORDS = { absent: "Sandbox put away", preparing: "Preparing the sandbox", syncing: "Syncing with the base branch", ready: "Sandbox ready", failed: "Sandbox failed" } as const;
 
 function Sandbox(props: { item: Of<"sandbox"> }): JSX.Element {
   return (

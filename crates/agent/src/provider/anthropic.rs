@@ -32,13 +32,13 @@ pub struct Anthropic {
 }
 
 impl Anthropic {
-    pub(crate) fn new(config: ModelConfig) -> Result<Self, String> {
+    pub(crate) fn new(config: ModelConfig, client: Client) -> Self {
         let hint = match &config.key {
             Some(_) => format!("Set a valid key for {} (ANTHROPIC_API_KEY, or key in hangar.toml).", config.provider),
             None => "No key is configured: set ANTHROPIC_API_KEY, or key in hangar.toml.".to_owned(),
         };
         let credential = Credential { key: config.key.clone(), hint };
-        Ok(Self { client: wire::client(&config)?, config, credential })
+        Self { client, config, credential }
     }
 
     fn body(&self, request: &ModelRequest<'_>) -> Value {

@@ -15,7 +15,7 @@ pub mod anthropic;
 pub mod openai;
 pub mod responses;
 pub mod timeouts;
-mod wire;
+pub(crate) mod wire;
 
 pub use timeouts::Timeouts;
 

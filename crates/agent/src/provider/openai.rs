@@ -31,9 +31,9 @@ pub struct OpenAi {
 }
 
 impl OpenAi {
-    pub(crate) fn new(config: ModelConfig) -> Result<Self, String> {
+    pub(crate) fn new(config: ModelConfig, client: Client) -> Self {
         let credential = Credential::openai(&config);
-        Ok(Self { client: wire::client(&config)?, config, credential })
+        Self { client, config, credential }
     }
 
     fn body(&self, request: &ModelRequest<'_>) -> Value {

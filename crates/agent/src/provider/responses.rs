@@ -64,9 +64,9 @@ impl Refused {
 }
 
 impl Responses {
-    pub(crate) fn new(config: ModelConfig) -> Result<Self, String> {
+    pub(crate) fn new(config: ModelConfig, client: Client) -> Self {
         let credential = Credential::openai(&config);
-        Ok(Self { client: wire::client(&config)?, config, credential, refused: Arc::default() })
+        Self { client, config, credential, refused: Arc::default() }
     }
 
     /// Whether the model thinks, as far as its name and its configuration say.

@@ -25,7 +25,7 @@ const OVERLOADED: u16 = 529;
 
 /// A client for one service. It follows no redirect: the key must not travel to another host. Proxies of the environment
 /// (`HTTPS_PROXY`, `NO_PROXY`) are used, but never for a service on this machine.
-pub(super) fn client(config: &ModelConfig) -> Result<Client, String> {
+pub(crate) fn client(config: &ModelConfig) -> Result<Client, String> {
     let url = Url::parse(&config.base_url).map_err(|error| format!("its base URL is not one: {error}"))?;
     let host = url.host_str().unwrap_or_default();
     let local = host == "localhost" || host.trim_matches(['[', ']']).parse().is_ok_and(|ip: IpAddr| ip.is_loopback());
@@ -240,7 +240,7 @@ fn error_codes(body: &[u8]) -> Vec<String> {
 }
 
 /// An error with its causes: reqwest says "error sending request" and keeps "connection refused" behind it.
-fn chain(error: &dyn Error) -> String {
+pub(crate) fn chain(error: &dyn Error) -> String {
     let mut words = error.to_string();
     let mut cause = error.source();
     while let Some(inner) = cause {

@@ -242,6 +242,12 @@ impl Turn {
         // What stands beside a result that was replaced or withheld is not shown either.
         let image = image.filter(|_| before.as_ref() == Some(&result));
         // An image has no room beside it for more than a few words.
+        if halt.is_none()
+            && image.is_none()
+            && let Some(news) = self.input.sandboxes.news().await
+        {
+            result.output.push_str(&format!("\n\n{news}"));
+        }
         if tool.uses_workspace() && halt.is_none() && image.is_none() {
             self.instruct(&context, seen, &mut result.output).await;
         }

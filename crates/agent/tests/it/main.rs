@@ -9,6 +9,7 @@ mod directory;
 mod effort;
 mod fallback;
 mod faults;
+mod gateway;
 mod images;
 mod log;
 mod openai;

@@ -159,7 +159,11 @@ unsafe fn serve(order: &Order) {
             let (mut status, mut later) = (0, 0);
             let ended = libc::waitpid(-1, &raw mut status, 0);
             if ended == command && refused.is_none() {
-                let left = libc::waitpid(-1, &raw mut later, libc::WNOHANG);
+                let mut left = libc::waitpid(-1, &raw mut later, libc::WNOHANG);
+                // Whoever has ended as well is not left.
+                while left > 0 {
+                    left = libc::waitpid(-1, &raw mut later, libc::WNOHANG);
+                }
                 let alone = left < 0 && *libc::__errno_location() == libc::ECHILD;
                 report(if alone { ENDED_ALONE } else { ENDED }, status);
                 if alone {

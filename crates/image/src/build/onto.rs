@@ -18,7 +18,7 @@ use crate::{
     recipe::{BaseChoice, Files, Recipe},
     source::{Head, SourceError},
     steps::BuildStep,
-    sync::{Move, SyncError, bring},
+    sync::{Bringing, Move, SyncError, bring},
 };
 
 /// How long git may compare two commits.
@@ -88,7 +88,7 @@ impl Builder {
                 Err(SourceError::Gone(what)) => return Err(NotOnto::Afresh(what)),
                 Err(error) => return Err(unsourced(&error).into()),
             }
-            match bring(&work.sandbox, &Move { directory: &directory, branch, commit }, &pack).await {
+            match bring(&work.sandbox, &Move { directory: &directory, branch, commit }, &pack, Bringing::Open).await {
                 Ok(()) => {}
                 Err(SyncError::Unfit(what)) => return Err(NotOnto::Afresh(what)),
                 Err(error) => return Err(BuildFailure::passing("bring the new commits in", error).into()),

@@ -20,12 +20,12 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 use hangar_sandbox::{Engine, Limits, layers::LayerStore};
 use tokio::sync::{mpsc, oneshot, watch};
 
-pub use prepared::{At, Hit, PoolError, Prepared, Taken};
+pub use prepared::{At, Behind, Hit, PoolError, Prepared, Rest, Taken};
 pub use size::{Demand, PoolLimits, sizes};
 
 use crate::{image::Target, images::Images, source::Source};
-use prepared::Preparer;
-use task::{Ask, Given, Task};
+use prepared::{Preparer, Warm};
+use task::{Arrival, Ask, Given, Task};
 
 /// Requests that may wait for the task. When it is full, whoever asks waits.
 const ASKS_MAX: usize = 64;
@@ -158,22 +158,52 @@ impl Pool {
     /// When it cannot be made, or the commits are not to be had. The session can still make a sandbox over a clone of its own.
     pub async fn take(&self, target: Target, who: &str, at: At) -> Result<Option<Taken>, PoolError> {
         let began = std::time::Instant::now();
-        let (answer, given) = oneshot::channel();
-        self.send(Ask::Take { target, who: who.to_owned(), at: at.clone(), answer }).await?;
-        let (mut warm, hit) = match given.await.map_err(|_| PoolError::Closed)? {
-            Given::Warm(warm, hit) => (*warm, hit),
-            Given::NoImage => return Ok(None),
-            Given::Failed(error) => return Err(error),
+        let Some((mut warm, hit)) = self.given(target, who, at.clone(), Arrival::Brought).await? else {
+            return Ok(None);
         };
         if let Err(error) = self.preparer.bring(&mut warm, &at).await {
             warm.end().await;
             return Err(error);
         }
+        warm.begin();
+        let waited = self.waited(&warm, began, hit).await;
+        Ok(Some(warm.taken(waited, hit)))
+    }
+
+    /// The same, without waiting for the commit: [`Taken::behind`] is the way there, and [`Taken::rest`] what is to be begun afterwards.
+    ///
+    /// # Errors
+    /// When it cannot be made.
+    pub async fn take_as_it_is(&self, target: Target, who: &str, commit: String) -> Result<Option<Taken>, PoolError> {
+        let began = std::time::Instant::now();
+        let at = At::Commit(commit.clone());
+        let Some((warm, hit)) = self.given(target, who, at, Arrival::AsItIs).await? else { return Ok(None) };
+        let waited = self.waited(&warm, began, hit).await;
+        Ok(Some(warm.taken_behind(Arc::clone(&self.preparer.source), commit, waited, hit)))
+    }
+
+    async fn given(
+        &self,
+        target: Target,
+        who: &str,
+        at: At,
+        arrival: Arrival,
+    ) -> Result<Option<(Warm, Hit)>, PoolError> {
+        let (answer, given) = oneshot::channel();
+        self.send(Ask::Take { target, who: who.to_owned(), at, arrival, answer }).await?;
+        match given.await.map_err(|_| PoolError::Closed)? {
+            Given::Warm(warm, hit) => Ok(Some((*warm, hit))),
+            Given::NoImage => Ok(None),
+            Given::Failed(error) => Err(error),
+        }
+    }
+
+    async fn waited(&self, warm: &Warm, began: std::time::Instant, hit: Hit) -> Duration {
         let waited = began.elapsed();
         let target = warm.lease.image().target.clone();
         // Counting may fail only when hangar is ending.
         let _ = self.send(Ask::Waited { target, waited, hit }).await;
-        Ok(Some(warm.taken(waited, hit)))
+        waited
     }
 
     /// How it stands, by repository.

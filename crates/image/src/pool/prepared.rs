@@ -8,7 +8,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use hangar_sandbox::{Engine, ExecSpec, Life, Limits, Sandbox, SandboxSpec, layers::LayerStore};
+use hangar_protocol::RepoPath;
+use hangar_sandbox::{Engine, ExecSpec, Holding, Life, Limits, Sandbox, SandboxSpec, layers::LayerStore};
 use tokio::task::JoinHandle;
 
 use crate::{
@@ -18,13 +19,15 @@ use crate::{
     recipe::Step,
     services::{LOG_FOLDER, Services},
     source::{Branch, Source, SourceError},
-    sync::{Move, SyncError, bring},
+    sync::{Bringing, Move, SyncError, bring},
 };
 
 /// Names a directory that no session has written down: swept at the next start.
 const UNCLAIMED: &str = "unclaimed";
 /// Where the sandbox's files are, in its directory.
 const FILES: &str = "files";
+/// Where the objects lie that it is sent, in its directory.
+const PACK: &str = "delta";
 
 /// What sandboxes are prepared with.
 #[derive(Clone)]
@@ -100,12 +103,19 @@ pub(super) struct Warm {
     pub(super) prepared: Prepared,
     /// The start steps, one after the other.
     starting: JoinHandle<()>,
+    begun: Begin,
     place: Unclaimed,
 }
 
 impl Preparer {
     /// Makes one. Whatever has to be started is being started when this returns.
-    pub(super) async fn prepare(&self, image: Arc<Image>, name: String, at: &At) -> Result<Warm, PoolError> {
+    pub(super) async fn prepare(
+        &self,
+        image: Arc<Image>,
+        name: String,
+        at: &At,
+        begin: Begin,
+    ) -> Result<Warm, PoolError> {
         let began = Instant::now();
         let lease = self.images.lease(Arc::clone(&image));
         let (store, layers) = (Arc::clone(&self.store), image.layers.clone());
@@ -117,6 +127,7 @@ impl Preparer {
         let mut spec = SandboxSpec::new(name, image.root(&self.store), place.directory().join(FILES));
         spec.env = image.env.clone();
         spec.limits = self.limits;
+        spec.holding = Holding::Possible;
         let sandbox = self.engine.create(spec).await?;
         let prepared = Prepared { create: began.elapsed(), ..Prepared::default() };
         let services = Services::start(sandbox.clone(), &[], &image.env);
@@ -127,6 +138,7 @@ impl Preparer {
             services,
             prepared,
             starting: tokio::spawn(async {}),
+            begun: Begin::Later,
             place,
             lease,
         };
@@ -134,8 +146,10 @@ impl Preparer {
             warm.end().await;
             return Err(error);
         }
-        warm.services = Services::start(warm.sandbox.clone(), &image.recipe.services, &image.env);
-        warm.starting = tokio::spawn(start(warm.sandbox.clone(), Arc::clone(&image)));
+        match begin {
+            Begin::Now => warm.begin(),
+            Begin::Later => {}
+        }
         Ok(warm)
     }
 
@@ -169,19 +183,13 @@ impl Preparer {
         Ok(())
     }
 
-    async fn fetch(
-        &self,
-        warm: &Warm,
-        repo: &hangar_protocol::RepoPath,
-        have: &str,
-        to: &Move<'_>,
-    ) -> Result<(), PoolError> {
+    async fn fetch(&self, warm: &Warm, repo: &RepoPath, have: &str, to: &Move<'_>) -> Result<(), PoolError> {
         if have == to.commit {
             return Ok(());
         }
-        let pack = warm.place.directory().join("delta");
+        let pack = warm.place.directory().join(PACK);
         self.source.delta(repo, have, to.commit, &pack).await?;
-        let brought = bring(&warm.sandbox, to, &pack).await;
+        let brought = bring(&warm.sandbox, to, &pack, Bringing::Open).await;
         fs::remove_file(&pack)?;
         Ok(brought?)
     }
@@ -200,10 +208,103 @@ impl Warm {
         drop(self.place);
     }
 
-    pub(super) fn taken(self, waited: Duration, hit: Hit) -> Taken {
-        let Self { sandbox, lease, commit, beside, services, prepared, starting, place } = self;
-        Taken { sandbox, lease, commit, beside, services, prepared, starting, waited, hit, place }
+    /// Begins what the image wants running, if that has not been done.
+    pub(super) fn begin(&mut self) {
+        if self.begun == Begin::Now {
+            return;
+        }
+        self.begun = Begin::Now;
+        let image = Arc::clone(self.lease.image());
+        self.services = Services::start(self.sandbox.clone(), &image.recipe.services, &image.env);
+        self.starting = tokio::spawn(start(self.sandbox.clone(), image));
     }
+
+    pub(super) fn taken(self, waited: Duration, hit: Hit) -> Taken {
+        let Self { sandbox, lease, commit, beside, services, prepared, starting, begun: _, place } = self;
+        Taken {
+            sandbox,
+            lease,
+            commit,
+            beside,
+            services,
+            prepared,
+            starting,
+            waited,
+            hit,
+            behind: None,
+            rest: None,
+            place,
+        }
+    }
+
+    /// As [`taken`](Self::taken), for a session that wants this commit of the main repository.
+    pub(super) fn taken_behind(self, source: Arc<dyn Source>, wanted: String, waited: Duration, hit: Hit) -> Taken {
+        let (begun, image) = (self.begun, Arc::clone(self.lease.image()));
+        let behind = (self.commit != wanted).then(|| Behind {
+            source,
+            repo: image.target.repo.clone(),
+            branch: image.branch.clone(),
+            have: self.commit.clone(),
+            wanted,
+            pack: self.place.directory().join(PACK),
+        });
+        let mut taken = self.taken(waited, hit);
+        taken.behind = behind;
+        taken.rest = (begun == Begin::Later).then_some(Rest(image));
+        taken
+    }
+}
+
+/// The way of a sandbox to the commit that its session wants.
+pub struct Behind {
+    source: Arc<dyn Source>,
+    repo: RepoPath,
+    branch: String,
+    have: String,
+    wanted: String,
+    pack: PathBuf,
+}
+
+impl Behind {
+    /// The commit it is at.
+    #[must_use]
+    pub fn have(&self) -> &str {
+        &self.have
+    }
+
+    /// Has the missing objects sent into the clone, and then moves the work tree, with a detached `HEAD`. May be tried again after an error.
+    ///
+    /// # Errors
+    /// When the commits are not to be had, do not fit the clone, or the sandbox ends.
+    pub async fn bring(&self, sandbox: &Sandbox, by: Bringing) -> Result<(), PoolError> {
+        self.source.delta(&self.repo, &self.have, &self.wanted, &self.pack).await?;
+        let to = Move { directory: "/workspace", branch: &self.branch, commit: &self.wanted };
+        let brought = bring(sandbox, &to, &self.pack, by).await;
+        fs::remove_file(&self.pack)?;
+        Ok(brought?)
+    }
+}
+
+/// What an image wants running beside a session and that has not been begun.
+pub struct Rest(Arc<Image>);
+
+impl Rest {
+    /// Begins it.
+    #[must_use]
+    pub fn begin(self, sandbox: &Sandbox) -> Services {
+        let services = Services::start(sandbox.clone(), &self.0.recipe.services, &self.0.env);
+        tokio::spawn(start(sandbox.clone(), self.0));
+        services
+    }
+}
+
+/// When the services and the start steps of an image are begun.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Begin {
+    /// As soon as the sandbox is there.
+    Now,
+    /// Once the session that takes it has it at its commit.
+    Later,
 }
 
 /// Runs the start steps one after the other; their output goes where the services' does.
@@ -246,6 +347,10 @@ pub struct Taken {
     pub waited: Duration,
     /// Whether one was there.
     pub hit: Hit,
+    /// The way to the commit that was asked for; `None` where it is there already.
+    pub behind: Option<Behind>,
+    /// What has to be begun once it is there; `None` where it has been begun.
+    pub rest: Option<Rest>,
     /// The start steps; ends when all have run.
     pub starting: JoinHandle<()>,
     place: Unclaimed,

@@ -15,7 +15,7 @@ use tokio::{
 use super::{
     At, Hit, PoolConfig, PoolCounts, PoolError,
     demand::Recent,
-    prepared::{Preparer, Warm},
+    prepared::{Begin, Preparer, Warm},
     size::{Demand, PoolLimits, sizes},
 };
 use crate::{
@@ -35,9 +35,18 @@ const REFILL_MS_FIRST: u64 = 2_000;
 /// What the task is asked for.
 pub(super) enum Ask {
     Warm { target: Target, who: String, answer: oneshot::Sender<bool> },
-    Take { target: Target, who: String, at: At, answer: oneshot::Sender<Given> },
+    Take { target: Target, who: String, at: At, arrival: Arrival, answer: oneshot::Sender<Given> },
     Waited { target: Target, waited: Duration, hit: Hit },
     Close(oneshot::Sender<()>),
+}
+
+/// Whether whoever takes a sandbox waits for its commits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Arrival {
+    /// They do.
+    Brought,
+    /// They want it now, and bring them themselves.
+    AsItIs,
 }
 
 /// What comes of [`Ask::Take`].
@@ -167,7 +176,7 @@ impl Task {
                 let ready = self.warm(target, who);
                 let _ = answer.send(ready);
             }
-            Ask::Take { target, who, at, answer } => self.take(&target, &who, at, answer),
+            Ask::Take { target, who, at, arrival, answer } => self.take(&target, &who, at, arrival, answer),
             Ask::Waited { target, waited, hit } => self.known.entry(target).or_default().recent.waited(waited, hit),
             // Handled where the loop ends.
             Ask::Close(answer) => drop(answer),
@@ -208,7 +217,7 @@ impl Task {
                     });
                 }
             }
-            None => self.make(image, At::Newest, Some(reserved), VecDeque::new()),
+            None => self.make(image, At::Newest, Begin::Now, Some(reserved), VecDeque::new()),
         }
         false
     }
@@ -239,7 +248,7 @@ impl Task {
         self.expire();
     }
 
-    fn take(&mut self, target: &Target, who: &str, at: At, answer: oneshot::Sender<Given>) {
+    fn take(&mut self, target: &Target, who: &str, at: At, arrival: Arrival, answer: oneshot::Sender<Given>) {
         let known = self.known.entry(target.clone()).or_default();
         known.recent.asked(Instant::now());
         let Some(image) = self.newest.get(target).cloned() else {
@@ -265,7 +274,14 @@ impl Task {
         });
         match being_made {
             Some(place) => self.claim(place, claim),
-            None => self.make(image, at, None, VecDeque::from([claim])),
+            None => {
+                let (at, begin) = match arrival {
+                    Arrival::Brought => (at, Begin::Now),
+                    Arrival::AsItIs if at == At::Commit(image.commit.clone()) => (At::Image, Begin::Now),
+                    Arrival::AsItIs => (At::Image, Begin::Later),
+                };
+                self.make(image, at, begin, None, VecDeque::from([claim]));
+            }
         }
     }
 
@@ -301,7 +317,7 @@ impl Task {
         }
     }
 
-    fn make(&mut self, image: Arc<Image>, at: At, reserved: Option<Reserved>, claims: VecDeque<Claim>) {
+    fn make(&mut self, image: Arc<Image>, at: At, begin: Begin, reserved: Option<Reserved>, claims: VecDeque<Claim>) {
         self.next += 1;
         let (number, preparer) = (self.next, Arc::clone(&self.preparer));
         let entry = Entry {
@@ -314,7 +330,7 @@ impl Task {
         };
         self.entries.push(entry);
         let name = format!("pool-{}-{number}", self.life);
-        self.preparing.spawn(async move { Done { number, result: preparer.prepare(image, name, &at).await } });
+        self.preparing.spawn(async move { Done { number, result: preparer.prepare(image, name, &at, begin).await } });
     }
 
     fn done(&mut self, Done { number, result }: Done) {
@@ -353,6 +369,8 @@ impl Task {
                 Err(Given::NoImage | Given::Failed(_)) => return,
             }
         }
+        // Whoever wanted it is gone: it is for anybody now.
+        warm.begin();
         entry.state = State::Ready(warm);
         self.entries.push(entry);
     }
@@ -424,7 +442,7 @@ impl Task {
                 if ahead(&self.entries) >= AHEAD_AT_ONCE {
                     return;
                 }
-                self.make(Arc::clone(&image), At::Image, None, VecDeque::new());
+                self.make(Arc::clone(&image), At::Image, Begin::Now, None, VecDeque::new());
             }
         }
     }

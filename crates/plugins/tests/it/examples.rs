@@ -47,6 +47,11 @@ async fn protect_paths_keeps_them_from_being_written() {
     check("write", json!({"path": "db/migrations/1.sql", "content": ""}), Some("db/migrations")).await;
     check("write", json!({"path": "/workspace/src/../db/./migrations", "content": ""}), Some("db/migrations")).await;
     check("edit", json!({"path": "./.env", "old_string": "a", "new_string": "b"}), Some(".env")).await;
+    let patch = |lines: &str| json!({"patch": format!("*** Begin Patch\n{lines}\n*** End Patch")});
+    check("apply_patch", patch("*** Add File: a\n+x\n*** Update File: db/migrations/1.sql\n-a"), Some("db/migrations"))
+        .await;
+    check("apply_patch", patch("*** Update File: a\n*** Move to: ./.env\n x"), Some(".env")).await;
+    check("apply_patch", patch("*** Update File: a\n+*** Add File: .env"), None).await;
     check("write", json!({"path": "db/migrations2/1.sql", "content": ""}), None).await;
     check("write", json!({"path": ".env.example", "content": ""}), None).await;
     check("read", json!({"path": "db/migrations/1.sql"}), None).await;

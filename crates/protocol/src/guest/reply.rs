@@ -22,6 +22,11 @@ pub enum Reply {
     Claimed,
     /// Here.
     Pong,
+    /// No process is kept ready for the next command.
+    StoodDown {
+        /// Process 1 is the only one, and stays so until a command is started.
+        alone: bool,
+    },
     /// The command runs.
     Started {
         /// Its process id, as seen inside.

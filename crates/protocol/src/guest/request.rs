@@ -12,6 +12,10 @@ pub enum Request {
     Ping,
     /// Run a command. Answered by [`Started`](super::Reply::Started).
     Exec(ExecRequest),
+    /// Run a command that can write to the workspace while that is held ([`Holding`](super::setup::Holding)). One at a time. Otherwise as [`Request::Exec`].
+    Sync(ExecRequest),
+    /// No such command comes any more: the process that would start it goes. Answered by [`Pong`](super::Reply::Pong).
+    SyncOver,
     /// The payload is standard input for the exec of this exchange.
     Stdin,
     /// No more standard input for the exec of this exchange.
@@ -67,7 +71,7 @@ pub enum Request {
     /// Kill every process of the sandbox but the guest. Answered by [`Killed`](super::Reply::Killed).
     KillAll,
     /// Have a process ready for the next command (`true`, as at the beginning), or let it go, so that process 1 is alone where no command runs (`false`);
-    /// the next command makes one again. Answered by [`Pong`](super::Reply::Pong).
+    /// the next command makes one again. Answered by [`Pong`](super::Reply::Pong), or [`StoodDown`](super::Reply::StoodDown).
     StandBy(bool),
     /// From now on, files may (`false`) or may not (`true`) grow. Answered by [`Pong`](super::Reply::Pong).
     ShrinkOnly(bool),

@@ -99,6 +99,20 @@ pub struct Claim {
     pub env: BTreeMap<String, String>,
     /// Limits of every process.
     pub limits: ProcessLimits,
+    /// Whether the workspace can be held read only.
+    pub holding: Holding,
+}
+
+/// Whether the workspace can be held read only while it is brought to a commit.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Holding {
+    /// It cannot: it is a directory of the root like any other.
+    #[default]
+    Never,
+    /// It is a mount of its own, which the host makes read only and writable again at any time. Commands of [`Request::Sync`](super::Request::Sync) have
+    /// mounts of their own, in which it always can be written.
+    Possible,
 }
 
 /// What a guest needs whose sandbox somebody else has built: a container of another runtime, or a virtual machine. It is the first frame,

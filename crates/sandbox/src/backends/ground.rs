@@ -130,6 +130,7 @@ impl Ground {
             border: true,
             layers: true,
             limits: self.cgroups.missing().is_none(),
+            hold: false,
         }
     }
 

@@ -14,7 +14,7 @@ use std::{
 
 use futures::future::join_all;
 use hangar_sandbox::{
-    Engine, EngineConfig, Error, ExecSpec, Guarantee, Root, Sandbox, SandboxSpec,
+    Engine, EngineConfig, Error, ExecSpec, Guarantee, Hold, Holding, Root, Sandbox, SandboxSpec,
     layers::{About, Kind, LayerError, LayerId, LayerStore, Snapshot, begin, rewind, snapshots},
     steps,
 };
@@ -109,10 +109,12 @@ async fn sealed(data: &Path, session: &Path) -> Result<Vec<LayerId>, Failure> {
 async fn life(data: &Path, name: &str) -> Result<(), Failure> {
     let engine = engine(data, 0).await?;
     let spec_of = |name: &str| spec(data, name);
-    let first = spec_of(name);
+    let mut first = spec_of(name);
     let session = first.session_dir.clone();
+    first.holding = Holding::Possible;
     let sandbox = engine.create(first).await?;
     println!("created");
+    held_and_released(&sandbox).await?;
     let mut look = String::new();
     let mut layers = Vec::new();
     for (number, deed) in DEEDS[..2].iter().enumerate() {
@@ -158,6 +160,18 @@ async fn life(data: &Path, name: &str) -> Result<(), Failure> {
     engine.close();
     println!("closed");
     Ok(())
+}
+
+/// The workspace is held for a moment, in which nobody can write.
+async fn held_and_released(sandbox: &Sandbox) -> Result<(), Failure> {
+    match sandbox.hold().await? {
+        Hold::Held => {}
+        Hold::InUse => return Err("nothing ran, but the workspace was in use".into()),
+    }
+    if run(sandbox, "touch /workspace/early").await.is_ok() {
+        return Err("a held workspace could be written".into());
+    }
+    Ok(sandbox.release().await?)
 }
 
 /// A snapshot by rotation.

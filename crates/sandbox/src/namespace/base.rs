@@ -13,7 +13,7 @@ use std::{
 
 use hangar_protocol::{
     guest::{
-        AGENT_ID, Account, BORDER_HOST, BORDER_PORTS, Claim, HOME, Stage,
+        AGENT_ID, Account, BORDER_HOST, BORDER_PORTS, Claim, HOME, Holding, Stage,
         setup::{Access, DATA, IdMapping, Mount, ProcessLimits, RootFile, Source},
     },
     source::OWN_SOURCE,
@@ -22,6 +22,7 @@ use hangar_protocol::{
 use crate::{
     error::Error,
     namespace::{
+        hold,
         mounts::{self, Allow},
         rights::Rights,
     },
@@ -310,6 +311,7 @@ impl Base {
             sizes: sizes.map(|(path, bytes)| (path.to_owned(), bytes)).collect(),
             env: self.env(spec),
             limits: ProcessLimits { open_files: spec.limits.open_files, file_bytes: spec.limits.file_bytes },
+            holding: if hold::is_possible(self.rights) { spec.holding } else { Holding::Never },
         }
     }
 

@@ -10,7 +10,7 @@ use futures::future::BoxFuture;
 use tokio::io::unix::AsyncFd;
 
 use crate::{
-    backend::{Body, Readings},
+    backend::{Body, Hold, Readings},
     error::Error,
     frozen::Frozen,
     layers::chain,
@@ -18,7 +18,8 @@ use crate::{
         Inner,
         berth::Number,
         cgroup::Group,
-        mounts::View,
+        hold,
+        mounts::{View, Writing},
         process::Process,
         rotate::Footing,
         snapshot::{self, Standing},
@@ -90,6 +91,12 @@ impl NamespaceBody {
         self.parts.as_ref()
     }
 
+    async fn set_writing(&self, writing: Writing) -> Result<Hold, Error> {
+        let parts = Arc::clone(self.parts().ok_or(Error::Gone)?);
+        let done = tokio::task::spawn_blocking(move || hold::set(parts.process.pid(), writing));
+        done.await.map_err(|error| Error::Setup(error.to_string()))?
+    }
+
     /// Runs on a thread that may block.
     async fn on_group(&self, work: impl FnOnce(&Group) -> Result<(), Error> + Send + 'static) -> Result<(), Error> {
         let parts = Arc::clone(self.parts().ok_or(Error::Gone)?);
@@ -157,6 +164,22 @@ impl Body for NamespaceBody {
 
     fn resume(&self) -> BoxFuture<'_, Result<(), Error>> {
         Box::pin(self.on_group(Group::thaw))
+    }
+
+    fn hold(&self) -> BoxFuture<'_, Result<Hold, Error>> {
+        Box::pin(async {
+            let held = self.set_writing(Writing::Refused).await?;
+            Step::Held.done();
+            Ok(held)
+        })
+    }
+
+    fn release(&self) -> BoxFuture<'_, Result<(), Error>> {
+        Box::pin(async {
+            self.set_writing(Writing::Allowed).await?;
+            Step::Released.done();
+            Ok(())
+        })
     }
 
     fn snapshot(&self, busy: bool) -> BoxFuture<'_, Result<Frozen, Error>> {

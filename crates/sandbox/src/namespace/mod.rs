@@ -8,6 +8,7 @@ pub(crate) mod base;
 pub(crate) mod berth;
 mod body;
 pub(crate) mod cgroup;
+mod hold;
 pub(crate) mod launcher;
 pub(crate) mod mounts;
 mod nursery;
@@ -149,6 +150,7 @@ impl Backend for Namespace {
             border: true,
             layers: true,
             limits,
+            hold: hold::is_possible(self.inner.rights),
         }
     }
 

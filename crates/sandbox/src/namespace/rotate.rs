@@ -4,7 +4,7 @@
 //!   upper, work ──rename──▶ frozen/7, frozen/7.work        new, empty upper and work
 //!   an overlay of [frozen/7, …the layers as before] + the new upper, detached
 //!   inside the sandbox's mounts, on a thread for that:
-//!     1  the old root becomes read only       (refused by the kernel if anybody has a file open for writing: then nothing has happened)
+//!     1  the old root becomes read only       (refused by the kernel while anybody has a file open for writing; in the end nothing has happened)
 //!     2  the new root is put over it, and /proc, /dev, /usr … are moved from the old to the new
 //!     3  pivot_root: process 1 has the new root and working directory   4  the old root is let go
 //! ```
@@ -12,32 +12,30 @@
 //! Killed at any moment, the directories on disk are a stack that shows what the sandbox showed: `frozen/7` is part of it from the first rename on.
 //!
 //! The old root stays read only for whoever should still hold something of it, so nobody can change what has become a layer.
-#![allow(unsafe_code, reason = "unshare is unsafe in general because of CLONE_FILES")]
 
 use std::{
     collections::BTreeSet,
     fs::{self, File},
     io,
-    os::{
-        fd::{AsFd, OwnedFd},
-        unix::fs::MetadataExt,
-    },
+    os::{fd::OwnedFd, unix::fs::MetadataExt},
     path::{Path, PathBuf},
     sync::{Mutex, PoisonError},
     thread::JoinHandle,
+    time::{Duration, Instant},
 };
 
 use rustix::{
-    fs::{CWD, Mode, OFlags, ResolveFlags, open, openat2},
+    fs::{CWD, Mode, OFlags, ResolveFlags, openat2},
     mount::{MoveMountFlags, UnmountFlags, move_mount, unmount},
-    thread::{LinkNameSpaceType, UnshareFlags, move_into_link_name_space, unshare_unsafe},
 };
 
 use super::{
+    hold,
     launcher::Stage,
     mounts::{View, Writing, set_writing},
 };
 use crate::{
+    backend::Hold,
     error::Error,
     layers::{chain, chain::Facts},
     steps::Step,
@@ -45,6 +43,10 @@ use crate::{
 
 /// How often the stack is looked up anew because a snapshot was sealed meanwhile.
 const TRIES_MAX: u32 = 100;
+/// How long somebody may go on writing. Process 1 is alone, so it is a matter of moments: an access time that is noted, a write of the guest's whose asker has gone.
+const IN_USE_PATIENCE: Duration = Duration::from_secs(5);
+/// Between two attempts.
+const IN_USE_PAUSE: Duration = Duration::from_millis(1);
 
 /// What a sandbox stands on.
 pub(crate) struct Footing {
@@ -227,6 +229,13 @@ struct Inside {
     new: OwnedFd,
 }
 
+/// Whether the workspace of the old root is a mount of its own (`hold.rs`), which goes with that root.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Cover {
+    Protected,
+    None,
+}
+
 /// How a switch ended.
 enum Switch {
     /// The old root, no longer mounted.
@@ -236,24 +245,56 @@ enum Switch {
 
 impl Inside {
     fn enter(namespace: &OwnedFd, new: OwnedFd) -> Result<Self, Error> {
-        let what = || Error::kernel("enter a sandbox's mounts");
-        // SAFETY: this thread gets a root and working directory of its own; descriptors stay shared.
-        unsafe { unshare_unsafe(UnshareFlags::FS) }.map_err(what())?;
-        move_into_link_name_space(namespace.as_fd(), Some(LinkNameSpaceType::Mount)).map_err(what())?;
-        // What is mounted last on `/` of the slot: the sandbox's root.
-        let old = open("/", OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty()).map_err(what())?;
-        Ok(Self { old, new })
+        Ok(Self { old: hold::enter(namespace)?, new })
+    }
+
+    /// What is mounted over the workspace shows the same files, so it has to be read only as well.
+    fn protect_cover(&self) -> Result<Option<Cover>, Error> {
+        match hold::change(&self.old, Writing::Refused) {
+            Ok(Hold::Held) => Ok(Some(Cover::Protected)),
+            Ok(Hold::InUse) => Ok(None),
+            Err(Error::Unsupported { .. }) => Ok(Some(Cover::None)),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn allow_cover(&self, cover: Cover) {
+        if cover == Cover::Protected
+            && let Err(error) = hold::change(&self.old, Writing::Allowed)
+        {
+            tracing::error!(%error, "a sandbox's workspace stays read only");
+        }
+    }
+
+    /// Makes the old root read only, and what is mounted over its workspace. `None` while somebody has a file open for writing; then nothing has changed.
+    fn protect(&self) -> Result<Option<Cover>, Error> {
+        let Some(cover) = self.protect_cover()? else { return Ok(None) };
+        let Err(error) = set_writing(&self.old, Writing::Refused) else { return Ok(Some(cover)) };
+        self.allow_cover(cover);
+        if error.raw_os_error() == Some(libc::EBUSY) {
+            return Ok(None);
+        }
+        Err(Error::kernel("write-protect the old root")(error))
+    }
+
+    /// Does so as soon as nobody writes.
+    fn protect_soon(&self) -> Result<Option<Cover>, Error> {
+        let began = Instant::now();
+        loop {
+            match self.protect()? {
+                None if began.elapsed() < IN_USE_PATIENCE => std::thread::sleep(IN_USE_PAUSE),
+                protected => return Ok(protected),
+            }
+        }
     }
 
     fn switch(self, attach: &[String]) -> Result<Switch, Error> {
-        match set_writing(&self.old, Writing::Refused) {
-            Err(error) if error.raw_os_error() == Some(libc::EBUSY) => return Ok(Switch::InUse),
-            other => other.map_err(Error::kernel("write-protect the old root"))?,
-        }
+        let Some(cover) = self.protect_soon()? else { return Ok(Switch::InUse) };
         Step::SnapshotProtected.done();
         let mut taken = Vec::new();
         if let Err(error) = self.change(attach, &mut taken) {
             self.undo(&taken);
+            self.allow_cover(cover);
             return Err(error);
         }
         Step::SnapshotPivoted.done();

@@ -16,10 +16,10 @@ use crate::{
     steps::Step,
 };
 
-/// How long to wait for what a command that has just ended leaves behind: its supervisor takes a moment to go.
-const STRAGGLERS_PATIENCE: Duration = Duration::from_millis(20);
+/// How long a look may take that is to confirm what the guest says. It is done anew while threads of the guest come and go.
+const LOOK_PATIENCE: Duration = Duration::from_secs(5);
 /// Between two looks.
-const STRAGGLERS_PAUSE: Duration = Duration::from_micros(200);
+const LOOK_PAUSE: Duration = Duration::from_micros(200);
 
 /// What a claimed sandbox stands on, and who can change it.
 pub(super) struct Standing {
@@ -29,7 +29,7 @@ pub(super) struct Standing {
     pub view: Option<View>,
 }
 
-/// Freezes the changes. `busy`: commands run.
+/// Freezes the changes. `busy`: the guest does not say that its process is the only one.
 pub(super) async fn take(standing: Arc<Standing>, parts: Arc<Parts>, busy: bool) -> Result<Frozen, Error> {
     let pid = parts.process.pid();
     if standing.view.is_some() && !busy && is_alone(pid).await {
@@ -51,7 +51,7 @@ pub(super) async fn take(standing: Arc<Standing>, parts: Arc<Parts>, busy: bool)
     Ok(Frozen { tree, guarantee: Guarantee::Frozen })
 }
 
-/// Whether process 1 is the only one. Everything else in its process namespace descends from it, and what is orphaned becomes its child; so it has no children then.
+/// Whether process 1 is the only one, as its guest says. Everything else in its process namespace descends from it, and what is orphaned becomes its child; so it has no children then.
 async fn is_alone(pid: i32) -> bool {
     let started = tokio::time::Instant::now();
     loop {
@@ -59,8 +59,8 @@ async fn is_alone(pid: i32) -> bool {
             Some(0) => return true,
             // A kernel that does not tell (CONFIG_PROC_CHILDREN) is answered by a copy.
             None => return false,
-            Some(_) if started.elapsed() > STRAGGLERS_PATIENCE => return false,
-            Some(_) => tokio::time::sleep(STRAGGLERS_PAUSE).await,
+            Some(_) if started.elapsed() > LOOK_PATIENCE => return false,
+            Some(_) => tokio::time::sleep(LOOK_PAUSE).await,
         }
     }
 }

@@ -57,6 +57,8 @@ steps! {
         ClaimKept,
         // Its life.
         Paused,
+        Held,
+        Released,
         SnapshotWorkMoved,
         SnapshotUpperMoved,
         SnapshotUpperMade,

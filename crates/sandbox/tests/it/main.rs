@@ -6,6 +6,7 @@ mod commands;
 mod conformance;
 mod disk_full;
 mod files;
+mod held;
 mod isolation;
 mod kills;
 mod layer_faults;

@@ -1,13 +1,17 @@
 //! Snapshots of running sandboxes: what they keep, what a restore and a fork show, what they guarantee.
 
-use std::time::Duration;
+use std::{
+    io::{BufRead, BufReader},
+    process::{Command, Stdio},
+    time::Duration,
+};
 
 use hangar_sandbox::{
-    Error, ExecSpec, Guarantee, Sandbox, SandboxSpec,
+    Error, ExecSpec, Guarantee, Holding, Sandbox, SandboxSpec,
     layers::{About, Kind, LayerId, LayerStore, Snapshot, begin, rewind, snapshots},
 };
 
-use crate::bench::{Bench, output, run};
+use crate::bench::{Bench, guest, output, processes, run, soon, until};
 
 /// Lists everything an agent can see of its own files.
 const LOOK: &str = "cd /; find workspace home/agent var -printf '%p %y %m %U %G %s %l %T@ %n\n' | sort; \
@@ -195,6 +199,62 @@ async fn what_a_daemon_holds_open_is_not_rotated_away() {
     assert_eq!(sandbox.snapshot().await.unwrap(), frozen);
     assert_eq!(snapshots(&bench.path("sessions/daemon")).unwrap(), vec![Snapshot::Tree(frozen.tree)]);
     output(&sandbox, "echo more >> /workspace/held").await;
+    sandbox.destroy().await;
+}
+
+/// On a loaded machine, a process that has nothing left to do may still be there when a snapshot is asked for. Here each stands still until somebody lets it go on.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_waits_for_commands_is_gone_before_a_snapshot_however_slow_it_is() {
+    let bench = Bench::new().await;
+    let mut spec = bench.spec("still");
+    spec.holding = Holding::Possible;
+    let sandbox = bench.engine.create(spec).await.unwrap();
+    output(&sandbox, "echo kept > /workspace/kept").await;
+    let guest = guest("still").unwrap().pid;
+    let waiting = || processes().into_iter().filter(|seen| seen.parent == guest).collect::<Vec<_>>();
+    // One for commands, one for a sync.
+    assert_eq!(waiting().len(), 2, "{:?}", waiting());
+    for process in waiting() {
+        let process = rustix::process::Pid::from_raw(process.pid).unwrap();
+        rustix::process::kill_process(process, rustix::process::Signal::STOP).unwrap();
+    }
+    until("both stand still", || waiting().iter().all(|process| process.state == 'T')).await;
+    sandbox.sync_over().await.unwrap();
+    let frozen = sandbox.snapshot().await.unwrap();
+    assert_eq!(frozen.guarantee, Guarantee::Quiescent);
+    assert_eq!(std::fs::read(frozen.tree.join("workspace/kept")).unwrap(), b"kept\n");
+    output(&sandbox, "echo later > /workspace/kept").await;
+    sandbox.destroy().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_snapshot_waits_for_whoever_writes_while_no_command_runs() {
+    let bench = Bench::new().await;
+    let sandbox = bench.sandbox("writing").await;
+    output(&sandbox, "echo before > /workspace/log").await;
+    // Somebody in the sandbox's mounts who is not one of its processes.
+    let mut writer = Command::new("nsenter")
+        .args(["-t", &guest("writing").unwrap().pid.to_string(), "-m", "--"])
+        .args(["sh", "-c", "exec 3>>/workspace/log; echo open; read line; echo more >&3"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut said = String::new();
+    BufReader::new(writer.stdout.take().unwrap()).read_line(&mut said).unwrap();
+    assert_eq!(said, "open\n");
+    let taking = {
+        let sandbox = sandbox.clone();
+        tokio::spawn(async move { sandbox.snapshot().await.unwrap() })
+    };
+    // It has begun, and cannot be done yet.
+    let begun = bench.path("sessions/writing/frozen");
+    until("the snapshot has begun", || std::fs::read_dir(&begun).is_ok_and(|found| found.count() > 0)).await;
+    drop(writer.stdin.take());
+    let frozen = soon("the snapshot", taking).await.unwrap();
+    assert!(writer.wait().unwrap().success());
+    assert_eq!(frozen.guarantee, Guarantee::Quiescent);
+    assert_eq!(std::fs::read(frozen.tree.join("workspace/log")).unwrap(), b"before\nmore\n");
     sandbox.destroy().await;
 }
 

@@ -37,7 +37,7 @@ pub use plugins::{FailureWord, PluginConfig};
 pub use pool::PoolConfig;
 pub use sandbox::{SandboxConfig, Wall};
 pub use secret::Secret;
-pub use sessions::SessionsConfig;
+pub use sessions::{GatewayWord, SessionsConfig};
 
 /// Everything that can be set, with its defaults. Printing it (`Debug` or serialized) shows no secret.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -55,7 +55,7 @@ pub struct Config {
     pub http: HttpConfig,
     /// The first person, and how long they stay signed in.
     pub people: PeopleConfig,
-    /// Who sees new sessions, and how long deleted ones are kept.
+    /// Who sees new sessions, what their sandboxes may ask models, and how long deleted ones are kept.
     pub sessions: SessionsConfig,
     /// How images are built and kept.
     pub images: ImagesConfig,

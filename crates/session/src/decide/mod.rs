@@ -14,6 +14,7 @@
 mod budget;
 mod command;
 mod forks;
+mod gateway;
 mod life;
 mod people;
 mod prompt;
@@ -29,14 +30,15 @@ pub(crate) use self::{
 use self::{command::decide_command, forks::rewind, report::decide_report};
 pub use self::{
     forks::{check_fork, check_rewind},
+    gateway::TURN_REQUESTS_MAX,
     people::no_invitation,
     who_may::needed,
 };
 use std::collections::BTreeMap;
 
 use hangar_protocol::{
-    Cause, EventBody, Exhausted, ModelUsage, Person, Refusal, SessionId, SessionState, TodoItem, TurnId, UserId,
-    Visibility,
+    Cause, EventBody, Exhausted, GatewayOutcome, ModelUsage, Person, Refusal, SessionId, SessionState, TodoItem,
+    TurnId, UserId, Visibility,
     api::{OpenPullRequest, PromptAccepted, RepoTarget, Rewind, StopAccepted},
     command::Commanded,
     event::{FileChange, FileChangeKind, ForkPurpose, PullRequestChange, SandboxPhase, SnapshotGuarantee, TurnOutcome},
@@ -87,6 +89,30 @@ pub enum Report {
     StepBegins {
         /// Its turn.
         turn: TurnId,
+    },
+    /// A program in the sandbox wants to ask a model through the gateway, and its budget allows it.
+    GatewayAsks {
+        /// In which turn.
+        turn: TurnId,
+        /// `provider/model`.
+        model: String,
+    },
+    /// What came of a request through the gateway.
+    GatewayReplied {
+        /// In which turn it was asked.
+        turn: TurnId,
+        /// Which request.
+        request: u32,
+        /// How it ended.
+        outcome: GatewayOutcome,
+        /// What it used up.
+        usage: ModelUsage,
+        /// What that cost in millionths of a US dollar, where the price is known.
+        cost_micro_usd: Option<u64>,
+        /// Until the answer's first byte.
+        first_byte_ms: u32,
+        /// Until its last.
+        duration_ms: u32,
     },
     /// The model wrote a title.
     Titled {

@@ -7,12 +7,18 @@ use hangar_protocol::{
     state::{Place, PullRequestStatus, TitleSource},
 };
 
-use super::{Answer, Decision, Effect, Report, TURN_RESUMES_MAX, budget, prompt::begin_turn};
+use super::{Answer, Decision, Effect, Report, TURN_RESUMES_MAX, budget, gateway, prompt::begin_turn};
 
 pub(super) fn decide_report(state: &SessionState, report: Report) -> Decision {
     match report {
         Report::Agent { turn, body } => agent_wrote(state, turn, body),
         Report::StepBegins { turn } => say_steers(state, turn),
+        Report::GatewayAsks { turn, model } => gateway::asks(state, turn, model),
+        Report::GatewayReplied { turn, request, outcome, usage, cost_micro_usd, first_byte_ms, duration_ms } => {
+            let body =
+                EventBody::GatewayReplied { turn, request, outcome, usage, cost_micro_usd, first_byte_ms, duration_ms };
+            gateway::replied(state, turn, request, body)
+        }
         Report::Titled { title, usage, cost_micro_usd } => titled(state, title, usage, cost_micro_usd),
         Report::TurnOver { turn, outcome } => turn_over(state, turn, outcome),
         Report::TurnPaused { turn, exhausted } => budget::paused(state, turn, exhausted),
@@ -155,7 +161,7 @@ fn pull_request_changed(state: &SessionState, number: u32, change: PullRequestCh
 /// Puts a session right whose task had ended without tidying up.
 fn woken(state: &SessionState, reason: String) -> Decision {
     let mut decision = Decision::default();
-    if matches!(state.sandbox, SandboxPhase::Preparing | SandboxPhase::Ready) {
+    if matches!(state.sandbox, SandboxPhase::Preparing | SandboxPhase::Syncing | SandboxPhase::Ready) {
         let detail = format!("{reason}; the workspace's files are kept");
         let gone = EventBody::SandboxChanged { phase: SandboxPhase::Absent, detail, duration_ms: 0 };
         decision.events.push((Cause::System, gone));

@@ -111,6 +111,8 @@ fn count(rows: &Rows<'_>, event: &Event) -> Result<()> {
             "UPDATE turn SET requests = requests + 1, model = ?3 WHERE session = ?1 AND turn = ?2",
             params![session, turn.0, model],
         ),
+        // The turn's model is who works on it, whomever its programs ask besides.
+        EventBody::GatewayRequested { turn, .. } => rows.count(*turn, "requests"),
         EventBody::ModelFellBack { turn, to, .. } => {
             rows.run("UPDATE turn SET model = ?3 WHERE session = ?1 AND turn = ?2", params![session, turn.0, to])
         }
@@ -118,8 +120,9 @@ fn count(rows: &Rows<'_>, event: &Event) -> Result<()> {
             let first_token_at = rows.now - i64::from(*duration_ms) + i64::from(*first_token_ms);
             rows.reply(*turn, Some(first_token_at), usage, cost_micro_usd.unwrap_or(0))
         }
-        // Nobody sees the first token of a summary.
-        EventBody::ConversationSummarized { turn, usage, cost_micro_usd, .. } => {
+        // Nobody sees the first token of a summary, and of a program's reply only the program does.
+        EventBody::ConversationSummarized { turn, usage, cost_micro_usd, .. }
+        | EventBody::GatewayReplied { turn, usage, cost_micro_usd, .. } => {
             rows.reply(*turn, None, usage, cost_micro_usd.unwrap_or(0))
         }
         EventBody::ToolStarted { turn, .. } => rows.count(*turn, "tool_calls"),

@@ -4,6 +4,7 @@
 mod any_order;
 mod decide;
 mod fuzz;
+mod gateway;
 mod life;
 mod past;
 mod people;

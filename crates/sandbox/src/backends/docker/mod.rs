@@ -113,6 +113,7 @@ impl Backend for Docker {
             border: true,
             layers: true,
             limits: true,
+            hold: false,
         }
     }
 

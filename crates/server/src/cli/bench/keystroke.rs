@@ -16,7 +16,7 @@ use hangar_protocol::api::NewRepo;
 use tokio::process::Command;
 
 use super::{
-    cannot,
+    cannot, first_read,
     row::{Goal, Row},
 };
 use crate::cli::{
@@ -63,12 +63,14 @@ pub(super) async fn measure(rounds: u32, folder: &Path, terminal: &mut Terminal)
     // The same images, and a pool that keeps nothing.
     let second = Bench::start(&data, 0).await?;
     let misses = second.misses(rounds).await;
+    terminal.remark(Look::Faint, "first reads, one commit behind and 5,000");
+    let reads = first_read::measure(&second, rounds, folder).await;
     second.server.shut_down().await;
-    let misses = misses?;
+    let (misses, reads) = (misses?, reads?);
     let row = |name, goal, times: &[Duration]| {
         Row::of_times(Goal { name, floor: FLOOR, goal, ratio_max: None }, times, &floor)
     };
-    Ok(vec![
+    let waits = [
         row("keystroke_ready_hit", "reported: a sandbox waited; the newest commits are in it", &hits.ready),
         row(
             "keystroke_ready_miss",
@@ -81,14 +83,15 @@ pub(super) async fn measure(rounds: u32, folder: &Path, terminal: &mut Terminal)
             "reported: the session's own wait where nobody typed and nothing waited",
             &misses.waited,
         ),
-    ])
+    ];
+    Ok(waits.into_iter().chain(reads).collect())
 }
 
-struct Bench {
+pub(super) struct Bench {
     server: Server,
     client: Client,
     token: String,
-    target: Target,
+    pub(super) target: Target,
 }
 
 /// From the key to a sandbox that is ready, and how long a session waits.
@@ -139,8 +142,12 @@ impl Bench {
     }
 
     async fn clone_to(&self, to: &Path) -> Result<(), Failure> {
-        let url = format!("{}/git/{REPO}.git", self.server.url()).replacen("://", &format!("://x:{}@", self.token), 1);
-        run(Command::new("git").args(["clone", "--quiet", &url]).arg(to)).await
+        run(Command::new("git").args(["clone", "--quiet", &self.git_url()]).arg(to)).await
+    }
+
+    /// Where git finds the repository, with the token in it.
+    pub(super) fn git_url(&self) -> String {
+        format!("{}/git/{REPO}.git", self.server.url()).replacen("://", &format!("://x:{}@", self.token), 1)
     }
 
     /// What people do without hangar.
@@ -206,7 +213,7 @@ impl Bench {
         }
     }
 
-    fn pool(&self) -> &Pool {
+    pub(super) fn pool(&self) -> &Pool {
         self.server.pool()
     }
 
@@ -218,13 +225,13 @@ impl Bench {
     }
 }
 
-async fn soon<T>(future: impl Future<Output = T>) -> Result<T, Failure> {
+pub(super) async fn soon<T>(future: impl Future<Output = T>) -> Result<T, Failure> {
     tokio::time::timeout(PATIENCE, future)
         .await
         .map_err(|_| cannot("go on", format!("nothing came for {} s", PATIENCE.as_secs())))
 }
 
-async fn run(command: &mut Command) -> Result<(), Failure> {
+pub(super) async fn run(command: &mut Command) -> Result<(), Failure> {
     command.env("GIT_TERMINAL_PROMPT", "0").kill_on_drop(true);
     let done = soon(command.output()).await?.map_err(|error| cannot("start git", error))?;
     if done.status.success() { Ok(()) } else { Err(cannot("use git", String::from_utf8_lossy(&done.stderr).trim())) }

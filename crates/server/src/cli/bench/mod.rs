@@ -6,6 +6,7 @@
 mod append;
 mod bare_loop;
 mod density;
+mod first_read;
 mod keystroke;
 mod pace_model;
 mod process;
@@ -58,7 +59,7 @@ pub(super) struct Bench {
 enum Suite {
     /// From a prompt to the model's first request, and to the first tool's result.
     Prompt,
-    /// Sandboxes: claims, commands, pauses, slots, other programs with the same task, and the way from a keystroke to the newest commits.
+    /// Sandboxes: claims, commands, pauses, slots, other programs with the same task, the way from a keystroke to the newest commits, and how soon a session reads.
     Sandbox,
     /// Snapshots, restores and forks, in workspaces of 10 MB and 1 GB.
     Snapshot,

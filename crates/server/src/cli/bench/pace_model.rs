@@ -1,6 +1,6 @@
 //! A model that streams at a set pace. It speaks the Anthropic Messages stream.
 //!
-//! A prompt `pace COUNT MICROSECONDS` is answered with so many deltas, one each so many microseconds. Each delta is the time at which it
+//! A prompt `bench-pace COUNT MICROSECONDS` is answered with so many deltas, one each so many microseconds. Each delta is the time at which it
 //! was sent, [`DELTA_BYTES`] long: whoever reads it knows how long it was on its way.
 
 use std::{convert::Infallible, io, net::SocketAddr, time::Duration};
@@ -23,8 +23,8 @@ use super::sockets::now_us;
 
 /// The length of a delta's text: about four tokens.
 pub(super) const DELTA_BYTES: usize = 18;
-/// What its prompts begin with.
-const WORD: &str = "pace ";
+/// What its prompts begin with: found nowhere else in a request, whatever tools and instructions say.
+const WORD: &str = "bench-pace ";
 
 /// The model; dropping it ends it.
 pub(super) struct PaceModel {

@@ -129,6 +129,7 @@ impl Live {
             }
             EventBody::ToolFinished { call, .. } => self.end_tool(call),
             EventBody::SandboxChanged { phase: SandboxPhase::Preparing, .. } => self.wait("preparing the sandbox"),
+            EventBody::SandboxChanged { phase: SandboxPhase::Syncing, .. } => self.wait("syncing with the base branch"),
             EventBody::SandboxChanged { .. } => self.stop_waiting(),
             EventBody::ModelRetried { .. } | EventBody::ModelFellBack { .. } => self.wait("waiting for the model"),
             EventBody::TurnEnded { .. } | EventBody::TurnPaused { .. } => {
@@ -156,6 +157,8 @@ impl Live {
             | EventBody::StopRequested { .. }
             | EventBody::TodoChanged { .. }
             | EventBody::OutputsLeftOut { .. }
+            | EventBody::GatewayRequested { .. }
+            | EventBody::GatewayReplied { .. }
             | EventBody::ConversationSummarized { .. }
             | EventBody::FilesChanged { .. }
             | EventBody::BranchPushed { .. }

@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 
 use hangar_protocol::{
-    Block, CallId, Event, EventBody, HookPoint, ModelUsage, OnFailure, PluginDecision, PromptId, StopReason, TodoItem,
-    TodoStatus, TurnId, UserId,
+    Block, CallId, Event, EventBody, GatewayOutcome, HookPoint, ModelUsage, OnFailure, PluginDecision, PromptId,
+    StopReason, TodoItem, TodoStatus, TurnId, UserId,
     event::{FileChange, FileChangeKind, ForkPurpose, PullRequestChange, SandboxPhase, ToolStatus, TurnOutcome},
     limits::clip,
 };
@@ -152,6 +152,23 @@ impl Story {
                     text: "the model goes on from a summary of the conversation".to_owned(),
                     aside: format!("it had {} tokens to read", words::count(*tokens_before)),
                 })
+            }
+            // The program that asked shows what it was answered.
+            EventBody::GatewayRequested { turn, .. } => {
+                self.turns.entry(*turn).or_default().requests += 1;
+                None
+            }
+            EventBody::GatewayReplied { turn, outcome, usage, cost_micro_usd, .. } => {
+                let turn = self.turns.entry(*turn).or_default();
+                turn.usage.add(*usage);
+                turn.cost_micro_usd += cost_micro_usd.unwrap_or(0);
+                match outcome {
+                    GatewayOutcome::Answered | GatewayOutcome::CutOff => None,
+                    GatewayOutcome::Failed { reason, .. } => Some(line(
+                        Mark::Warning,
+                        format!("a program in the sandbox got no answer of a model: {}", words::one_line(reason)),
+                    )),
+                }
             }
             EventBody::ModelReplied { turn, blocks, usage, cost_micro_usd, stop, .. } => {
                 let turn = self.turns.entry(*turn).or_default();
@@ -305,7 +322,7 @@ fn with_reason(took: &str, output: &str) -> String {
 
 fn sandbox(phase: SandboxPhase, detail: &str, duration_ms: u32) -> Option<Line> {
     match phase {
-        SandboxPhase::Absent | SandboxPhase::Preparing => None,
+        SandboxPhase::Absent | SandboxPhase::Preparing | SandboxPhase::Syncing => None,
         SandboxPhase::Ready => Some(Line {
             mark: Mark::Note,
             text: "sandbox ready".to_owned(),
