@@ -153,7 +153,7 @@ const TABLES: [(&str, &str, &str); 16] = [
     (
         SessionsConfig::SECTION,
         "`[sessions]`",
-        "Who sees new sessions, and how long deleted ones are kept; see [sessions.md](sessions.md).",
+        "Who sees new sessions, how long deleted ones are kept, and whether programs in sandboxes may ask models; see [sessions.md](sessions.md) and [gateway.md](gateway.md).",
     ),
     (ImagesConfig::SECTION, "`[images]`", "How images are built and kept; see [images.md](images.md)."),
     (

@@ -186,8 +186,13 @@ async fn what_was_read_before_the_sync_changed_it_is_named_and_not_undone() {
     assert!(server.traces().is_empty(), "left behind:\n{}", server.traces());
 }
 
-#[tokio::test]
-async fn a_server_that_is_killed_in_the_middle_of_a_sync_brings_the_session_there_again() {
+/// How a server ends in the middle of a sync.
+enum End {
+    Killed,
+    InOrder,
+}
+
+async fn brought_again_after(end: End) {
     let look = || Reply::bash("cat README.md 0.slow && git log --format=%s -1 && git status --short");
     let mut behind = Behind::new(Transcript::new().on("look", [look(), look(), Reply::say("Done.")])).await;
     let jane = behind.server.owner().clone();
@@ -196,7 +201,11 @@ async fn a_server_that_is_killed_in_the_middle_of_a_sync_brings_the_session_ther
     watch.tool_started("bash").await;
     // Git is in the middle of the work tree, with the index locked.
     until("the filter", async || sleeper(&behind.nap)).await;
-    behind.server.kill().await;
+    match end {
+        End::Killed => behind.server.kill().await,
+        // It does not wait for the sync, which never comes to its end here.
+        End::InOrder => behind.server.stop().await,
+    }
     until("the end of the sandbox", async || sleeper(&behind.nap).is_none().then_some(())).await;
     behind.server.restart().await;
     behind.go().await;
@@ -207,4 +216,14 @@ async fn a_server_that_is_killed_in_the_middle_of_a_sync_brings_the_session_ther
     let mut server = behind.server;
     server.stop().await;
     assert!(server.traces().is_empty(), "left behind:\n{}", server.traces());
+}
+
+#[tokio::test]
+async fn a_server_that_is_killed_in_the_middle_of_a_sync_brings_the_session_there_again() {
+    brought_again_after(End::Killed).await;
+}
+
+#[tokio::test]
+async fn a_server_that_ends_in_order_in_the_middle_of_a_sync_brings_the_session_there_again() {
+    brought_again_after(End::InOrder).await;
 }
