@@ -36,6 +36,8 @@ pub mod plugin;
 #[cfg(feature = "words")]
 pub mod refusal;
 #[cfg(feature = "words")]
+pub mod source;
+#[cfg(feature = "words")]
 pub mod state;
 
 #[cfg(feature = "words")]

@@ -26,6 +26,9 @@ pub struct EngineConfig {
     pub sandboxes_max: usize,
     /// Toolchains to mount over the base `host`; usually [`toolchains::detect`](crate::toolchains::detect).
     pub toolchains: Vec<Toolchain>,
+    /// A directory that every sandbox sees read only at [`OWN_SOURCE`](hangar_protocol::source::OWN_SOURCE), whatever its root: hangar's own
+    /// source. It must not change while the engine runs.
+    pub own_source: Option<PathBuf>,
     /// Unclaimed slots to keep ready. They count neither as sandboxes nor against `sandboxes_max`.
     pub slots: usize,
     /// Where the Docker daemon listens, for the backend `docker`.
@@ -55,6 +58,7 @@ impl EngineConfig {
             backend: BackendKind::default(),
             sandboxes_max: SANDBOXES_DEFAULT,
             toolchains: crate::toolchains::detect(),
+            own_source: None,
             slots: SLOTS_DEFAULT,
             docker_socket: DOCKER_SOCKET_DEFAULT.into(),
             machine_kernel: None,

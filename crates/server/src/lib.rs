@@ -29,6 +29,7 @@ mod people;
 mod plugins;
 mod routes;
 mod serve;
+mod source;
 mod stream;
 pub mod upkeep;
 mod web;

@@ -3,6 +3,7 @@
 use std::{
     io,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    path::PathBuf,
     sync::Arc,
 };
 
@@ -28,7 +29,7 @@ use crate::{
     models::{self, Catalogue},
     outbound::outbound,
     people::{People, SignInRate, first_owner},
-    plugins, routes,
+    plugins, routes, source,
     stream::StreamPlaces,
 };
 
@@ -79,6 +80,7 @@ pub async fn serve(config: Config) -> Result<Server, Refusal> {
     engine_config.backend = config.sandbox.backend.kind();
     engine_config.docker_socket.clone_from(&config.sandbox.docker_socket);
     engine_config.machine_kernel = config.sandbox.machine_kernel.as_ref().map(MachineKernel::beside);
+    engine_config.own_source = Some(own_source(&config).await?);
     let toolchains = engine_config.toolchains.clone();
     let engine = Engine::new(engine_config).await.map_err(|error| no_sandboxes(&error))?;
     let layers = LayerStore::open(&config.data).map_err(|error| unusable(&error))?;
@@ -224,6 +226,16 @@ impl Server {
         self.engine.close();
         drop(self.player);
         drop(self.data);
+    }
+}
+
+/// hangar's own source, where sandboxes are to see it.
+async fn own_source(config: &Config) -> Result<PathBuf, Refusal> {
+    let data = config.data.clone();
+    // The first start of a version writes a thousand files.
+    match tokio::task::spawn_blocking(move || source::place(&data)).await {
+        Ok(placed) => placed.map_err(|error| unusable(&error)),
+        Err(error) => Err(unusable(&error)),
     }
 }
 

@@ -16,7 +16,7 @@ use hangar_protocol::guest::{
     setup::{Contained, IdMapping, RootFile},
 };
 use rustix::{
-    fs::CWD,
+    fs::{CWD, Mode, OFlags, ResolveFlags, openat2},
     mount::{MoveMountFlags, UnmountFlags, move_mount, unmount},
 };
 
@@ -177,7 +177,7 @@ impl Ground {
     pub(crate) fn trees(&self, spec: &SandboxSpec) -> &[(String, PathBuf)] {
         match spec.root.base {
             BaseKind::Host => self.base.trees(),
-            BaseKind::Tree => &[],
+            BaseKind::Tree => self.base.everywhere(),
         }
     }
 
@@ -228,8 +228,7 @@ impl Ground {
         let overlay = self.overlay(spec, plot, own, stage)?;
         let mounted = Mounted::attach(&overlay, self.place()?)?;
         for (target, path) in self.trees(spec) {
-            let target = mounted.place.join(target.trim_start_matches('/'));
-            attach(&mounts::copy(path, Allow::Read)?, &target)?;
+            attach_below(&mounts::copy(path, Allow::Read)?, &mounted.place, target)?;
         }
         Ok(mounted)
     }
@@ -286,6 +285,29 @@ pub(crate) fn attach(mount: &OwnedFd, at: &Path) -> Result<(), Error> {
         .map_err(Error::kernel(format!("attach {}", at.display())))
 }
 
+/// Attaches a detached mount to a place in a root that is mounted at `root`. A link in that root leads nowhere but into it.
+fn attach_below(mount: &OwnedFd, root: &Path, target: &str) -> Result<(), Error> {
+    let what = || Error::kernel(format!("attach {target} below {}", root.display()));
+    let directory = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let root = rustix::fs::open(root, directory, Mode::empty()).map_err(what())?;
+    let within = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
+    let at = openat2(&root, target, directory, Mode::empty(), within).map_err(what())?;
+    let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH | MoveMountFlags::MOVE_MOUNT_T_EMPTY_PATH;
+    move_mount(mount, "", &at, "", flags).map_err(what())
+}
+
+/// Makes a layer's directory with those above it, as the sandbox's root has them.
+fn mount_point(layer: &Path, target: &str) -> Result<(), Error> {
+    let place = layer.join(target.trim_start_matches('/'));
+    let root = IdRange::DISK.first;
+    fs::create_dir_all(&place).map_err(Error::host(&place))?;
+    for made in place.ancestors().take_while(|made| made.starts_with(layer)) {
+        fs::set_permissions(made, fs::Permissions::from_mode(0o755)).map_err(Error::host(made))?;
+        chown(made, Some(root), Some(root)).map_err(Error::host(made))?;
+    }
+    Ok(())
+}
+
 /// Everything that blocks.
 fn prepare(config: &EngineConfig, kind: BackendKind) -> Result<(Prepared, PathBuf, PathBuf), Error> {
     match Rights::detect() {
@@ -315,16 +337,11 @@ fn prepare(config: &EngineConfig, kind: BackendKind) -> Result<(Prepared, PathBu
         fs::set_permissions(made, fs::Permissions::from_mode(0o755)).map_err(Error::host(made))?;
         chown(made, Some(root), Some(root)).map_err(Error::host(made))?;
     }
+    // Above an image's own layers: whatever it has there is no place for a mount.
+    prepared.base.everywhere().iter().try_for_each(|(target, _)| mount_point(&entrance, target))?;
     let points = prepared.state.join("points");
     fs::create_dir_all(&points).map_err(Error::host(&points))?;
-    for (target, _) in prepared.base.trees() {
-        let place = points.join(target.trim_start_matches('/'));
-        fs::create_dir_all(&place).map_err(Error::host(&place))?;
-        for made in place.ancestors().take_while(|made| made.starts_with(&points)) {
-            fs::set_permissions(made, fs::Permissions::from_mode(0o755)).map_err(Error::host(made))?;
-            chown(made, Some(root), Some(root)).map_err(Error::host(made))?;
-        }
-    }
+    prepared.base.trees().iter().try_for_each(|(target, _)| mount_point(&points, target))?;
     Ok((prepared, entrance, points))
 }
 

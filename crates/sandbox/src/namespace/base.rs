@@ -11,9 +11,12 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use hangar_protocol::guest::{
-    AGENT_ID, Account, BORDER_HOST, BORDER_PORTS, Claim, HOME, Holding, Stage,
-    setup::{Access, DATA, IdMapping, Mount, ProcessLimits, RootFile, Source},
+use hangar_protocol::{
+    guest::{
+        AGENT_ID, Account, BORDER_HOST, BORDER_PORTS, Claim, HOME, Holding, Stage,
+        setup::{Access, DATA, IdMapping, Mount, ProcessLimits, RootFile, Source},
+    },
+    source::OWN_SOURCE,
 };
 
 use crate::{
@@ -146,8 +149,12 @@ pub(super) const EVERYWHERE: &[&str] = &["/proc", "/dev", "/tmp", "/run"];
 pub(crate) struct Base {
     rights: Rights,
     data_dir: PathBuf,
-    /// Trees of the base `host`, mounted read only: target and host path.
+    /// Trees of the base `host`, mounted read only: target and host path. Those for every base stand first.
     trees: Vec<(String, PathBuf)>,
+    /// How many of them are for every base.
+    everywhere: usize,
+    /// An empty directory.
+    nothing: PathBuf,
     /// What a sandbox over the base `host` takes along.
     attach: Vec<String>,
     path: String,
@@ -155,13 +162,23 @@ pub(crate) struct Base {
 }
 
 impl Base {
-    /// Looks at this machine.
-    pub(crate) fn host(rights: Rights, data_dir: &Path, toolchains: &[Toolchain]) -> Self {
+    /// Looks at this machine. `nothing` is an empty directory that stays so.
+    pub(crate) fn host(
+        rights: Rights,
+        data_dir: &Path,
+        nothing: &Path,
+        own_source: Option<&Path>,
+        toolchains: &[Toolchain],
+    ) -> Self {
+        let trees: Vec<(String, PathBuf)> =
+            own_source.iter().map(|path| (OWN_SOURCE.to_owned(), path.to_path_buf())).collect();
         let mut base = Self {
             rights,
             data_dir: data_dir.to_owned(),
-            trees: vec![],
-            attach: vec![],
+            everywhere: trees.len(),
+            nothing: nothing.to_owned(),
+            attach: trees.iter().map(|(target, _)| target.clone()).collect(),
+            trees,
             path: String::new(),
             env: BTreeMap::new(),
         };
@@ -193,6 +210,11 @@ impl Base {
         &self.trees
     }
 
+    /// Trees of the host that lie over every base, likewise.
+    pub(crate) fn everywhere(&self) -> &[(String, PathBuf)] {
+        &self.trees[..self.everywhere]
+    }
+
     /// What all slots have, and the descriptors that go with it.
     pub(crate) fn stage(&self, account: Account) -> Result<(Stage, Vec<OwnedFd>), Error> {
         let mut ground = Plan { rights: self.rights, mounts: vec![], descriptors: vec![] };
@@ -212,7 +234,11 @@ impl Base {
             ground.fresh(TOOLCHAINS, memory(DEV_BYTES, DEV_INODES, 0o755));
             closed.push(TOOLCHAINS.into());
         }
-        for (target, path) in &self.trees {
+        let (everywhere, over_host) = self.trees.split_at(self.everywhere);
+        for (target, path) in everywhere {
+            ground.show(target, path, &self.nothing)?;
+        }
+        for (target, path) in over_host {
             ground.bind(target, path, Allow::Read)?;
         }
         match self.rights {
@@ -267,7 +293,7 @@ impl Base {
         let mut attach: Vec<String> = EVERYWHERE.iter().chain(OWN_FILES).map(|path| (*path).to_owned()).collect();
         match spec.root.base {
             BaseKind::Host => attach.extend(self.attach.iter().cloned()),
-            BaseKind::Tree => {}
+            BaseKind::Tree => attach.extend(self.everywhere().iter().map(|(target, _)| target.clone())),
         }
         let staged = Sizes::of(&Limits::default());
         let sizes = Sizes::of(&spec.limits).paths().into_iter().zip(staged.paths());
@@ -375,6 +401,19 @@ impl Plan {
             }
         }
         Ok(())
+    }
+
+    /// Shows a directory of hangar's own, which is to say nothing of where the data directory is. An ordinary user cannot hide that.
+    fn show(&mut self, target: &str, path: &Path, nothing: &Path) -> Result<(), Error> {
+        match self.rights {
+            Rights::Root => {
+                let index = self.descriptors.len();
+                self.descriptors.push(mounts::unnamed(path, nothing)?);
+                self.fresh(target, Source::Fd { index, directory: true });
+                Ok(())
+            }
+            Rights::Rootless => self.bind(target, path, Allow::Read),
+        }
     }
 
     fn fresh(&mut self, target: &str, source: Source) {

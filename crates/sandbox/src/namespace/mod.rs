@@ -483,11 +483,14 @@ impl Prepared {
             Rights::Root => fs::create_dir_all(&stage).map_err(Error::host(&stage))?,
             Rights::Rootless => {}
         }
+        let nothing = state.join("nothing");
+        fs::create_dir_all(&nothing).map_err(Error::host(&nothing))?;
+        let own_source = config.own_source.as_deref();
         Ok(Self {
             lock,
             layers: LayerStore::open(&data_dir)?,
-            skeleton: Skeleton::write(&state.join("skeleton"), rights, &config.toolchains)?,
-            base: Base::host(rights, &data_dir, &config.toolchains),
+            skeleton: Skeleton::write(&state.join("skeleton"), rights, own_source, &config.toolchains)?,
+            base: Base::host(rights, &data_dir, &nothing, own_source, &config.toolchains),
             data_dir,
             state,
             cgroups,

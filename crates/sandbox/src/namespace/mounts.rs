@@ -51,6 +51,22 @@ pub(crate) fn copy(path: &Path, allow: Allow) -> Result<OwnedFd, Error> {
     Ok(fd)
 }
 
+/// The host's tree at `path`, detached, read only for ever, and without a word of where it lies: mountinfo names the directory that was bound,
+/// but of an overlay only the numbers of descriptors. `nothing` is an empty directory, as a read-only overlay has at least two layers.
+pub(crate) fn unnamed(path: &Path, nothing: &Path) -> Result<OwnedFd, Error> {
+    let what = || Error::kernel(format!("mount {}", path.display()));
+    let directory = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let layers = [path, nothing].map(|layer| open(layer, directory, Mode::empty()).map_err(Error::host(layer)));
+    let [shown, nothing] = layers;
+    let (shown, nothing) = (shown?, nothing?);
+    let fs = fsopen("overlay", FsOpenFlags::FSOPEN_CLOEXEC).map_err(what())?;
+    fsconfig_set_string(&fs, "lowerdir", format!("{}:{}", by_number(&shown), by_number(&nothing))).map_err(what())?;
+    fsconfig_create(&fs).map_err(what())?;
+    let attributes =
+        MountAttrFlags::MOUNT_ATTR_RDONLY | MountAttrFlags::MOUNT_ATTR_NOSUID | MountAttrFlags::MOUNT_ATTR_NODEV;
+    fsmount(&fs, FsMountFlags::FSMOUNT_CLOEXEC, attributes).map_err(what())
+}
+
 /// The data directory with ids as one sandbox has them, detached. Layers are opened below it.
 #[derive(Debug)]
 pub(crate) struct View {

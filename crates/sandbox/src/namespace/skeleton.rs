@@ -8,7 +8,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use hangar_protocol::guest::{AGENT_ID, HOME, WORKSPACE};
+use hangar_protocol::{
+    guest::{AGENT_ID, HOME, WORKSPACE},
+    source::OWN_SOURCE,
+};
 
 use crate::{
     error::Error,
@@ -36,16 +39,21 @@ pub(crate) struct Skeleton {
 
 impl Skeleton {
     /// Writes both layers into `folder`, in place of those of an earlier start. No sandbox runs.
-    pub(crate) fn write(folder: &Path, rights: Rights, toolchains: &[Toolchain]) -> Result<Self, Error> {
+    pub(crate) fn write(
+        folder: &Path,
+        rights: Rights,
+        own_source: Option<&Path>,
+        toolchains: &[Toolchain],
+    ) -> Result<Self, Error> {
         let skeleton = Self { host: folder.join("host"), tree: folder.join("tree") };
         let write = || -> io::Result<()> {
             if folder.exists() {
                 fs::remove_dir_all(folder)?;
             }
             let mut layer = Layer { root: skeleton.tree.clone(), rights };
-            layer.mount_points()?;
+            layer.mount_points(own_source)?;
             layer.root.clone_from(&skeleton.host);
-            layer.mount_points()?;
+            layer.mount_points(own_source)?;
             layer.host(toolchains)
         };
         write().map_err(Error::host(folder))?;
@@ -59,11 +67,14 @@ struct Layer {
 }
 
 impl Layer {
-    fn mount_points(&self) -> io::Result<()> {
+    fn mount_points(&self, own_source: Option<&Path>) -> io::Result<()> {
         fs::create_dir_all(&self.root)?;
         self.own(&self.root)?;
         for path in EVERYWHERE {
             self.directory(path)?;
+        }
+        if own_source.is_some() {
+            self.directory(OWN_SOURCE)?;
         }
         for path in OWN_FILES {
             self.file(path, "")?;

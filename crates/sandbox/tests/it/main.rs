@@ -16,6 +16,7 @@ mod life;
 mod limits;
 mod many;
 mod network;
+mod own_source;
 mod remains;
 mod rootless;
 mod security;

@@ -1,7 +1,7 @@
 //! The command line. One file per command.
 //!
 //! Architecture invariant: a command knows the server through `hangar-client` alone, so that whatever it does, a script can
-//! do over HTTP. Commands that are about this machine and not about a server are the exception: `up`, `doctor`, and `backup`, `restore`, `check` and
+//! do over HTTP. Commands that are about this machine and not about a server are the exception: `up`, `doctor`, `source`, and `backup`, `restore`, `check` and
 //! `rebuild`, which work with and without one.
 
 mod allow;
@@ -39,6 +39,7 @@ mod rewind;
 mod run;
 mod sessions;
 mod shelf;
+mod source;
 mod stop;
 mod table;
 mod terminal;
@@ -115,6 +116,7 @@ enum Command {
     Check(check::Check),
     Rebuild(rebuild::Rebuild),
     Doctor(doctor::Doctor),
+    Source(source::Source),
     Bench(bench::Bench),
     Login(login::Login),
     Link(link::Link),
@@ -185,6 +187,7 @@ impl Command {
             Self::Check(check) => check.carry_out(terminal).await,
             Self::Rebuild(rebuild) => rebuild.carry_out(terminal).await,
             Self::Doctor(doctor) => doctor.carry_out(terminal).await,
+            Self::Source(source) => source.carry_out(terminal).await,
             Self::Bench(bench) => bench.carry_out(terminal).await,
             Self::Login(login) => login.carry_out(terminal).await,
             Self::Link(link) => link.carry_out(terminal).await,

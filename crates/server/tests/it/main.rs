@@ -13,6 +13,7 @@ mod private_streams;
 mod repositories;
 mod secrecy;
 mod sessions;
+mod source;
 mod start;
 mod strangers;
 mod stream_of_many;

@@ -29,6 +29,7 @@ mod removal;
 mod secrets;
 mod session;
 mod soak;
+mod source;
 mod starts;
 mod state;
 mod steps;

@@ -2,6 +2,7 @@
 
 use std::fs;
 
+use hangar_protocol::source::OWN_SOURCE;
 use hangar_sandbox::{Change, Error, FailureKind, GlobRequest, GrepRequest};
 
 use super::place::Place;
@@ -88,6 +89,13 @@ pub(super) async fn nothing_of_the_host_is_inside(place: &Place) {
     let environment =
         output(sandbox, "env | cut -d= -f1 | grep -E 'CARGO_PKG|RUSTUP_TOOLCHAIN|SSH_|AWS_|TOKEN' || true").await;
     assert_eq!(environment, "");
+}
+
+pub(super) async fn hangars_own_source_is_there_and_cannot_be_changed(place: &Place) {
+    let tried = "cat src/lib.rs; touch new || echo not made; (echo x >> src/lib.rs) || echo not changed; rm -r src || echo not removed; ls";
+    let seen = output(&place.shared, &format!("cd {OWN_SOURCE} && {{ {tried}; }} 2> /dev/null")).await;
+    assert_eq!(seen, "pub fn hangar() {}\nnot made\nnot changed\nnot removed\nsrc\n");
+    assert_eq!(fs::read_to_string(place.path("shown/src/lib.rs")).unwrap(), "pub fn hangar() {}\n");
 }
 
 pub(super) async fn a_session_is_found_again(place: &Place) {

@@ -52,6 +52,7 @@ const CASES: &[Case] = &[
     case!(files::changes_are_watched),
     case!(files::layers_lie_over_each_other_and_stay_as_they_are),
     case!(files::nothing_of_the_host_is_inside),
+    case!(files::hangars_own_source_is_there_and_cannot_be_changed),
     case!(files::a_session_is_found_again),
     case!(reach::every_address_is_the_borders, |can| can.border),
     case!(reach::nothing_is_reached_without_a_border, |can| !can.border),

@@ -32,6 +32,7 @@ impl Place {
         config.slots = 0;
         config.docker_socket = daemon.socket().to_owned();
         config.machine_kernel = machine_kernel();
+        config.own_source = Some(own_source(directory.path()));
         layers(directory.path());
         let engine = match Engine::new(config.clone()).await {
             Ok(engine) => engine,
@@ -72,6 +73,14 @@ pub(crate) fn machine_kernel() -> Option<MachineKernel> {
     let names = fs::read_dir(boot).into_iter().flatten().flatten().map(|entry| entry.path());
     let mut kernels = names.filter(|path| path.file_name().unwrap().to_string_lossy().starts_with("vmlinuz-"));
     kernels.next().map(MachineKernel::beside)
+}
+
+/// What stands for hangar's own source.
+fn own_source(data: &Path) -> PathBuf {
+    let shown = data.join("shown");
+    fs::create_dir_all(shown.join("src")).unwrap();
+    fs::write(shown.join("src/lib.rs"), "pub fn hangar() {}\n").unwrap();
+    shown
 }
 
 /// Two layers: `lower` is the repository, `upper` changes it.

@@ -65,6 +65,9 @@ impl Arena {
             config.backend = kind;
             config.docker_socket = docker.to_owned();
             config.machine_kernel = machine_kernel();
+            let shown = config.data_dir.join("shown");
+            std::fs::create_dir_all(&shown).unwrap();
+            config.own_source = Some(shown);
         });
         let bench = bench.await?;
         let canaries = Canaries::place();
