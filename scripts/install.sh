@@ -70,10 +70,10 @@ if [ -n "${backports:-}" ] && ! grep -rqs "$backports" /etc/apt/sources.list /et
 fi
 apt-get update -q
 [ -z "${backports:-}" ] || packages=("${packages[@]/%runsc/runsc\/$backports}")
-# Where one part of QEMU is from the backports already, the others must be as well.
-if dpkg-query -W -f='${Version}' qemu-utils 2>/dev/null | grep -q '~bpo'; then
+# Where one part of QEMU is from the backports already, the others must be as well, and apt does not find that out by itself.
+if [[ " ${packages[*]} " == *" qemu-system-x86 "* ]] && dpkg-query -W -f='${Version}' qemu-utils 2>/dev/null | grep -q '~bpo'; then
   from=$(. /etc/os-release && echo "$VERSION_CODENAME")-backports
-  packages=("${packages[@]/%qemu-system-x86/qemu-system-x86\/$from}")
+  packages=("${packages[@]/%qemu-system-x86/qemu-system-x86\/$from}" "qemu-system-common/$from" "qemu-system-data/$from" "seabios/$from")
 fi
 apt-get install -q -y --no-install-recommends "${packages[@]}" fonts-dejavu-core
 machine_kernel

@@ -90,3 +90,20 @@ test("a prompt becomes a merged pull request, seen live by two", async ({ page, 
   expect(errors).toEqual([]);
   expect(outside, "nothing is asked of anybody else").toEqual([]);
 });
+
+test("the agent asks, and a click is the answer", async ({ page }) => {
+  await beginSession(page, "Make this crate faster.");
+  const answers = page.getByRole("group", { name: "Answers to the agent's question" });
+  await expect(answers.getByRole("button")).toHaveCount(3);
+  await expect(page.locator(".timeline")).toContainText("What may a faster levenshtein cost?");
+  await expect(page.locator(".session-head")).toContainText("Asks you");
+  await accessible(page, "question");
+  await fitsWindow(page, "question");
+  await page.goto("/");
+  await expect(page.locator(".group", { hasText: "Waiting for you" }).first()).toContainText("Asks you");
+  await page.goBack();
+  await answers.getByRole("button", { name: "Nothing: leave it as it is" }).click();
+  await expect(answers).toBeHidden();
+  await expect(page.locator(".prompt").last()).toContainText("Nothing: leave it as it is");
+  await expect(page.locator(".timeline")).toContainText("Then nothing changes");
+});

@@ -10,6 +10,7 @@ import type {
   Place,
   PullRequestChange,
   PullRequestState,
+  Question,
   SessionRole,
   SessionState,
   SessionStatus,
@@ -113,6 +114,12 @@ export function openTurn(state: SessionState): TurnState | undefined {
   return last && last.outcome === null ? last : undefined;
 }
 
+/** What the session's people are asked: the last turn that counts ended with it. */
+export function question(state: SessionState): Question | undefined {
+  const last = state.turns.findLast((turn) => !turn.undone);
+  return (last?.outcome?.type === "done" && last.question) || undefined;
+}
+
 function applyBody(state: SessionState, cause: Cause, body: EventBody): void {
   switch (body.type) {
     case "session_created":
@@ -154,6 +161,7 @@ function applyBody(state: SessionState, cause: Cause, body: EventBody): void {
         resumes: 0,
         stop_requested_by: null,
         paused: null,
+        question: null,
         outcome: null,
         undone: false,
       });
@@ -162,6 +170,11 @@ function applyBody(state: SessionState, cause: Cause, body: EventBody): void {
     case "turn_resumed": {
       const turn = turnOf(state, body.turn);
       if (turn) turn.resumes += 1;
+      return;
+    }
+    case "question_asked": {
+      const turn = turnOf(state, body.turn);
+      if (turn) turn.question = body.question;
       return;
     }
     case "turn_paused": {
@@ -192,7 +205,11 @@ function applyBody(state: SessionState, cause: Cause, body: EventBody): void {
       return;
     case "model_requested": {
       const turn = turnOf(state, body.turn);
-      if (turn) turn.steps = body.step;
+      if (turn) {
+        turn.steps = body.step;
+        // It was cut off while it asked, and goes on.
+        turn.question = null;
+      }
       return;
     }
     case "gateway_requested": {
@@ -421,6 +438,7 @@ function endTurn(state: SessionState, turn: TurnId, outcome: TurnOutcome): void 
 }
 
 function restingStatus(state: SessionState): SessionStatus {
+  if (question(state)) return "asking";
   return state.pull_requests.at(-1)?.status === "merged" ? "merged" : "idle";
 }
 

@@ -982,7 +982,19 @@ duration_us: number, } | { "type": "todo_changed",
 /**
  * The whole list as it is now.
  */
-items: Array<TodoItem>, } | { "type": "files_changed",
+items: Array<TodoItem>, } | { "type": "question_asked",
+/**
+ * In which turn.
+ */
+turn: TurnId,
+/**
+ * Which call asks.
+ */
+call: CallId,
+/**
+ * What it asks.
+ */
+question: Question, } | { "type": "files_changed",
 /**
  * At most [`crate::limits::EVENT_FILES_MAX`] of them.
  */
@@ -1215,7 +1227,7 @@ text: string, };
 /**
  *A kind of event, as `kinds=` names it: the `type` of the event's body.
  */
-export type EventKind = "session_created" | "participant_joined" | "title_changed" | "prompt_added" | "prompt_cancelled" | "prompt_edited" | "prompt_moved" | "steer_requested" | "prompt_steered" | "queue_paused" | "queue_resumed" | "turn_started" | "turn_resumed" | "turn_paused" | "turn_continued" | "budget_changed" | "stop_requested" | "turn_ended" | "sandbox_changed" | "model_requested" | "model_retried" | "model_fell_back" | "outputs_left_out" | "conversation_summarized" | "model_replied" | "gateway_requested" | "gateway_replied" | "tool_started" | "tool_finished" | "plugin_decided" | "todo_changed" | "files_changed" | "branch_pushed" | "push_refused" | "pull_request_opened" | "pull_request_changed" | "image_chosen" | "snapshot_taken" | "network_denied" | "network_allowed" | "forked_from" | "session_forked" | "rewound" | "attempt_kept" | "member_added" | "role_changed" | "member_removed" | "ownership_taken" | "visibility_changed" | "invitation_made" | "invitation_revoked" | "session_archived" | "session_unarchived" | "session_deleted" | "session_restored" | "warning";
+export type EventKind = "session_created" | "participant_joined" | "title_changed" | "prompt_added" | "prompt_cancelled" | "prompt_edited" | "prompt_moved" | "steer_requested" | "prompt_steered" | "queue_paused" | "queue_resumed" | "turn_started" | "turn_resumed" | "turn_paused" | "turn_continued" | "budget_changed" | "stop_requested" | "turn_ended" | "sandbox_changed" | "model_requested" | "model_retried" | "model_fell_back" | "outputs_left_out" | "conversation_summarized" | "model_replied" | "gateway_requested" | "gateway_replied" | "tool_started" | "tool_finished" | "plugin_decided" | "todo_changed" | "question_asked" | "files_changed" | "branch_pushed" | "push_refused" | "pull_request_opened" | "pull_request_changed" | "image_chosen" | "snapshot_taken" | "network_denied" | "network_allowed" | "forked_from" | "session_forked" | "rewound" | "attempt_kept" | "member_added" | "role_changed" | "member_removed" | "ownership_taken" | "visibility_changed" | "invitation_made" | "invitation_revoked" | "session_archived" | "session_unarchived" | "session_deleted" | "session_restored" | "warning";
 
 /**
  * A page of history.
@@ -1530,7 +1542,7 @@ version: string, };
 /**
  * A place where plugins are asked. The names are those that OpenCode's plugins know, where there is one.
  */
-export type HookPoint = "session.start" | "prompt.submit" | "context.inject" | "tool.execute.before" | "tool.execute.after" | "turn.end";
+export type HookPoint = "session.start" | "prompt.submit" | "context.inject" | "tool.execute.before" | "permission.ask" | "tool.execute.after" | "turn.end";
 
 /**
  * An image: a repository at a commit, with everything it needs installed.
@@ -2003,6 +2015,19 @@ turn: TurnId,
 until: Seq, };
 
 /**
+ * What a person is asked to allow.
+ */
+export type Permission = {
+/**
+ * The plugin that wants to know.
+ */
+plugin: string,
+/**
+ * SHA-256 in hex of the tool's name and the call's arguments as JSON: it is this very call that is allowed, once.
+ */
+call: string, };
+
+/**
  * Somebody who takes part in a session, as their commits name them.
  */
 export type Person = {
@@ -2039,7 +2064,15 @@ export type PluginDecision = { "type": "replaced" } | { "type": "denied",
 /**
  * Why; the model is told.
  */
-words: string, } | { "type": "injected",
+words: string, } | { "type": "asked",
+/**
+ * Why.
+ */
+words: string, } | { "type": "permitted",
+/**
+ * The call, as [`Permission::call`] has it. It is allowed this once.
+ */
+call: string, } | { "type": "injected",
 /**
  * The words.
  */
@@ -2313,6 +2346,23 @@ merge_commit: string | null,
  * Who approved it and has not said otherwise since.
  */
 approved_by: Array<string>, };
+
+/**
+ * What an agent asks the people of its session.
+ */
+export type Question = {
+/**
+ * The question, at most [`crate::limits::QUESTION_CHARS_MAX`] characters.
+ */
+text: string,
+/**
+ * Answers that it would understand, one line each (at most [`crate::limits::QUESTION_CHOICES_MAX`]). People may say something else.
+ */
+choices: Array<string>,
+/**
+ * What the answer [`Permission::ALLOW`] allows, where a plugin wants to know and not the agent.
+ */
+permission: Permission | null, };
 
 /**
  * Why a request was not carried out. Nothing of it was: a refusal leaves no half-done work.
@@ -2897,7 +2947,7 @@ rewound: RewoundState | null, };
 /**
  * What a session is doing, as lists group it.
  */
-export type SessionStatus = "idle" | "running" | "paused" | "failed" | "merged";
+export type SessionStatus = "idle" | "running" | "paused" | "asking" | "failed" | "merged";
 
 /**
  * A session as lists show it.
@@ -3190,6 +3240,10 @@ stop_requested_by: UserId | null,
  * The budget it waits for; `None` while it runs or is over.
  */
 paused: Exhausted | null,
+/**
+ * What it asked last; `None` where it asked nothing, or went on since.
+ */
+question: Question | null,
 /**
  * How it ended; `None` while it runs.
  */

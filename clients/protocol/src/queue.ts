@@ -67,7 +67,10 @@ export function applyToQueue(state: SessionState, cause: Cause, body: QueueBody)
       return;
     case "prompt_steered":
       settlePrompt(state, body.prompt, "steered");
-      state.turns.find((turn) => turn.id === body.turn)?.steered.push(body.prompt);
+      for (const turn of state.turns.filter((known) => known.id === body.turn)) {
+        turn.steered.push(body.prompt);
+        turn.question = null;
+      }
       return;
     case "queue_paused":
       state.queue_paused_by = body.by;

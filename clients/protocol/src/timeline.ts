@@ -15,6 +15,7 @@ import type {
   Seq,
   SessionId,
   TextChannel,
+  Question,
   TodoItem,
   ToolStatus,
   TurnId,
@@ -91,6 +92,7 @@ export type TimelineItem =
   | SandboxItem
   | { kind: "files"; key: string; files: FileChange[]; more: number; time: number }
   | { kind: "todo"; key: string; items: TodoItem[]; time: number }
+  | { kind: "question"; key: string; question: Question; time: number }
   | { kind: "pushed"; key: string; branch: string; commit: string; time: number }
   | { kind: "refused"; key: string; reason: string; time: number }
   | { kind: "image"; key: string; image: string; commit: string; age_ms: number; time: number }
@@ -352,6 +354,8 @@ function takeEvent(timeline: Timeline, event: Event): void {
       if (newest?.kind === "todo") newest.items = body.items;
       else add({ kind: "todo", key, items: body.items, time });
       return;
+    case "question_asked":
+      return add({ kind: "question", key, question: body.question, time });
     case "files_changed":
       if (newest?.kind === "files") {
         const named = new Set(body.files.map((file) => file.path));
@@ -417,6 +421,10 @@ function decided({ plugin, hook, decision }: Extract<EventBody, { type: "plugin_
       return hook === "tool.execute.after" ? `${plugin} changed what a call gave` : `${plugin} changed a call`;
     case "denied":
       return `${plugin} refused: ${decision.words}`;
+    case "asked":
+      return `${plugin} wants a person to decide: ${decision.words}`;
+    case "permitted":
+      return `${plugin} lets a call pass that a person allowed`;
     case "injected":
       return `${plugin} tells the agent: ${decision.text}`;
     case "failed": {

@@ -8,6 +8,7 @@ const SESSION: Record<SessionStatus, { tone: Tone; word: string }> = {
   idle: { tone: "neutral", word: "Ready" },
   running: { tone: "accent", word: "Running" },
   paused: { tone: "warn", word: "Paused" },
+  asking: { tone: "warn", word: "Asks you" },
   failed: { tone: "bad", word: "Failed" },
   merged: { tone: "done", word: "Merged" },
 };

@@ -8,14 +8,14 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use base64::{Engine as _, prelude::BASE64_STANDARD as BASE64};
 use hangar_protocol::{
-    Block, CallId, Event, EventBody, HookPoint, Person, PluginDecision, PromptId, RepoPath, Seq, SessionId, StopReason,
-    TurnId, UserId,
+    Block, CallId, Event, EventBody, HookPoint, Permission, Person, PluginDecision, PromptId, RepoPath, Seq, SessionId,
+    StopReason, TurnId, UserId,
     event::{BlobRef, ImageKind, ToolStatus, TurnOutcome},
     limits::clip_bytes,
 };
 
 use self::compact::{Cut, Outputs};
-use crate::{instructions, limits};
+use crate::{instructions, limits, tools::ask};
 
 mod compact;
 
@@ -49,6 +49,12 @@ pub struct Conversation {
     branch_note: Option<String>,
     /// Where the branch stands at the forge.
     pushed: Option<String>,
+    /// People were asked something since the last request to the model.
+    asked: bool,
+    /// What the next words of theirs may allow.
+    permission: Option<Permission>,
+    /// What they allowed and was not done since.
+    permitted: Vec<Permission>,
     /// As long as what is taken in was copied from another session, which may have copied its beginning from a third.
     copying: Vec<Copying>,
 }
@@ -269,10 +275,15 @@ impl Conversation {
                 }
             }
             EventBody::PluginDecided { plugin, hook, decision, .. } => self.hear_plugin(plugin, *hook, decision),
+            EventBody::QuestionAsked { question, .. } => {
+                self.asked = true;
+                self.permission.clone_from(&question.permission);
+            }
             EventBody::BranchPushed { new, .. } => self.pushed = Some(new.clone()),
             EventBody::ForkedFrom { session, until, .. } => {
                 // Everybody who took part there is told by an event of their own.
                 self.people.clear();
+                (self.permission, self.permitted) = (None, Vec::new());
                 let note = format!(
                     "From here on this is a session of its own, forked from {session}, with a branch of its own."
                 );
@@ -325,6 +336,7 @@ impl Conversation {
         let (entries, note) = self.turns.last().map_or((0, None), |mark| (mark.entries, mark.note.clone()));
         self.entries.truncate(entries);
         self.drop_cuts();
+        (self.asked, self.permission, self.permitted) = (false, None, Vec::new());
         self.note = note;
         self.ended = None;
         if let Some(commit) = &self.pushed {
@@ -338,6 +350,7 @@ impl Conversation {
     fn begin_turn(&mut self, turn: TurnId, prompt: PromptId) {
         self.close_calls();
         let Some((user, text)) = self.waiting.remove(&prompt) else { return };
+        self.hear_answer(&text);
         let author = self.person(user);
         let mut said = self.note.take().map(|note| format!("[{note}]\n\n")).unwrap_or_default();
         if let Some(note) = self.branch_note.take() {
@@ -366,6 +379,7 @@ impl Conversation {
     /// Takes in what somebody says to the running turn, whose calls all have their results. A model that had the last word has it no more.
     pub fn steer(&mut self, steer: Steer) {
         let Steer { author, text } = steer;
+        self.hear_answer(&text);
         self.entries.push(Entry::Prompt(format!("[{} ({}) says while you work:]\n\n{text}", author.name, author.user)));
         self.ended = None;
         if let Some(turn) = &mut self.turn
@@ -374,6 +388,12 @@ impl Conversation {
         {
             turn.steerers.push(author);
         }
+    }
+
+    /// Takes in that somebody has spoken since something was asked.
+    fn hear_answer(&mut self, text: &str) {
+        self.asked = false;
+        self.permitted.extend(self.permission.take().filter(|_| text.trim() == Permission::ALLOW));
     }
 
     /// Takes in what a plugin has to say to the model. About calls, their results say it.
@@ -391,7 +411,17 @@ impl Conversation {
                 }
                 format!("[{plugin}, a plugin of this server, does not let the turn end yet:]\n\n{words}")
             }
-            (PluginDecision::Denied { .. } | PluginDecision::Replaced | PluginDecision::Failed { .. }, _) => return,
+            (PluginDecision::Permitted { call }, _) => {
+                self.permitted.retain(|known| !(known.plugin == plugin && known.call == *call));
+                return;
+            }
+            (
+                PluginDecision::Denied { .. }
+                | PluginDecision::Replaced
+                | PluginDecision::Asked { .. }
+                | PluginDecision::Failed { .. },
+                _,
+            ) => return,
         };
         self.entries.push(Entry::Prompt(said));
         self.ended = None;
@@ -429,6 +459,7 @@ impl Conversation {
                 Block::Text { .. } | Block::Reasoning { .. } => None,
             })
             .collect();
+        self.asked = false;
         if !blocks.is_empty() {
             self.entries.push(Entry::Reply(blocks.to_vec()));
         }
@@ -487,6 +518,21 @@ impl Conversation {
     #[must_use]
     pub fn ended(&self) -> Option<StopReason> {
         self.ended
+    }
+
+    /// Whether the session's people were asked something by the last reply, or because of it: the next words are theirs.
+    #[must_use]
+    pub fn has_asked(&self) -> bool {
+        let asks = |call: &Call| {
+            call.name == ask::NAME && call.result.as_ref().is_some_and(|result| result.status == ToolStatus::Ok)
+        };
+        self.asked || matches!(self.entries.last(), Some(Entry::Calls(calls)) if calls.iter().any(asks))
+    }
+
+    /// What people have allowed, and was not done since.
+    #[must_use]
+    pub fn permitted(&self) -> &[Permission] {
+        &self.permitted
     }
 
     /// Whether a call of this name was made before in the session.

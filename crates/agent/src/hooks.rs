@@ -16,6 +16,7 @@ use async_trait::async_trait;
 use hangar_protocol::{CallId, HookPoint, OnFailure, RepoPath, SessionId, TurnId, UserId, event::ToolStatus};
 use serde_json::Value;
 
+pub(crate) use bus::Held;
 pub use bus::{Bus, Decided};
 pub use protected::ProtectedPaths;
 
@@ -74,6 +75,8 @@ pub enum Occasion<'a> {
     ContextInject,
     /// See [`HookPoint::ToolExecuteBefore`].
     ToolExecuteBefore(&'a ToolCall),
+    /// See [`HookPoint::PermissionAsk`].
+    PermissionAsk(&'a ToolCall),
     /// See [`HookPoint::ToolExecuteAfter`].
     ToolExecuteAfter(&'a ToolCall, &'a ToolResult),
     /// See [`HookPoint::TurnEnd`].
@@ -89,6 +92,7 @@ impl Occasion<'_> {
             Self::PromptSubmit { .. } => HookPoint::PromptSubmit,
             Self::ContextInject => HookPoint::ContextInject,
             Self::ToolExecuteBefore(_) => HookPoint::ToolExecuteBefore,
+            Self::PermissionAsk(_) => HookPoint::PermissionAsk,
             Self::ToolExecuteAfter(..) => HookPoint::ToolExecuteAfter,
             Self::TurnEnd => HookPoint::TurnEnd,
         }
@@ -106,6 +110,8 @@ pub enum Verdict {
     Output(String),
     /// Add these words for the model. For [`HookPoint::SessionStart`] and [`HookPoint::ContextInject`].
     Context(String),
+    /// Let a person decide, with words that say why. For [`HookPoint::PermissionAsk`] and [`HookPoint::ToolExecuteBefore`].
+    Ask(String),
     /// Refuse, with words for the model, or for people where no model is told. Not for the two points that only add words.
     Deny(String),
 }

@@ -5,7 +5,7 @@
 //!          ▼                                                            │
 //!   calls: hooks → tools → hooks ── all answered ──▶ hear people ──▶ ask the model
 //!          │                                          ▲    │            │
-//!          │                                          │    └── nothing was said and the model has the last word ──▶ hooks ──▶ done
+//!          │                                          │    └── nothing was said and the model has the last word, or asked people ──▶ hooks ──▶ done
 //!          │                                          └───────── a reply without calls
 //!          └──────── stop, time over, budget, fatal ◀───────────────────┘
 //! ```
@@ -161,6 +161,7 @@ impl Turn {
                 Some(StopReason::EndTurn | StopReason::ToolUse) if self.may_end().await? => return Ok(()),
                 Some(StopReason::MaxTokens) => return Err(Halt::Failed(CUT_OFF.to_owned())),
                 Some(StopReason::Refusal) => return Err(Halt::Failed(REFUSED.to_owned())),
+                None if self.input.conversation.has_asked() && self.may_end().await? => return Ok(()),
                 Some(StopReason::EndTurn | StopReason::ToolUse) | None => {}
             }
             self.ask().await?;

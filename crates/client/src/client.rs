@@ -73,6 +73,14 @@ impl Client {
         Self::with_credential(url, Credential::None)
     }
 
+    /// The same server and the same connections, with another person's token.
+    #[must_use]
+    pub fn in_the_name_of(&self, token: Token) -> Self {
+        let Inner { http, url, credential: _ } = &*self.inner;
+        let (http, url) = (http.clone(), url.clone());
+        Self { inner: Arc::new(Inner { http, url, credential: Credential::Token(token) }) }
+    }
+
     pub(crate) fn with_cookie(&self, cookie: String) -> Result<Self, Error> {
         Self::with_credential(&self.inner.url, Credential::Cookie(cookie))
     }

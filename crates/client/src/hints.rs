@@ -70,6 +70,7 @@ impl Hints {
             | EventBody::ModelRequested { .. }
             | EventBody::ToolStarted { .. }
             | EventBody::TodoChanged { .. }
+            | EventBody::QuestionAsked { .. }
             | EventBody::FilesChanged { .. }
             | EventBody::BranchPushed { .. }
             | EventBody::PluginDecided { .. }

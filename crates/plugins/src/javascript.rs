@@ -40,6 +40,7 @@ impl Hook for JavaScript {
                 HookPoint::SessionStart | HookPoint::ContextInject => Err(format!("it threw: {words}")),
                 HookPoint::PromptSubmit
                 | HookPoint::ToolExecuteBefore
+                | HookPoint::PermissionAsk
                 | HookPoint::ToolExecuteAfter
                 | HookPoint::TurnEnd => Ok(Verdict::Deny(words)),
             },
@@ -75,6 +76,13 @@ fn question(scene: &Scene, occasion: Occasion<'_>) -> (Value, Value) {
             input["mutates"] = json!(call.mutates);
             json!({"args": call.input})
         }
+        Occasion::PermissionAsk(call) => {
+            input["tool"] = json!(call.name);
+            input["callID"] = json!(call.call);
+            input["mutates"] = json!(call.mutates);
+            input["args"] = call.input.clone();
+            json!({"status": "allow", "reason": ""})
+        }
         Occasion::ToolExecuteAfter(call, result) => {
             input["tool"] = json!(call.name);
             input["callID"] = json!(call.call);
@@ -97,6 +105,19 @@ fn verdict(occasion: Occasion<'_>, mut left: Map<String, Value>) -> Result<Verdi
             Some(args @ Value::Object(_)) => Ok(Verdict::Arguments(args)),
             Some(_) | None => Err("output.args is no object any more".to_owned()),
         },
+        Occasion::PermissionAsk(_) => {
+            let reason = match left.remove("reason") {
+                Some(Value::String(reason)) if !reason.trim().is_empty() => reason,
+                Some(Value::String(_)) => "A person has to decide this.".to_owned(),
+                Some(_) | None => return Err("output.reason is no text any more".to_owned()),
+            };
+            match left.get("status").and_then(Value::as_str) {
+                Some("allow") => Ok(Verdict::Allow),
+                Some("ask") => Ok(Verdict::Ask(reason)),
+                Some("deny") => Ok(Verdict::Deny(reason)),
+                Some(_) | None => Err("output.status is none of allow, ask and deny".to_owned()),
+            }
+        }
         Occasion::ToolExecuteAfter(_, result) => match left.remove("output") {
             Some(Value::String(text)) if text == result.output => Ok(Verdict::Allow),
             Some(Value::String(text)) => Ok(Verdict::Output(text)),

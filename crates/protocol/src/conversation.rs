@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use ts_rs::TS;
 use utoipa::ToSchema;
 
-use crate::ids::CallId;
+use crate::{ids::CallId, plugin::Permission};
 
 /// One piece of a model's reply.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, TS, ToSchema)]
@@ -81,6 +81,18 @@ impl ModelUsage {
         self.cache_read_tokens = self.cache_read_tokens.saturating_add(other.cache_read_tokens);
         self.cache_write_tokens = self.cache_write_tokens.saturating_add(other.cache_write_tokens);
     }
+}
+
+/// What an agent asks the people of its session.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, TS, ToSchema)]
+pub struct Question {
+    /// The question, at most [`crate::limits::QUESTION_CHARS_MAX`] characters.
+    pub text: String,
+    /// Answers that it would understand, one line each (at most [`crate::limits::QUESTION_CHOICES_MAX`]). People may say something else.
+    pub choices: Vec<String>,
+    /// What the answer [`Permission::ALLOW`] allows, where a plugin wants to know and not the agent.
+    #[serde(default)]
+    pub permission: Option<Permission>,
 }
 
 /// An entry of the agent's to-do list.

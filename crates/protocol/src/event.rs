@@ -6,7 +6,7 @@ use utoipa::ToSchema;
 
 use crate::{
     budget::{Budget, Exhausted},
-    conversation::{Block, ModelUsage, StopReason, TodoItem},
+    conversation::{Block, ModelUsage, Question, StopReason, TodoItem},
     ids::{CallId, Person, PromptId, RepoPath, RequestId, Seq, SessionId, TurnId, UserId},
     people::{InvitationId, SessionRole, Visibility},
     plugin::{HookPoint, PluginDecision},
@@ -391,6 +391,15 @@ pub enum EventBody {
     TodoChanged {
         /// The whole list as it is now.
         items: Vec<TodoItem>,
+    },
+    /// The agent asks the session's people something. Its turn ends with that, and what they say next is the answer.
+    QuestionAsked {
+        /// In which turn.
+        turn: TurnId,
+        /// Which call asks.
+        call: CallId,
+        /// What it asks.
+        question: Question,
     },
     /// Files in the workspace changed.
     FilesChanged {

@@ -45,7 +45,7 @@ pub use budget::{Budget, Exhausted, Spent};
 #[cfg(feature = "words")]
 pub use command::Command;
 #[cfg(feature = "words")]
-pub use conversation::{Block, ModelUsage, StopReason, TodoItem, TodoStatus};
+pub use conversation::{Block, ModelUsage, Question, StopReason, TodoItem, TodoStatus};
 #[cfg(feature = "words")]
 pub use event::{Cause, Event, EventBody, EventKind, GatewayOutcome};
 #[cfg(feature = "words")]
@@ -57,7 +57,7 @@ pub use kinds::Kinds;
 #[cfg(feature = "words")]
 pub use people::{InvitationId, SessionRole, Visibility};
 #[cfg(feature = "words")]
-pub use plugin::{HookPoint, OnFailure, PluginDecision};
+pub use plugin::{HookPoint, OnFailure, Permission, PluginDecision};
 #[cfg(feature = "words")]
 pub use refusal::{Refusal, RefusalCode};
 #[cfg(feature = "words")]

@@ -50,6 +50,12 @@ pub const STATE_PLACES_MAX: usize = 200;
 pub const STATE_PROMPT_CHARS_MAX: usize = 300;
 /// Entries of a to-do list.
 pub const TODO_ITEMS_MAX: usize = 100;
+/// Longest question of an agent.
+pub const QUESTION_CHARS_MAX: usize = 2_000;
+/// Answers that a question may offer.
+pub const QUESTION_CHOICES_MAX: usize = 6;
+/// Longest answer that a question may offer.
+pub const QUESTION_CHOICE_CHARS_MAX: usize = 200;
 /// Events one page of history may hold.
 pub const EVENT_PAGE_MAX: u32 = 1_000;
 /// Sessions one stream may follow.

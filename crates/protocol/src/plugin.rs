@@ -19,6 +19,9 @@ pub enum HookPoint {
     /// A tool is about to be called. Its arguments may be replaced, or the call refused.
     #[serde(rename = "tool.execute.before")]
     ToolExecuteBefore,
+    /// A call has passed that, with the arguments it will be made with. A person may be asked to allow it, or it may be refused.
+    #[serde(rename = "permission.ask")]
+    PermissionAsk,
     /// A tool has run. What the model is told may be replaced, or withheld.
     #[serde(rename = "tool.execute.after")]
     ToolExecuteAfter,
@@ -29,11 +32,12 @@ pub enum HookPoint {
 
 impl HookPoint {
     /// All of them, in the order in which a session comes to them.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::SessionStart,
         Self::PromptSubmit,
         Self::ContextInject,
         Self::ToolExecuteBefore,
+        Self::PermissionAsk,
         Self::ToolExecuteAfter,
         Self::TurnEnd,
     ];
@@ -46,6 +50,7 @@ impl HookPoint {
             Self::PromptSubmit => "prompt.submit",
             Self::ContextInject => "context.inject",
             Self::ToolExecuteBefore => "tool.execute.before",
+            Self::PermissionAsk => "permission.ask",
             Self::ToolExecuteAfter => "tool.execute.after",
             Self::TurnEnd => "turn.end",
         }
@@ -62,6 +67,22 @@ pub enum OnFailure {
     Open,
 }
 
+/// What a person is asked to allow.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, TS, ToSchema)]
+pub struct Permission {
+    /// The plugin that wants to know.
+    pub plugin: String,
+    /// SHA-256 in hex of the tool's name and the call's arguments as JSON: it is this very call that is allowed, once.
+    pub call: String,
+}
+
+impl Permission {
+    /// The answer that allows it. Any other does not.
+    pub const ALLOW: &str = "Allow it";
+    /// The other answer that people are offered.
+    pub const REFUSE: &str = "Do not";
+}
+
 /// What a plugin decided, where it did not simply let something pass.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, TS, ToSchema)]
 #[serde(tag = "type", rename_all = "snake_case")]
@@ -72,6 +93,16 @@ pub enum PluginDecision {
     Denied {
         /// Why; the model is told.
         words: String,
+    },
+    /// It wants a person to allow the call. What people are asked is the event that follows.
+    Asked {
+        /// Why.
+        words: String,
+    },
+    /// It would ask, and a person has allowed the call.
+    Permitted {
+        /// The call, as [`Permission::call`] has it. It is allowed this once.
+        call: String,
     },
     /// It added words for the model.
     Injected {

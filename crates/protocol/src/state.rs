@@ -10,7 +10,7 @@ use utoipa::ToSchema;
 
 use crate::{
     budget::{Budget, DaySpent, Exhausted, Spent, day_of},
-    conversation::{Block, ModelUsage, TodoItem},
+    conversation::{Block, ModelUsage, Question, TodoItem},
     event::{
         Cause, Event, EventBody, FileChangeKind, ForkPurpose, PullRequestChange, SandboxPhase, SnapshotGuarantee,
         TurnOutcome,
@@ -138,6 +138,8 @@ pub enum SessionStatus {
     Running,
     /// A turn waits for its budget.
     Paused,
+    /// The last turn ended with a question, and nobody has said anything since.
+    Asking,
     /// The last turn failed and nothing has been asked since.
     Failed,
     /// Its pull request is merged.
@@ -223,6 +225,9 @@ pub struct TurnState {
     /// The budget it waits for; `None` while it runs or is over.
     #[serde(default)]
     pub paused: Option<Exhausted>,
+    /// What it asked last; `None` where it asked nothing, or went on since.
+    #[serde(default)]
+    pub question: Option<Question>,
     /// How it ended; `None` while it runs.
     pub outcome: Option<TurnOutcome>,
     /// The session was taken back to before it: neither its files nor its words count any more.
@@ -484,6 +489,7 @@ impl SessionState {
                 self.settle_prompt(*prompt, PromptStatus::Steered);
                 if let Some(known) = self.turns.iter_mut().find(|known| known.id == *turn) {
                     known.steered.push(*prompt);
+                    known.question = None;
                 }
             }
             EventBody::QueuePaused { by } => self.queue_paused_by = Some(by.clone()),
@@ -499,6 +505,7 @@ impl SessionState {
                     resumes: 0,
                     stop_requested_by: None,
                     paused: None,
+                    question: None,
                     outcome: None,
                     undone: false,
                 });
@@ -507,6 +514,11 @@ impl SessionState {
             EventBody::TurnResumed { turn, .. } => {
                 if let Some(known) = self.turns.iter_mut().find(|known| known.id == *turn) {
                     known.resumes = known.resumes.saturating_add(1);
+                }
+            }
+            EventBody::QuestionAsked { turn, question, .. } => {
+                if let Some(known) = self.turns.iter_mut().find(|known| known.id == *turn) {
+                    known.question = Some(question.clone());
                 }
             }
             EventBody::TurnPaused { turn, exhausted } => {
@@ -529,6 +541,8 @@ impl SessionState {
             EventBody::ModelRequested { turn, step, .. } => {
                 if let Some(known) = self.turns.iter_mut().find(|known| known.id == *turn) {
                     known.steps = *step;
+                    // It was cut off while it asked, and goes on.
+                    known.question = None;
                 }
             }
             EventBody::GatewayRequested { turn, request, .. } => {
@@ -725,6 +739,7 @@ impl SessionState {
 
     fn resting_status(&self) -> SessionStatus {
         match self.pull_requests.last() {
+            _ if self.question().is_some() => SessionStatus::Asking,
             Some(last) if last.status == PullRequestStatus::Merged => SessionStatus::Merged,
             Some(_) | None => SessionStatus::Idle,
         }
@@ -752,7 +767,9 @@ impl SessionState {
             (SessionStatus::Running | SessionStatus::Paused, _) | (SessionStatus::Failed, SessionStatus::Idle) => {
                 self.status
             }
-            (SessionStatus::Idle | SessionStatus::Merged | SessionStatus::Failed, resting) => resting,
+            (SessionStatus::Idle | SessionStatus::Asking | SessionStatus::Merged | SessionStatus::Failed, resting) => {
+                resting
+            }
         };
     }
 
@@ -766,6 +783,13 @@ impl SessionState {
     #[must_use]
     pub fn open_turn(&self) -> Option<&TurnState> {
         self.turns.last().filter(|turn| turn.outcome.is_none())
+    }
+
+    /// The question that the session's people are asked: the last turn that counts ended with it.
+    #[must_use]
+    pub fn question(&self) -> Option<&Question> {
+        let last = self.last_turn().filter(|turn| turn.outcome == Some(TurnOutcome::Done));
+        last.and_then(|turn| turn.question.as_ref())
     }
 
     /// The last turn that counts: one that was not undone. `None` before the first.

@@ -21,6 +21,7 @@ mod extract;
 mod gate;
 mod images;
 mod logs;
+mod mcp;
 mod memory;
 mod models;
 mod openapi;

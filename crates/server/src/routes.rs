@@ -41,7 +41,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 use crate::{
     answer::{Refused, with_status},
     app::App,
-    gate, openapi, stream, web,
+    gate, mcp, openapi, stream, web,
 };
 
 /// Everybody may ask these.
@@ -119,12 +119,13 @@ fn streams() -> OpenApiRouter<App> {
 }
 
 /// All of it: the API, the forge's two faces, the web app.
-pub(crate) fn router(app: &App, forge: Router) -> Router {
+pub(crate) fn router(app: &App, forge: Router, tools: Router) -> Router {
     let body_max = app.config.http.body_bytes_max as usize;
     let in_time = from_fn_with_state(app.clone(), gate::in_time);
     let one_of_many = from_fn_with_state(app.clone(), gate::one_of_many);
     let known_person = from_fn_with_state(app.clone(), gate::known_person);
     let answered_soon = quick().route_layer(in_time.clone()).merge(slow());
+    let tools = tools.route_layer(from_fn(mcp::token_only)).route_layer(known_person.clone());
     let guarded = answered_soon.route_layer(one_of_many).merge(streams()).route_layer(known_person);
     let (api, described) = open().route_layer(in_time).merge(guarded).split_for_parts();
     api.layer(axum::Extension(openapi::Written::of(described)))
@@ -134,6 +135,7 @@ pub(crate) fn router(app: &App, forge: Router) -> Router {
         .route("/api/", any(no_such_route))
         .route("/api/{*rest}", any(no_such_route))
         // git's addresses are /git/{owner}/{name}.git; the forge's own links leave the /git out, as GitHub's do.
+        .merge(tools)
         .nest("/git", forge.clone())
         .merge(forge)
         .fallback(web::page)

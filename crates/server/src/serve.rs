@@ -7,6 +7,7 @@ use std::{
     sync::Arc,
 };
 
+use axum::Router;
 use hangar_forge::{ForgeConfig, LocalForge, http::Faces};
 use hangar_image::{Images, Means, Outside, Pool, base::EveryBase};
 use hangar_protocol::{Refusal, RefusalCode, UserId, api::SignInLink};
@@ -25,7 +26,7 @@ use crate::{
     doorkeeper::Door,
     gate::{Busy, KnownHosts},
     images::{self, ForgeSource, SetupOutside},
-    memory,
+    mcp, memory,
     models::{self, Catalogue},
     outbound::outbound,
     people::{People, SignInRate, first_owner},
@@ -144,7 +145,10 @@ pub async fn serve(config: Config) -> Result<Server, Refusal> {
         None => None,
     };
     let stop = CancellationToken::new();
-    let router = routes::router(&app, hangar_forge::http::router(faces));
+    let tools = mcp::service(address, app.config.http.body_bytes_max as usize, &stop)
+        .map_err(|error| Refusal::new(RefusalCode::Internal, error.to_string(), "Look at http.host in hangar.toml."))?;
+    let tools = Router::new().route_service("/mcp", tools);
+    let router = routes::router(&app, hangar_forge::http::router(faces), tools);
     let looking = tokio::spawn(images::look_after(app.clone(), stop.clone()));
     tokio::spawn(memory::look_after(stop.clone()));
     // What the beginning needed, and nothing after it.

@@ -135,6 +135,7 @@ pub(crate) fn blob_of(body: &EventBody) -> Option<&BlobRef> {
         | EventBody::ModelReplied { .. }
         | EventBody::ToolStarted { .. }
         | EventBody::TodoChanged { .. }
+        | EventBody::QuestionAsked { .. }
         | EventBody::FilesChanged { .. }
         | EventBody::BranchPushed { .. }
         | EventBody::PluginDecided { .. }

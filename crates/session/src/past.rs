@@ -193,6 +193,7 @@ impl Copy {
             | EventBody::ToolStarted { .. }
             | EventBody::ToolFinished { .. }
             | EventBody::TodoChanged { .. }
+            | EventBody::QuestionAsked { .. }
             | EventBody::FilesChanged { .. }
             | EventBody::BranchPushed { .. }
             | EventBody::ImageChosen { .. }

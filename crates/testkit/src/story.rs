@@ -149,6 +149,9 @@ impl Teller {
                 format!("plugin_decided {turn} {plugin} at {}: {}", hook.name(), self.plain(&decision_words(decision)))
             }
             EventBody::TodoChanged { items } => format!("todo_changed {} items", items.len()),
+            EventBody::QuestionAsked { turn, question, .. } => {
+                format!("question_asked {turn}: {:?} of {:?}", question.text, question.choices)
+            }
             EventBody::BranchPushed { branch, old, new } => {
                 let old = old.as_ref().map_or_else(|| "nothing".to_owned(), |old| self.commit(old));
                 let (branch, new) = (self.plain(branch), self.commit(new));
@@ -243,6 +246,8 @@ fn decision_words(decision: &PluginDecision) -> String {
     match decision {
         PluginDecision::Replaced => "replaced".to_owned(),
         PluginDecision::Denied { words } => format!("denied: {words}"),
+        PluginDecision::Asked { words } => format!("asked: {words}"),
+        PluginDecision::Permitted { .. } => "permitted".to_owned(),
         PluginDecision::Injected { text } => format!("injected: {text:?}"),
         PluginDecision::Failed { reason, on_failure } => format!("failed, {on_failure:?}: {reason}"),
     }

@@ -121,7 +121,7 @@ const GROUPS: ReadonlyArray<{ group: Group; title: string }> = [
 function groupOf(session: SessionSummary): Group {
   if (session.status === "running") return "running";
   if (session.status === "merged") return "done";
-  if (session.status === "failed" || session.status === "paused") return "waiting";
+  if (session.status === "failed" || session.status === "paused" || session.status === "asking") return "waiting";
   if (session.pull_request === null) return "waiting";
   return session.pull_request.status === "open" ? "review" : "done";
 }

@@ -1,6 +1,6 @@
 // Under the timeline: prompts that wait, the box for the next one, and Stop.
 
-import { openTurn, type PromptState, queue, requestId } from "@hangar/protocol";
+import { openTurn, type PromptState, question, queue, requestId } from "@hangar/protocol";
 import { Button, ErrorNote, IconButton } from "@hangar/ui";
 import { createMemo, For, type JSX, Show } from "solid-js";
 import { api, me } from "../account.tsx";
@@ -16,9 +16,14 @@ export function Composer(props: { onSent: () => void }): JSX.Element {
   let box: HTMLTextAreaElement | undefined;
   const turn = createMemo(() => { const state = session.state(); return state ? openTurn(state) : undefined; });
   const waiting = createMemo(() => { const state = session.state(); return state ? queue(state) : []; });
+  const asked = createMemo(() => { const state = session.state(); return state && state.status === "asking" ? question(state) : undefined; });
   const send = createAction(async (id: string) => {
     await api.prompt(session.id, { request_id: id, text: text() });
     setText("");
+    props.onSent();
+  });
+  const choose = createAction(async (choice: string) => {
+    await api.prompt(session.id, { request_id: requestId(), text: choice });
     props.onSent();
   });
   const resume = createAction(() => api.resume(session.id));
@@ -41,16 +46,17 @@ export function Composer(props: { onSent: () => void }): JSX.Element {
           </div>
         )}
       </Show>
+      <Show when={asked()}>{(open) => <Answers choices={open().choices} onChosen={(choice) => void choose.run(choice)} busy={choose.busy()} />}</Show>
       <Show when={waiting().length > 0}>
         <section class="queue" aria-label="Waiting prompts">
           <For each={waiting()}>{(prompt) => <Waiting prompt={prompt} />}</For>
         </section>
       </Show>
-      <ErrorNote problem={send.problem() ?? stop.problem() ?? resume.problem() ?? goOn.problem()} />
+      <ErrorNote problem={send.problem() ?? choose.problem() ?? stop.problem() ?? resume.problem() ?? goOn.problem()} />
       <Others />
       <PromptBox
         label="Prompt"
-        placeholder={turn() ? "Add a prompt; it waits for its turn…" : "What next?"}
+        placeholder={turn() ? "Add a prompt; it waits for its turn…" : asked() ? "Your answer" : "What next?"}
         text={text()}
         onText={(written) => { setText(written); if (written !== "") session.typing(); }}
         onSend={send.run}
@@ -71,6 +77,17 @@ export function Composer(props: { onSent: () => void }): JSX.Element {
         </Show>
       </PromptBox>
     </div>
+  );
+}
+
+/** Answers that the agent would understand; whoever wants to say something else writes it below. */
+function Answers(props: { choices: string[]; onChosen: (choice: string) => void; busy: boolean }): JSX.Element {
+  return (
+    <Show when={props.choices.length > 0}>
+      <div class="answers" role="group" aria-label="Answers to the agent's question">
+        <For each={props.choices}>{(choice) => <Button busy={props.busy} onClick={() => props.onChosen(choice)}>{choice}</Button>}</For>
+      </div>
+    </Show>
   );
 }
 

@@ -11,6 +11,9 @@ import { peopleChange } from "./people-change.ts";
 import { useSession } from "./following.ts";
 import { Tool } from "./tool.tsx";
 
+/** Tools whose effects are events of their own. */
+const TOLD_TOOLS: ReadonlySet<string> = new Set(["todo", "ask"]);
+
 type Of<Kind extends TimelineItem["kind"]> = Extract<TimelineItem, { kind: Kind }>;
 
 export function Row(props: { item: TimelineItem }): JSX.Element {
@@ -21,11 +24,12 @@ export function Row(props: { item: TimelineItem }): JSX.Element {
       {/* What waits stands above the composer until its turn begins. */}
       <Match when={as("prompt")}>{(item) => <Show when={item().status !== "queued" && item().status !== "steering"}><Prompt item={item()} /></Show>}</Match>
       <Match when={as("reply")}>{(item) => <Reply item={item()} />}</Match>
-      {/* The call that changed the to-do list is said by the list. */}
-      <Match when={as("tool")}>{(item) => <Show when={item().name !== "todo" || item().status !== "ok"}><Tool item={item()} /></Show>}</Match>
+      {/* The calls that changed the to-do list or asked something are said by that. */}
+      <Match when={as("tool")}>{(item) => <Show when={!TOLD_TOOLS.has(item().name) || item().status !== "ok"}><Tool item={item()} /></Show>}</Match>
       <Match when={as("turn_end")}>{(item) => <TurnEnd item={item()} />}</Match>
       <Match when={as("files")}>{(item) => <Files item={item()} />}</Match>
       <Match when={as("todo")}>{(item) => <Todo item={item()} />}</Match>
+      <Match when={as("question")}>{(item) => <RowNote tone="warn" icon="message"><Markdown text={item().question.text} /></RowNote>}</Match>
       <Match when={as("sandbox")}>{(item) => <Sandbox item={item()} />}</Match>
       <Match when={as("pull")}>{(item) => <Pull item={item()} />}</Match>
       <Match when={as("pull_change")}>{(item) => <Line icon={CHANGE_ICONS[item().change.type]} time={item().time}>{pullChange(item().change, session.nameOf)} <A href={`/s/${session.id}/pull-request`}>#{item().number}</A></Line>}</Match>

@@ -3,9 +3,12 @@
 use std::{sync::Arc, time::Duration};
 
 use hangar_protocol::{
-    CallId, EventBody, HookPoint, OnFailure, PluginDecision, TurnId, event::ToolStatus, limits::clip_bytes,
+    CallId, EventBody, HookPoint, OnFailure, Permission, PluginDecision, Question, TurnId,
+    event::ToolStatus,
+    limits::{QUESTION_CHARS_MAX, clip, clip_bytes},
 };
 use serde_json::Value;
+use sha2::{Digest as _, Sha256};
 use tokio::time::{Instant, timeout};
 
 use super::{Installed, Occasion, Scene, ToolCall, ToolResult, Verdict};
@@ -13,6 +16,9 @@ use crate::{
     limits,
     tools::{Tell, output},
 };
+
+/// What closes the arguments that a question shows, after they were cut.
+const CLOSING_CHARS: usize = 4;
 
 /// Every hook that watches over a turn, in the order in which they are asked.
 #[derive(Clone, Default)]
@@ -52,7 +58,17 @@ enum Answer {
     Output(String),
     /// Words for the model, which stand in the decision.
     Context,
+    /// Why a person has to decide.
+    Asks(String),
     Refused(String),
+}
+
+/// Why a call is not made.
+#[derive(Debug)]
+pub(crate) enum Held {
+    Refused(Tell),
+    /// People are to be asked this.
+    Asks(Question),
 }
 
 impl Bus {
@@ -62,17 +78,18 @@ impl Bus {
         Self { installed: installed.into() }
     }
 
-    /// Asks before a call. Each hook sees the arguments that those before it left; `mutates` judges them anew.
+    /// Asks before a call. Each hook sees the arguments that those before it left; `mutates` judges them anew. `permitted` is what people have allowed.
     ///
     /// # Errors
-    /// Words for the model when the call is refused.
+    /// When the call is refused, or a person has to allow it first.
     pub(crate) async fn before(
         &self,
         scene: &Scene,
         call: &mut ToolCall,
         mutates: impl Fn(&Value) -> bool,
+        permitted: &[Permission],
         decided: &mut Vec<Decided>,
-    ) -> Result<(), Tell> {
+    ) -> Result<(), Held> {
         for installed in self.listening(HookPoint::ToolExecuteBefore) {
             match installed.ask(scene, Occasion::ToolExecuteBefore(call), decided).await {
                 Answer::Passed | Answer::Output(_) | Answer::Context => {}
@@ -80,7 +97,15 @@ impl Bus {
                     call.mutates = mutates(&input);
                     call.input = input;
                 }
-                Answer::Refused(words) => return Err(Tell(words)),
+                Answer::Asks(words) => installed.permit(call, &words, permitted, decided)?,
+                Answer::Refused(words) => return Err(Held::Refused(Tell(words))),
+            }
+        }
+        for installed in self.listening(HookPoint::PermissionAsk) {
+            match installed.ask(scene, Occasion::PermissionAsk(call), decided).await {
+                Answer::Passed | Answer::Arguments(_) | Answer::Output(_) | Answer::Context => {}
+                Answer::Asks(words) => installed.permit(call, &words, permitted, decided)?,
+                Answer::Refused(words) => return Err(Held::Refused(Tell(words))),
             }
         }
         Ok(())
@@ -96,7 +121,7 @@ impl Bus {
     ) {
         for installed in self.listening(HookPoint::ToolExecuteAfter) {
             match installed.ask(scene, Occasion::ToolExecuteAfter(call, result), decided).await {
-                Answer::Passed | Answer::Arguments(_) | Answer::Context => {}
+                Answer::Passed | Answer::Arguments(_) | Answer::Context | Answer::Asks(_) => {}
                 Answer::Output(text) => result.output = text,
                 Answer::Refused(words) => *result = ToolResult { status: ToolStatus::Error, output: words },
             }
@@ -116,7 +141,7 @@ impl Bus {
     ) -> Result<(), String> {
         for installed in self.listening(occasion.point()).filter(|installed| !answered(&installed.plugin)) {
             match installed.ask(scene, occasion, decided).await {
-                Answer::Passed | Answer::Context | Answer::Arguments(_) | Answer::Output(_) => {}
+                Answer::Passed | Answer::Context | Answer::Arguments(_) | Answer::Output(_) | Answer::Asks(_) => {}
                 Answer::Refused(words) => return Err(words),
             }
         }
@@ -153,6 +178,10 @@ impl Installed {
                 let text = clip_bytes(&text, limits::PLUGIN_CONTEXT_BYTES_MAX).to_owned();
                 (PluginDecision::Injected { text }, Answer::Context)
             }
+            Ok(Verdict::Ask(words)) => {
+                let words = clip_bytes(&words, limits::PLUGIN_WORDS_BYTES_MAX).to_owned();
+                (PluginDecision::Asked { words: words.clone() }, Answer::Asks(words))
+            }
             Ok(Verdict::Deny(words)) => {
                 let words = clip_bytes(&words, limits::PLUGIN_WORDS_BYTES_MAX).to_owned();
                 (PluginDecision::Denied { words: words.clone() }, Answer::Refused(words))
@@ -160,13 +189,40 @@ impl Installed {
             Err(reason) => self.failed(point, clip_bytes(&reason, limits::PLUGIN_WORDS_BYTES_MAX).to_owned()),
         };
         let call = match occasion {
-            Occasion::ToolExecuteBefore(call) | Occasion::ToolExecuteAfter(call, _) => Some(call.call.clone()),
+            Occasion::ToolExecuteBefore(call) | Occasion::PermissionAsk(call) | Occasion::ToolExecuteAfter(call, _) => {
+                Some(call.call.clone())
+            }
             Occasion::SessionStart | Occasion::PromptSubmit { .. } | Occasion::ContextInject | Occasion::TurnEnd => {
                 None
             }
         };
         decided.push(Decided { plugin: self.plugin.clone(), hook: point, call, decision, took });
         answer
+    }
+
+    /// Lets a call pass that a person has allowed; what is noted last is that this hook asked.
+    fn permit(
+        &self,
+        call: &ToolCall,
+        words: &str,
+        permitted: &[Permission],
+        decided: &mut [Decided],
+    ) -> Result<(), Held> {
+        let wanted = Permission { plugin: self.plugin.clone(), call: fingerprint(call) };
+        if permitted.contains(&wanted) {
+            if let Some(asked) = decided.last_mut() {
+                asked.decision = PluginDecision::Permitted { call: wanted.call };
+            }
+            return Ok(());
+        }
+        let shown = serde_json::to_string_pretty(&call.input).unwrap_or_default();
+        let text = format!(
+            "{words}\n\nThe agent wants to call `{}`; the plugin {} asks.\n\n```json\n{shown}",
+            call.name, self.plugin
+        );
+        let text = format!("{}\n```", clip(&text, QUESTION_CHARS_MAX - CLOSING_CHARS));
+        let choices = [Permission::ALLOW, Permission::REFUSE].map(str::to_owned).to_vec();
+        Err(Held::Asks(Question { text, choices, permission: Some(wanted) }))
     }
 
     fn failed(&self, point: HookPoint, reason: String) -> (PluginDecision, Answer) {
@@ -184,6 +240,13 @@ impl Installed {
     }
 }
 
+/// A call's name and arguments, told from all others.
+fn fingerprint(call: &ToolCall) -> String {
+    // The arguments' keys are sorted, however the model wrote them.
+    let text = serde_json::json!([call.name, call.input]).to_string();
+    Sha256::digest(text).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
 /// The verdict, where it may be said at this point.
 fn fitting(point: HookPoint, verdict: Verdict) -> Result<Verdict, String> {
     let adds_words = matches!(point, HookPoint::SessionStart | HookPoint::ContextInject);
@@ -192,6 +255,7 @@ fn fitting(point: HookPoint, verdict: Verdict) -> Result<Verdict, String> {
         Verdict::Arguments(input) => point == HookPoint::ToolExecuteBefore && input.is_object(),
         Verdict::Output(_) => point == HookPoint::ToolExecuteAfter,
         Verdict::Context(_) => adds_words,
+        Verdict::Ask(_) => matches!(point, HookPoint::ToolExecuteBefore | HookPoint::PermissionAsk),
         Verdict::Deny(_) => !adds_words,
     };
     if fits { Ok(verdict) } else { Err(format!("its answer does not fit {}", point.name())) }

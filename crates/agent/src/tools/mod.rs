@@ -3,6 +3,7 @@
 //! A tool's error is one of two: a [`Tell`] goes to the model, which may do better; everything else ends the turn.
 
 mod apply_patch;
+pub(crate) mod ask;
 mod bash;
 mod edit;
 mod glob;
@@ -214,6 +215,7 @@ pub(crate) fn toolbox() -> Vec<Arc<dyn Tool>> {
         Arc::new(bash::Bash::new()),
         Arc::new(job::JobTool::new()),
         Arc::new(todo::Todo::new()),
+        Arc::new(ask::Ask::new()),
         Arc::new(pull_request::PullRequest::new()),
     ]
 }

@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, sync::Mutex, time::Duration};
 use bytes::Bytes;
 use futures::{StreamExt, stream::FuturesUnordered};
 use hangar_protocol::{
-    CallId, EventBody,
+    CallId, EventBody, Question,
     event::{BlobRef, ToolStatus},
     limits::EVENT_OUTPUT_BYTES_MAX,
 };
@@ -16,11 +16,15 @@ use super::{Halt, Turn, ask::UNPARSED, millis};
 use crate::{
     Conversation,
     conversation::{Call, INTERRUPTED_CALL, UNSTARTED_CALL},
-    hooks::{Decided, ToolCall, ToolResult},
+    hooks::{Decided, Held, ToolCall, ToolResult},
     instructions, limits,
     tools::{CallContext, Effect, Picture, Tell, Tool, ToolError, ToolOutput, output},
     workspace::SandboxPath,
 };
+
+/// What the model is told of a call that a person has to allow.
+const NEEDS_PERMISSION: &str = "This call needs a person's permission, and they were asked. Your turn ends here; their answer is the next message. \
+    If they allow it, make exactly this call again. If not, go on without it.";
 
 /// Which instruction files the model has been given, and which directories were looked into.
 pub(super) struct Instructed(Mutex<BTreeSet<String>>);
@@ -133,13 +137,20 @@ impl Turn {
         let admitted = tokio::select! {
             biased;
             halt = self.halted() => Err(Refused::Halt(halt)),
-            admitted = self.admit(planned, &mut seen, &mut decided) => admitted.map_err(Refused::Tell),
+            admitted = self.admit(planned, &mut seen, &mut decided) => admitted.map_err(Refused::from),
         };
         self.note(decided, ended).await?;
         let tool = match admitted {
             Ok(tool) => tool,
             Err(Refused::Tell(Tell(words))) => {
                 let result = ToolResult { status: ToolStatus::Error, output: words };
+                return self.finish(call, result, Duration::ZERO, ended).await;
+            }
+            Err(Refused::Asks(question)) => {
+                let asked = EventBody::QuestionAsked { turn: self.id, call: call.clone(), question };
+                self.sink.record(asked.clone()).await?;
+                ended.events.push(asked);
+                let result = ToolResult { status: ToolStatus::Error, output: NEEDS_PERMISSION.to_owned() };
                 return self.finish(call, result, Duration::ZERO, ended).await;
             }
             Err(Refused::Halt(halt)) => {
@@ -185,26 +196,28 @@ impl Turn {
         planned: &Planned,
         seen: &mut ToolCall,
         decided: &mut Vec<Decided>,
-    ) -> Result<&dyn Tool, Tell> {
+    ) -> Result<&dyn Tool, Held> {
+        let refused = |words: String| Held::Refused(Tell(words));
         if planned.place >= self.input.limits.step_calls_max {
-            return Err(Tell(format!(
+            return Err(refused(format!(
                 "At most {} calls are run for one reply. Make this call again in the next.",
                 self.input.limits.step_calls_max
             )));
         }
         let tool = self.tool(&seen.name).ok_or_else(|| {
             let names: Vec<&str> = self.specs.iter().map(|spec| spec.name).collect();
-            Tell(format!("There is no tool {:?}. The tools are: {}.", seen.name, names.join(", ")))
+            refused(format!("There is no tool {:?}. The tools are: {}.", seen.name, names.join(", ")))
         })?;
         if let Some(Value::String(text)) = seen.input.get(UNPARSED) {
             let fault = serde_json::from_str::<serde_json::Map<String, Value>>(text).err();
             let fault = fault.map_or_else(|| "not an object".to_owned(), |fault| fault.to_string());
-            return Err(Tell(format!(
+            return Err(refused(format!(
                 "The arguments are not a JSON object ({fault}). Make the call again with valid JSON."
             )));
         }
         let mutates = |input: &Value| tool.effect(input).mutates();
-        self.input.hooks.before(&self.scene, seen, mutates, decided).await?;
+        let permitted = self.input.conversation.permitted();
+        self.input.hooks.before(&self.scene, seen, mutates, permitted, decided).await?;
         Ok(tool)
     }
 
@@ -316,5 +329,16 @@ impl Turn {
 /// Why a call does not run.
 enum Refused {
     Tell(Tell),
+    /// A person has to allow it.
+    Asks(Question),
     Halt(Halt),
+}
+
+impl From<Held> for Refused {
+    fn from(held: Held) -> Self {
+        match held {
+            Held::Refused(tell) => Self::Tell(tell),
+            Held::Asks(question) => Self::Asks(question),
+        }
+    }
 }

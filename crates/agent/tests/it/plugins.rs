@@ -10,7 +10,10 @@ use hangar_agent::{
     Hook, TurnEnd, Verdict,
     hooks::{Installed, Occasion, Scene},
 };
-use hangar_protocol::{EventBody, HookPoint, OnFailure, PluginDecision, event::ToolStatus};
+use hangar_protocol::{
+    EventBody, HookPoint, OnFailure, Permission, PluginDecision,
+    event::{ToolStatus, TurnOutcome},
+};
 use serde_json::{Value, json};
 
 use crate::{
@@ -36,6 +39,7 @@ impl<F: Fn(Occasion<'_>) -> Result<Verdict, String> + Send + Sync> Hook for Aske
         assert_eq!((scene.repo.to_string().as_str(), scene.author.as_str()), ("acme/strsim", "ada"));
         let what = match occasion {
             Occasion::ToolExecuteBefore(call) => format!("before {} {}", call.name, call.input),
+            Occasion::PermissionAsk(call) => format!("permission {} {}", call.name, call.input),
             Occasion::ToolExecuteAfter(call, result) => format!("after {} {:?}", call.name, result.output),
             Occasion::PromptSubmit { by, text } => format!("prompt of {by}: {text}"),
             Occasion::SessionStart | Occasion::ContextInject | Occasion::TurnEnd => occasion.point().name().to_owned(),
@@ -370,4 +374,52 @@ async fn an_image_beside_a_result_that_a_plugin_withheld_or_replaced_is_not_show
     assert_eq!(shown(Ok(Verdict::Deny("Not this one.".to_owned())), OnFailure::Closed).await, 0);
     assert_eq!(shown(Err("broken".to_owned()), OnFailure::Closed).await, 0);
     assert_eq!(shown(Err("broken".to_owned()), OnFailure::Open).await, 1);
+}
+
+/// Everything a person decides: asked, refused, allowed for this one call, and asked again for the next.
+#[tokio::test]
+async fn a_call_that_a_person_has_to_allow_waits_for_their_word_and_is_made_once() {
+    let write = |text: &str| calling("write", json!({"path": "a.txt", "content": text}));
+    let mut world = World::of(json!([
+        write("one"),
+        write("one"),
+        write("one"),
+        write("one"),
+        {"say": "Done."},
+    ]))
+    .await;
+    let (asks, seen) = plugin("careful", &[HookPoint::PermissionAsk], |occasion| match occasion {
+        Occasion::PermissionAsk(call) if call.name == "write" => Ok(Verdict::Ask("It is written to disk.".to_owned())),
+        _ => Ok(Verdict::Allow),
+    });
+    world.plugins.push(asks);
+    let answers = ["Not now.", Permission::ALLOW, Permission::ALLOW];
+    for (turn, answer) in answers.into_iter().enumerate() {
+        assert_eq!(world.run().await, TurnEnd::Done);
+        let bodies = world.log.bodies();
+        let question = bodies.iter().rev().find_map(|body| match body {
+            EventBody::QuestionAsked { question, .. } => Some(question),
+            _ => None,
+        });
+        let question = question.unwrap();
+        assert!(
+            question.text.starts_with("It is written to disk.") && question.text.contains("\"content\": \"one\""),
+            "{question:?}"
+        );
+        assert_eq!(question.choices, [Permission::ALLOW, Permission::REFUSE]);
+        // A turn that is taken up again after a kill asks nobody anew.
+        assert_eq!(world.run().await, TurnEnd::Done);
+        assert_eq!(world.log.bodies(), bodies);
+        world.log.end_turn(TurnOutcome::Done);
+        world.prompt(u32::try_from(turn).unwrap() + 2, "ada", answer);
+        assert_eq!(world.path("a.txt").exists(), turn > 1, "before answer {turn}");
+        if turn == 1 {
+            // What was allowed is done, and the same call once more is another matter.
+            assert_eq!(world.log.conversation().permitted().len(), 1);
+        }
+    }
+    assert_eq!(world.run().await, TurnEnd::Done);
+    let statuses: Vec<ToolStatus> = world.results().into_iter().map(|(status, _)| status).collect();
+    assert_eq!(statuses, [ToolStatus::Error, ToolStatus::Error, ToolStatus::Ok, ToolStatus::Error]);
+    drop(seen);
 }

@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering;
 
 use hangar_agent::TurnEnd;
 use hangar_protocol::{
-    Block, Cause, EventBody, ModelUsage, Person, StopReason, TodoStatus,
+    Block, Cause, EventBody, ModelUsage, Person, Question, StopReason, TodoStatus,
     event::{ToolStatus, TurnOutcome},
 };
 use serde_json::json;
@@ -76,6 +76,42 @@ async fn the_request_leaves_before_its_event_is_durable_and_the_reply_waits_for_
         })
         .collect();
     assert_eq!(kinds, ["requested", "replied"]);
+}
+
+#[tokio::test]
+async fn a_question_ends_the_turn_and_the_next_prompt_is_its_answer() {
+    let world = World::of(json!([
+        {"calls": [{"tool": "ask", "input": {"question": " "}}]},
+        {"after": "A question has 1 to 2000 characters",
+         "calls": [{"tool": "ask", "input": {"question": "Which?", "choices": ["1", "2", "3", "4", "5", "6", "7"]}}]},
+        {"after": "at most 6 choices",
+         "calls": [{"tool": "ask", "input": {"question": "Which colour?", "choices": ["Red", "Blue\nor so"]}},
+                   {"tool": "write", "input": {"path": "a.txt", "content": "a"}}]},
+        {"say": "Blue it is."},
+    ]))
+    .await;
+    assert_eq!(world.run().await, TurnEnd::Done);
+    // What was called beside it was done, and the model was not asked once more.
+    assert_eq!(world.text("a.txt"), "a");
+    let bodies = world.log.bodies();
+    assert_eq!(bodies.iter().filter(|body| matches!(body, EventBody::ModelReplied { .. })).count(), 3);
+    let asked: Vec<&Question> = bodies
+        .iter()
+        .filter_map(|body| match body {
+            EventBody::QuestionAsked { question, .. } => Some(question),
+            _ => None,
+        })
+        .collect();
+    let question =
+        Question { text: "Which colour?".into(), choices: vec!["Red".into(), "Blue or so".into()], permission: None };
+    assert_eq!(asked, [&question]);
+    // A server that was killed before the turn's end was written asks the model nothing either.
+    assert_eq!(world.run().await, TurnEnd::Done);
+    assert_eq!(world.log.bodies(), bodies);
+    world.log.end_turn(TurnOutcome::Done);
+    world.prompt(2, "ada", "Blue.");
+    assert_eq!(world.run().await, TurnEnd::Done);
+    assert!(world.last_request().contains("Blue."), "{}", world.last_request());
 }
 
 #[tokio::test]

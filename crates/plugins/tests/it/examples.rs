@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use hangar_agent::{Verdict, hooks::Occasion};
+use hangar_agent::{ToolCall, Verdict, hooks::Occasion};
 use serde_json::json;
 
 use crate::plugin::{Plugin, settings};
@@ -25,11 +25,25 @@ fn every_example_is_named_and_tried_here() {
         .filter(|name| name.ends_with(".js"))
         .collect();
     files.sort();
-    assert_eq!(files, ["protect-paths.js", "team-context.js", "tests-before-pull-request.js"]);
+    assert_eq!(files, ["ask-before.js", "protect-paths.js", "team-context.js", "tests-before-pull-request.js"]);
     let readme = std::fs::read_to_string(directory().join("README.md")).unwrap();
     for file in files {
         assert!(readme.contains(&format!("({file})")), "README.md does not name {file}");
     }
+}
+
+#[tokio::test]
+async fn ask_before_lets_a_person_decide_about_what_its_options_name() {
+    let plugin = example("ask-before", &["\\bgit push\\b.*(--force|-f\\b)", "^\\S*deploy"]);
+    let check = async |tool: &str, args: serde_json::Value, asks: bool| {
+        let call = ToolCall { call: "c".parse().unwrap(), name: tool.to_owned(), input: args.clone(), mutates: true };
+        let verdict = plugin.ask(Occasion::PermissionAsk(&call)).await.unwrap();
+        assert_eq!(matches!(verdict, Verdict::Ask(_)), asks, "{tool} {args}: {verdict:?}");
+    };
+    check("bash", json!({"command": "git push --force origin HEAD"}), true).await;
+    check("bash", json!({"command": "cd a && ./deploy.sh"}), true).await;
+    check("bash", json!({"command": "git push origin HEAD"}), false).await;
+    check("write", json!({"path": "deploy", "content": "git push -f"}), false).await;
 }
 
 #[tokio::test]

@@ -10,6 +10,8 @@ const STOPPED: u8 = 10;
 const FAILED: u8 = 11;
 /// The turn waits for its budget.
 const PAUSED: u8 = 12;
+/// The turn ended with a question.
+const ASKING: u8 = 13;
 /// `doctor` found something missing that hangar needs, or `check` or `rebuild` something that is not as it should be.
 const MISSING: u8 = 1;
 /// Ctrl-C: 128 and the number of SIGINT, as shells have it.
@@ -31,6 +33,8 @@ pub(super) enum Ended {
     TurnFailed,
     /// The agent's turn waits: a budget is used up.
     TurnPaused,
+    /// The agent's turn ended with a question, which nobody has answered.
+    TurnAsked,
     /// The image could not be built.
     BuildFailed,
     /// The machine lacks something hangar needs, or something on its disk is not as it should be.
@@ -46,6 +50,7 @@ impl Ended {
             Self::TurnStopped => STOPPED,
             Self::TurnFailed | Self::BuildFailed => FAILED,
             Self::TurnPaused => PAUSED,
+            Self::TurnAsked => ASKING,
             Self::Missing => MISSING,
             Self::Interrupted => INTERRUPTED,
         }

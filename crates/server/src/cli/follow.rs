@@ -3,7 +3,9 @@
 use std::{collections::BTreeSet, future::pending, time::Duration};
 
 use hangar_client::{Client, Patience, Update};
-use hangar_protocol::{Event, EventBody, PromptId, Seq, SessionId, TurnId, api::PromptMode, command::AfterStop};
+use hangar_protocol::{
+    Event, EventBody, PromptId, Seq, SessionId, TurnId, api::PromptMode, command::AfterStop, event::TurnOutcome,
+};
 use tokio::{
     signal::unix::{Signal, SignalKind, signal},
     time::{Instant, MissedTickBehavior, interval},
@@ -64,6 +66,7 @@ impl Follow<'_> {
             last: Ended::Well,
             paused: false,
             pull_request: None,
+            asked: None,
             typing_told: None,
         };
         let end = watch.run(timeline.as_mut()).await;
@@ -109,6 +112,8 @@ struct Watch<'a> {
     paused: bool,
     /// The newest pull request's number.
     pull_request: Option<u32>,
+    /// What may be answered, where the last thing that happened was that something was asked.
+    asked: Option<Vec<String>>,
     /// When the others were last told that something is being typed.
     typing_told: Option<Instant>,
 }
@@ -179,6 +184,10 @@ impl Watch<'_> {
             Until::Settled(prompts) => {
                 let Some(prompt) = settled else { return Ok(None) };
                 prompts.remove(&prompt);
+                // Who can type can answer.
+                if self.asked.is_some() && self.keyboard.is_some() {
+                    return Ok(None);
+                }
                 // What waits in a paused queue waits for a person.
                 let rests = prompts.is_empty() || (self.paused && self.turn_of.is_none());
                 Ok(rests.then_some(self.last))
@@ -199,8 +208,10 @@ impl Watch<'_> {
             EventBody::PromptCancelled { prompt, .. } | EventBody::PromptSteered { prompt, .. } => {
                 return Some(*prompt);
             }
+            EventBody::QuestionAsked { question, .. } => self.asked = Some(question.choices.clone()),
+            EventBody::ModelRequested { .. } | EventBody::PromptAdded { .. } => self.asked = None,
             EventBody::TurnEnded { turn, outcome } => {
-                self.last = Ended::from(outcome);
+                self.last = ended(outcome, self.asked.is_some());
                 return self.turn_of.take().filter(|(running, _)| running == turn).map(|(_, prompt)| prompt);
             }
             _ => {}
@@ -241,7 +252,7 @@ impl Watch<'_> {
             return Ok(None);
         }
         let outcome = state.turns.last().and_then(|turn| turn.outcome.as_ref());
-        Ok(Some(outcome.map_or(Ended::Well, Ended::from)))
+        Ok(Some(outcome.map_or(Ended::Well, |outcome| ended(outcome, state.question().is_some()))))
     }
 
     /// Carries out what was typed; `true` when the person leaves.
@@ -272,10 +283,17 @@ impl Watch<'_> {
             }
             Some(words) => match words.strip_prefix("/steer ") {
                 Some(words) => self.say(words, PromptMode::Steer, timeline).await,
-                None => self.say(words, mode, timeline).await,
+                None => self.say(&self.meant(words), mode, timeline).await,
             },
         }
         false
+    }
+
+    /// The words that were typed, or the answer whose number was.
+    fn meant(&self, words: &str) -> String {
+        let number = words.trim().parse::<usize>().ok();
+        let choice = self.asked.as_ref().zip(number).and_then(|(choices, number)| choices.get(number.checked_sub(1)?));
+        choice.cloned().unwrap_or_else(|| words.to_owned())
     }
 
     async fn say(&mut self, words: &str, mode: PromptMode, timeline: &mut (dyn Timeline + Send)) {
@@ -293,6 +311,14 @@ impl Watch<'_> {
         if let Err(error) = self.follow.client.stop_turn(&self.follow.session, None, then).await {
             timeline.remark(Look::Notice, &error.to_string());
         }
+    }
+}
+
+/// How a turn ended, which may have asked something.
+fn ended(outcome: &TurnOutcome, asked: bool) -> Ended {
+    match Ended::from(outcome) {
+        Ended::Well if asked => Ended::TurnAsked,
+        other => other,
     }
 }
 

@@ -26,6 +26,7 @@ mod invite;
 mod keyboard;
 mod link;
 mod login;
+mod mcp;
 mod members;
 mod pool;
 mod pr;
@@ -44,6 +45,7 @@ mod stop;
 mod table;
 mod terminal;
 mod timeline;
+pub(crate) use timeline::Story;
 mod token;
 mod up;
 mod user;
@@ -118,6 +120,7 @@ enum Command {
     Doctor(doctor::Doctor),
     Source(source::Source),
     Bench(bench::Bench),
+    Mcp(mcp::Mcp),
     Login(login::Login),
     Link(link::Link),
     Token(token::Token),
@@ -189,6 +192,7 @@ impl Command {
             Self::Doctor(doctor) => doctor.carry_out(terminal).await,
             Self::Source(source) => source.carry_out(terminal).await,
             Self::Bench(bench) => bench.carry_out(terminal).await,
+            Self::Mcp(mcp) => mcp.carry_out(terminal).await,
             Self::Login(login) => login.carry_out(terminal).await,
             Self::Link(link) => link.carry_out(terminal).await,
             Self::Token(token) => token.carry_out(terminal).await,

@@ -158,6 +158,7 @@ pub(super) fn session_status(status: SessionStatus) -> (Look, &'static str) {
         SessionStatus::Idle => (Look::Plain, "idle"),
         SessionStatus::Running => (Look::Notice, "running"),
         SessionStatus::Paused => (Look::Bad, "paused"),
+        SessionStatus::Asking => (Look::Notice, "asks you"),
         SessionStatus::Failed => (Look::Bad, "failed"),
         SessionStatus::Merged => (Look::Good, "merged"),
     }

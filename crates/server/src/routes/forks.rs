@@ -163,9 +163,11 @@ async fn attempt(app: &App, asking: &Asking, round: u32, fork: &ForkState) -> Op
     let state = app.sessions.state(&fork.session).await.ok()?;
     let diff = match state.status {
         SessionStatus::Running => None,
-        SessionStatus::Idle | SessionStatus::Paused | SessionStatus::Failed | SessionStatus::Merged => {
-            diff_stat(app, &fork.session).await
-        }
+        SessionStatus::Idle
+        | SessionStatus::Paused
+        | SessionStatus::Asking
+        | SessionStatus::Failed
+        | SessionStatus::Merged => diff_stat(app, &fork.session).await,
     };
     let usage = state.usage;
     Some(Attempt {

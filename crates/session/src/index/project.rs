@@ -55,6 +55,7 @@ fn status(status: SessionStatus) -> &'static str {
         SessionStatus::Idle => "idle",
         SessionStatus::Running => "running",
         SessionStatus::Paused => "paused",
+        SessionStatus::Asking => "asking",
         SessionStatus::Failed => "failed",
         SessionStatus::Merged => "merged",
     }
@@ -169,6 +170,7 @@ fn count(rows: &Rows<'_>, event: &Event) -> Result<()> {
         | EventBody::OutputsLeftOut { .. }
         | EventBody::ToolFinished { .. }
         | EventBody::TodoChanged { .. }
+        | EventBody::QuestionAsked { .. }
         | EventBody::BranchPushed { .. }
         | EventBody::PluginDecided { .. }
         | EventBody::PushRefused { .. }

@@ -156,6 +156,7 @@ impl Live {
             | EventBody::BudgetChanged { .. }
             | EventBody::StopRequested { .. }
             | EventBody::TodoChanged { .. }
+            | EventBody::QuestionAsked { .. }
             | EventBody::OutputsLeftOut { .. }
             | EventBody::GatewayRequested { .. }
             | EventBody::GatewayReplied { .. }
@@ -206,6 +207,7 @@ impl Live {
             }
             Mark::Session => self.paint.paint(Look::Strong, &line.text),
             Mark::Note | Mark::Todo => self.paint.paint(Look::Faint, &line.text),
+            Mark::Question => self.paint.paint(Look::Strong, &indented(&line.text)),
             Mark::Agent
             | Mark::ToolOk
             | Mark::ToolError
@@ -505,6 +507,7 @@ fn sign(mark: &Mark) -> (Look, &'static str) {
         Mark::ToolError | Mark::Failed => (Look::Bad, "✗"),
         Mark::ToolCut | Mark::Stopped => (Look::Notice, "■"),
         Mark::Todo => (Look::Faint, "☐"),
+        Mark::Question => (Look::Notice, "?"),
         Mark::Files => (Look::Place, "±"),
         Mark::Pushed => (Look::Place, "↑"),
         Mark::PullRequest => (Look::Place, "⇄"),

@@ -10,6 +10,7 @@ mod plain;
 mod story;
 
 use hangar_client::Update;
+pub(crate) use story::Story;
 
 use super::{
     ended::Failure,

@@ -3,6 +3,7 @@
 use std::io::{self, Write as _};
 
 use hangar_client::Update;
+use hangar_protocol::Event;
 
 use super::{
     Timeline,
@@ -27,17 +28,28 @@ impl Plain {
     }
 
     fn dress(&self, line: &Line) -> String {
-        let (look, label) = label(&line.mark);
-        let aside = if line.aside.is_empty() { String::new() } else { format!(" ({})", line.aside) };
-        // The word in front has said it already: `done     in 12.4 s`.
-        let text = match line.mark {
-            Mark::Done | Mark::Stopped => line.text.strip_prefix(&format!("{label} ")).unwrap_or(&line.text),
-            _ => &line.text,
-        };
-        let label = format!("{label:<width$}", width = LABEL_WIDTH - 1);
-        let text = text.replace('\n', &format!("\n{}", " ".repeat(LABEL_WIDTH)));
-        format!("{} {text}{}", self.paint.paint(look, &label), self.paint.paint(Look::Faint, &aside))
+        dress(line, self.paint)
     }
+}
+
+impl Story {
+    /// What there is to tell of an event, without colours: what a pipe is given.
+    pub(crate) fn words(&mut self, event: &Event) -> Option<String> {
+        Some(dress(&self.tell(event)?, Paint::NONE))
+    }
+}
+
+fn dress(line: &Line, paint: Paint) -> String {
+    let (look, label) = label(&line.mark);
+    let aside = if line.aside.is_empty() { String::new() } else { format!(" ({})", line.aside) };
+    // The word in front has said it already: `done     in 12.4 s`.
+    let text = match line.mark {
+        Mark::Done | Mark::Stopped => line.text.strip_prefix(&format!("{label} ")).unwrap_or(&line.text),
+        _ => &line.text,
+    };
+    let label = format!("{label:<width$}", width = LABEL_WIDTH - 1);
+    let text = text.replace('\n', &format!("\n{}", " ".repeat(LABEL_WIDTH)));
+    format!("{} {text}{}", paint.paint(look, &label), paint.paint(Look::Faint, &aside))
 }
 
 impl Timeline for Plain {
@@ -83,6 +95,7 @@ fn label(mark: &Mark) -> (Look, String) {
         Mark::ToolError => (Look::Bad, "error"),
         Mark::ToolCut => (Look::Notice, "cut"),
         Mark::Todo => (Look::Faint, "to-do"),
+        Mark::Question => (Look::Notice, "asks"),
         Mark::Files => (Look::Place, "files"),
         Mark::Pushed => (Look::Place, "pushed"),
         Mark::PullRequest => (Look::Place, "pr"),

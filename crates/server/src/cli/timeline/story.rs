@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use hangar_protocol::{
     Block, CallId, Event, EventBody, GatewayOutcome, HookPoint, ModelUsage, OnFailure, PluginDecision, PromptId,
-    StopReason, TodoItem, TodoStatus, TurnId, UserId,
+    Question, StopReason, TodoItem, TodoStatus, TurnId, UserId,
     event::{FileChange, FileChangeKind, ForkPurpose, PullRequestChange, SandboxPhase, ToolStatus, TurnOutcome},
     limits::clip,
 };
@@ -16,8 +16,8 @@ use crate::cli::{image::short as short_id, words};
 const FILES_NAMED_MAX: usize = 6;
 /// How much of a failed tool's output stands on its line.
 const OUTPUT_CHARS_MAX: usize = 160;
-/// The tool whose effect is an event of its own.
-const TODO_TOOL: &str = "todo";
+/// The tools whose effects are events of their own.
+const TOLD_TOOLS: [&str; 2] = ["todo", "ask"];
 
 /// One thing told. `text` may have several lines.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,6 +40,7 @@ pub(super) enum Mark {
     ToolError,
     ToolCut,
     Todo,
+    Question,
     Files,
     Pushed,
     PullRequest,
@@ -52,7 +53,7 @@ pub(super) enum Mark {
 
 /// What must be remembered of earlier events to tell later ones.
 #[derive(Debug)]
-pub(super) struct Story {
+pub(crate) struct Story {
     /// The server's address, for pages it names relative to itself.
     server: String,
     calls: HashMap<CallId, String>,
@@ -68,7 +69,7 @@ struct Turn {
 }
 
 impl Story {
-    pub(super) fn new(server: &str) -> Self {
+    pub(crate) fn new(server: &str) -> Self {
         Self { server: server.to_owned(), calls: HashMap::new(), turns: HashMap::new() }
     }
 
@@ -185,6 +186,7 @@ impl Story {
             }
             EventBody::PluginDecided { plugin, hook, decision, .. } => Some(decided(plugin, *hook, decision)),
             EventBody::TodoChanged { items } => todo(items),
+            EventBody::QuestionAsked { question, .. } => Some(asked(question)),
             EventBody::FilesChanged { files, more } => Some(line(Mark::Files, file_names(files, *more))),
             EventBody::BranchPushed { branch, new, .. } => {
                 Some(line(Mark::Pushed, format!("{branch} at {}", short(new))))
@@ -281,8 +283,7 @@ impl Story {
 
     fn tool(&mut self, call: &CallId, status: ToolStatus, output: &str, duration_ms: u32) -> Option<Line> {
         let title = self.calls.remove(call).unwrap_or_else(|| call.to_string());
-        if title == TODO_TOOL && status == ToolStatus::Ok {
-            // The list itself is told by an event of its own.
+        if TOLD_TOOLS.contains(&title.as_str()) && status == ToolStatus::Ok {
             return None;
         }
         let took = words::duration(u64::from(duration_ms));
@@ -340,6 +341,7 @@ fn decided(plugin: &str, hook: HookPoint, decision: &PluginDecision) -> Line {
             let what = match hook {
                 HookPoint::ToolExecuteAfter => "what a call gave",
                 HookPoint::ToolExecuteBefore
+                | HookPoint::PermissionAsk
                 | HookPoint::SessionStart
                 | HookPoint::PromptSubmit
                 | HookPoint::ContextInject
@@ -349,6 +351,12 @@ fn decided(plugin: &str, hook: HookPoint, decision: &PluginDecision) -> Line {
         }
         PluginDecision::Denied { words } => {
             line(Mark::Warning, format!("{plugin} refused: {}", words::one_line(words)))
+        }
+        PluginDecision::Asked { words } => {
+            line(Mark::Warning, format!("{plugin} wants a person to decide: {}", words::one_line(words)))
+        }
+        PluginDecision::Permitted { .. } => {
+            line(Mark::Note, format!("{plugin} lets a call pass that a person allowed"))
         }
         PluginDecision::Injected { text } => {
             line(Mark::Note, format!("{plugin} tells the agent: {}", clip(&words::one_line(text), OUTPUT_CHARS_MAX)))
@@ -384,6 +392,13 @@ pub(super) fn stop_remark(stop: StopReason) -> Option<&'static str> {
         StopReason::MaxTokens => Some("[the reply reached the model's output limit]"),
         StopReason::Refusal => Some("[the model refused to go on]"),
     }
+}
+
+fn asked(question: &Question) -> Line {
+    let text = words::harmless(&question.text);
+    let choices =
+        question.choices.iter().zip(1..).map(|(choice, number)| format!("\n{number}. {}", words::one_line(choice)));
+    line(Mark::Question, text + &choices.collect::<String>())
 }
 
 fn todo(items: &[TodoItem]) -> Option<Line> {
