@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, future::pending, time::Duration};
 
 use hangar_client::{Client, Patience, Update};
-use hangar_protocol::{Event, EventBody, PromptId, Seq, SessionId, TurnId, api::PromptMode, command::AfterStop};
+use hangar_protocol::{Event, EventBody, PromptId, Seq, SessionId, TurnId, api::{PromptMode, StopTurn}, command::AfterStop};
 use tokio::{
     signal::unix::{Signal, SignalKind, signal},
     time::{Instant, MissedTickBehavior, interval},
@@ -290,7 +290,8 @@ impl Watch<'_> {
     }
 
     async fn stop(&self, then: AfterStop, timeline: &mut (dyn Timeline + Send)) {
-        if let Err(error) = self.follow.client.stop_turn(&self.follow.session, None, then).await {
+        let stop = StopTurn { then, ..StopTurn::default() };
+        if let Err(error) = self.follow.client.stop_turn(&self.follow.session, &stop).await {
             timeline.remark(Look::Notice, &error.to_string());
         }
     }

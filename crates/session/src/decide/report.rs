@@ -7,7 +7,7 @@ use hangar_protocol::{
     state::{Place, PullRequestStatus, TitleSource},
 };
 
-use super::{Answer, Decision, Effect, Report, TURN_RESUMES_MAX, budget, gateway, prompt::begin_turn};
+use super::{Answer, Decision, Effect, Report, TURN_RESUMES_MAX, budget, children, gateway, prompt::begin_turn};
 
 pub(super) fn decide_report(state: &SessionState, report: Report) -> Decision {
     match report {
@@ -52,6 +52,9 @@ pub(super) fn decide_report(state: &SessionState, report: Report) -> Decision {
             }
             event(Cause::User { user: by }, EventBody::SessionForked { into, turn, purpose })
         }
+        Report::Child(news) => children::heard(state, news),
+        Report::StoppedFromAbove { by } => children::stopped_from_above(state, by),
+        Report::BudgetAboveRaised { by } => children::budget_above_raised(state, by),
         Report::Warning { text } => event(Cause::System, EventBody::Warning { text }),
     }
 }
@@ -160,7 +163,7 @@ fn pull_request_changed(state: &SessionState, number: u32, change: PullRequestCh
 
 /// Puts a session right whose task had ended without tidying up.
 fn woken(state: &SessionState, reason: String) -> Decision {
-    let mut decision = Decision::default();
+    let mut decision = Decision { effects: children::stops_owed(state), ..Decision::default() };
     if matches!(state.sandbox, SandboxPhase::Preparing | SandboxPhase::Syncing | SandboxPhase::Ready) {
         let detail = format!("{reason}; the workspace's files are kept");
         let gone = EventBody::SandboxChanged { phase: SandboxPhase::Absent, detail, duration_ms: 0 };

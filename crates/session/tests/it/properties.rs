@@ -3,7 +3,7 @@
 use hangar_protocol::{
     Block, Command, Event, EventBody, ModelUsage, PromptId, Seq, SessionState, StopReason, TurnId,
     api::OpenPullRequest,
-    command::{AfterStop, Commanded},
+    command::{AfterStop, Commanded, Reach},
     event::{FileChange, FileChangeKind, PullRequestChange, SandboxPhase, SnapshotGuarantee, ToolStatus, TurnOutcome},
     limits,
     state::{Place, PromptStatus},
@@ -33,7 +33,7 @@ fn command() -> impl Strategy<Value = Command> {
             text: format!("text {text}"),
         }),
         1 => (0..9u32).prop_map(|prompt| Command::CancelPrompt { prompt: PromptId(prompt), request_id: None }),
-        2 => Just(Command::Stop { turn: None, then: AfterStop::Drain }),
+        2 => Just(Command::Stop { turn: None, then: AfterStop::Drain, reach: Reach::WithChildren }),
         1 => "[a-z \n]{0,8}".prop_map(|title| Command::Rename { title }),
         1 => place().prop_map(Command::AllowNetwork),
         1 => Just(Command::OpenPullRequest(OpenPullRequest::default())),
