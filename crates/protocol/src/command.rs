@@ -78,6 +78,7 @@ pub enum Command {
         /// What becomes of the prompts that wait.
         then: AfterStop,
         /// Whether the sessions that this one began are stopped with it.
+        #[serde(default)]
         reach: Reach,
     },
     /// Let a paused queue go on.

@@ -1,10 +1,10 @@
 //! What a report leads to. Nothing here can be refused: it has happened.
 
-use hangar_agent::conversation::INTERRUPTED_CALL;
+use hangar_agent::{conversation::INTERRUPTED_CALL, tools::is_repeatable};
 use hangar_protocol::{
     Cause, EventBody, ModelUsage, SessionState, TurnId,
     event::{PullRequestChange, SandboxPhase, ToolStatus, TurnOutcome},
-    state::{Place, PullRequestStatus, TitleSource},
+    state::{OpenCall, Place, PullRequestStatus, TitleSource},
 };
 
 use super::{Answer, Decision, Effect, Report, TURN_RESUMES_MAX, budget, children, gateway, prompt::begin_turn};
@@ -126,8 +126,18 @@ pub(super) fn close_turn(state: &SessionState, turn: TurnId, outcome: TurnOutcom
     Decision { events, effects: vec![Effect::Snapshot(turn)], answer: Answer::Done }
 }
 
+/// Calls that began are answered as interrupted.
 fn interrupt_calls(state: &SessionState, turn: TurnId, why: &str) -> Vec<(Cause, EventBody)> {
-    let started = state.open_calls.iter().filter(|open| open.turn == turn && open.started);
+    interrupt(state, turn, why, |_| true)
+}
+
+fn interrupt(
+    state: &SessionState,
+    turn: TurnId,
+    why: &str,
+    which: impl Fn(&OpenCall) -> bool,
+) -> Vec<(Cause, EventBody)> {
+    let started = state.open_calls.iter().filter(|open| open.turn == turn && open.started && which(open));
     started
         .map(|open| {
             let finished = EventBody::ToolFinished {
@@ -185,7 +195,9 @@ fn woken(state: &SessionState, reason: String) -> Decision {
         );
         return decision.then(end_turn(state, turn.id, TurnOutcome::Failed { reason: why }));
     }
-    decision.events.extend(interrupt_calls(state, turn.id, INTERRUPTED_CALL));
+    // Those that may be made twice are made again.
+    let cut_off = |open: &OpenCall| !is_repeatable(&open.name);
+    decision.events.extend(interrupt(state, turn.id, INTERRUPTED_CALL, cut_off));
     decision.events.push((Cause::System, EventBody::TurnResumed { turn: turn.id, reason }));
     decision.effects.push(Effect::RunTurn(turn.id));
     decision
