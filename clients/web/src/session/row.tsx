@@ -1,10 +1,11 @@
 // One row of the timeline; each kind of row is drawn by a component of its own.
 
 import { A, useNavigate } from "@solidjs/router";
-import { type ChildPhase, clip, type DeniedItem, type PullRequestChange, Refused, type ReplyItem, type TimelineItem } from "@hangar/protocol";
+import { clip, type DeniedItem, type PullRequestChange, Refused, type ReplyItem, type TimelineItem } from "@hangar/protocol";
 import { Avatar, Button, clock, duration, Icon, type IconName, Inline, Markdown, Note, type Tone } from "@hangar/ui";
 import { createMemo, createSignal, Index, type JSX, Match, Show, Switch } from "solid-js";
 import { api } from "../account.tsx";
+import { CHILD_ICONS } from "./child-icons.ts";
 import { createAction } from "../action.ts";
 import { PullBadge } from "../status.tsx";
 import { peopleChange } from "./people-change.ts";
@@ -55,7 +56,6 @@ export function Row(props: { item: TimelineItem }): JSX.Element {
 
 /** How much of a child's last words stands in its row. */
 const CHILD_WORDS_CHARS_MAX = 160;
-const CHILD_ICONS: Record<ChildPhase, IconName> = { working: "repeat", paused: "stop", done: "check", stopped: "stop", failed: "alert" };
 
 /** What was heard of a session that this one's agent began. */
 function Child(props: { item: Of<"child_news"> }): JSX.Element {
