@@ -1,6 +1,7 @@
 // What is true of a session now: a fold over its events. The twin of crates/protocol/src/state.rs, held to it by
 // crates/protocol/fixtures.
 
+import { applyToFamily, stopChildren } from "./children.ts";
 import type {
   Cause,
   Event,
@@ -82,6 +83,8 @@ export function begin(event: Event): SessionState | undefined {
     forked_from: null,
     forks: [],
     rewound: null,
+    parent: null,
+    children: [],
   };
 }
 
@@ -195,8 +198,15 @@ function applyBody(state: SessionState, cause: Cause, body: EventBody): void {
     case "stop_requested": {
       const turn = turnOf(state, body.turn);
       if (turn) turn.stop_requested_by ??= body.by;
+      // Logs from before sessions had children do not say how far a stop goes.
+      if (body.reach !== "alone") stopChildren(state, body.by);
       return;
     }
+    case "child_of":
+    case "child_spawned":
+    case "child_reported":
+      applyToFamily(state, body);
+      return;
     case "turn_ended":
       endTurn(state, body.turn, body.outcome);
       return;

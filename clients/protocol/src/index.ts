@@ -1,6 +1,7 @@
 export type * from "./generated.ts";
 export { Api, Refused, requestId } from "./api.ts";
 export { apply, begin, fold, openTurn, question } from "./fold.ts";
+export { clip } from "./text.ts";
 export { queue } from "./queue.ts";
 export { emptyList, listed, type SessionList, takeList, tellAnew } from "./session-list.ts";
 export { follow, type Follower, type StreamStatus } from "./follow.ts";

@@ -3,6 +3,7 @@
 
 import type {
   BlobRef,
+  ChildPhase,
   Event,
   EventBody,
   FileChange,
@@ -11,6 +12,8 @@ import type {
   PromptId,
   PromptStatus,
   PullRequestChange,
+  PullRequestState,
+  RepoPath,
   SandboxPhase,
   Seq,
   SessionId,
@@ -104,6 +107,9 @@ export type TimelineItem =
   | { kind: "title"; key: string; title: string; by: UserId | null; time: number }
   | { kind: "origin"; key: string; session: SessionId; turn: TurnId; time: number }
   | { kind: "fork"; key: string; session: SessionId; turn: TurnId; attempt: number | null; time: number }
+  | { kind: "parent"; key: string; session: SessionId; time: number }
+  | { kind: "child"; key: string; session: SessionId; repo: RepoPath; title: string; time: number }
+  | { kind: "child_news"; key: string; session: SessionId; phase: ChildPhase; words: string; pull: PullRequestState | null; time: number }
   | { kind: "rewound"; key: string; turn: TurnId; by: UserId | null; time: number }
   | { kind: "kept"; key: string; session: SessionId; time: number }
   | { kind: "people"; key: string; change: PeopleChange; by: UserId | null; time: number }
@@ -391,6 +397,12 @@ function takeEvent(timeline: Timeline, event: Event): void {
       const attempt = body.purpose.type === "attempt" ? body.purpose.round : null;
       return add({ kind: "fork", key, session: body.into, turn: body.turn, attempt, time });
     }
+    case "child_of":
+      return add({ kind: "parent", key, session: body.parent, time });
+    case "child_spawned":
+      return add({ kind: "child", key, session: body.child, repo: body.repo, title: body.title, time });
+    case "child_reported":
+      return add({ kind: "child_news", key, session: body.child, phase: body.phase, words: body.words, pull: body.pull_request, time });
     case "rewound":
       return add({ kind: "rewound", key, turn: body.to_turn, by: event.cause.by === "user" ? event.cause.user : null, time });
     case "attempt_kept":

@@ -231,7 +231,7 @@ export class Fake {
         const turn = state.turns.at(-1);
         if (!turn || turn.outcome !== null) throw new No(409, "conflict", "Nothing is running in this session.", "Send a prompt to begin a turn.");
         session.stopping = who.user;
-        session.append(by, { type: "stop_requested", turn: turn.id, by: who.user });
+        session.append(by, { type: "stop_requested", turn: turn.id, by: who.user, reach: "with_children" });
         return send(response, 202, { turn: turn.id });
       }
       case "GET /diff": return send(response, 200, Object.keys(state.files).length > 0 ? SAMPLE_DIFF : ({ files: [], omitted: 0 } satisfies SessionDiff));

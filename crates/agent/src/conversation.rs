@@ -14,9 +14,16 @@ use hangar_protocol::{
     limits::clip_bytes,
 };
 
-use self::compact::{Cut, Outputs};
-use crate::{instructions, limits, tools::ask};
+use self::{
+    children::Children,
+    compact::{Cut, Outputs},
+};
+use crate::{
+    instructions, limits,
+    tools::{ask, is_repeatable},
+};
 
+mod children;
 mod compact;
 
 pub use compact::SUMMARY_WISH;
@@ -55,6 +62,8 @@ pub struct Conversation {
     permission: Option<Permission>,
     /// What they allowed and was not done since.
     permitted: Vec<Permission>,
+    /// What was heard of the sessions that its agent began.
+    children: Children,
     /// As long as what is taken in was copied from another session, which may have copied its beginning from a third.
     copying: Vec<Copying>,
 }
@@ -270,8 +279,12 @@ impl Conversation {
             EventBody::ToolFinished { call, status, output, blob, image, .. } => {
                 self.given.extend(instructions::given_in(output));
                 if let Some(known) = self.call_mut(call) {
+                    let asked = is_repeatable(&known.name);
                     let (missing, image) = (blob.clone(), *image);
                     known.result = Some(CallOutput { missing, image, ..CallOutput::new(*status, output) });
+                    if asked {
+                        self.children.told_in(output);
+                    }
                 }
             }
             EventBody::PluginDecided { plugin, hook, decision, .. } => self.hear_plugin(plugin, *hook, decision),
@@ -290,6 +303,9 @@ impl Conversation {
                 self.copying.push(Copying { until: *until, note });
             }
             EventBody::Rewound { to_turn, .. } => self.take_back(*to_turn),
+            EventBody::ChildOf { parent, .. } => self.note = Some(children::begun_by(parent)),
+            EventBody::ChildSpawned { child, title, .. } => self.children.spawned(child, title),
+            EventBody::ChildReported { child, phase, words, .. } => self.children.reported(child, *phase, words),
             EventBody::TitleChanged { .. }
             | EventBody::PromptMoved { .. }
             | EventBody::SteerRequested { .. }
@@ -356,6 +372,7 @@ impl Conversation {
         if let Some(note) = self.branch_note.take() {
             said.push_str(&format!("[{note}]\n\n"));
         }
+        said.push_str(&self.children.tell());
         if self.people.len() > 1 {
             said.push_str(&format!("{} ({}):\n", author.name, author.user));
         }

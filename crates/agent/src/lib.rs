@@ -14,6 +14,7 @@ mod instructions;
 pub mod jobs;
 pub mod limits;
 pub mod models;
+pub mod others;
 mod prompt;
 pub mod provider;
 pub mod scripted;

@@ -7,7 +7,7 @@ use hangar_protocol::{
     state::PullRequestState,
 };
 
-use crate::{conversation::Steer, models::Price, tools::Tell};
+use crate::{conversation::Steer, models::Price, others::OtherSessions, tools::Tell};
 
 /// The turn is no longer the session's: it was ended from outside, or its log cannot be written. Stop at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -16,7 +16,7 @@ pub struct TurnOver;
 
 /// What a turn tells and asks its session.
 #[async_trait]
-pub trait TurnSink: Send + Sync {
+pub trait TurnSink: OtherSessions {
     /// Appends an event, caused by the turn. It is durable when this returns: the effect that it announces may begin.
     ///
     /// # Errors

@@ -21,14 +21,14 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     Conversation,
-    conversation::INTERRUPTED_CALL,
+    conversation::{Call, INTERRUPTED_CALL},
     hooks::{Bus, Scene},
     jobs::Jobs,
     limits::TurnLimits,
     models::Model,
     prompt,
     sink::{TurnOver, TurnSink},
-    tools::{Tool, ToolSpec, toolbox},
+    tools::{Tool, ToolSpec, is_repeatable, toolbox},
     workspace::Sandboxes,
 };
 
@@ -190,10 +190,12 @@ impl Turn {
         Ok(())
     }
 
-    /// Calls that had begun when the turn was cut off may have had any part of their effect: they are not run again.
+    /// Calls that had begun when the turn was cut off may have had any part of their effect: they are not run again, but for those of which that
+    /// makes no difference.
     async fn answer_interrupted(&mut self) -> Result<(), Halt> {
+        let cut_off = |call: &&Call| call.started && !is_repeatable(&call.name);
         let started: Vec<_> =
-            self.input.conversation.open_calls().filter(|call| call.started).map(|call| call.call.clone()).collect();
+            self.input.conversation.open_calls().filter(cut_off).map(|call| call.call.clone()).collect();
         for call in started {
             let finished = EventBody::ToolFinished {
                 turn: self.id,

@@ -83,6 +83,9 @@ impl Hints {
             | EventBody::PullRequestChanged { .. }
             | EventBody::ForkedFrom { .. }
             | EventBody::SessionForked { .. }
+            | EventBody::ChildOf { .. }
+            | EventBody::ChildSpawned { .. }
+            | EventBody::ChildReported { .. }
             | EventBody::Rewound { .. }
             | EventBody::AttemptKept { .. }
             | EventBody::MemberAdded { .. }

@@ -4,9 +4,8 @@
 use std::time::Duration;
 
 use hangar_protocol::{
-    PromptId, RequestId, SessionId, TurnId,
+    PromptId, RequestId, SessionId,
     api::{MovedPrompt, PromptAccepted, PromptMode, PromptPatch, SaidPrompt, SteeredPrompt, StopAccepted, StopTurn},
-    command::AfterStop,
 };
 use reqwest::{Method, RequestBuilder, Response};
 
@@ -62,17 +61,13 @@ impl Client {
 
     /// `POST /sessions/{id}/stop`: ends the running turn; a conflict when nothing runs.
     pub async fn stop(&self, id: &SessionId) -> Result<StopAccepted, Error> {
-        self.stop_turn(id, None, AfterStop::Drain).await
+        self.stop_turn(id, &StopTurn::default()).await
     }
 
-    /// `POST /sessions/{id}/stop`: ends the turn that is named, or whichever runs, and lets the prompts that wait go on or wait on.
-    pub async fn stop_turn(
-        &self,
-        id: &SessionId,
-        turn: Option<TurnId>,
-        then: AfterStop,
-    ) -> Result<StopAccepted, Error> {
-        let request = self.request(Method::POST, &format!("/api/v1/sessions/{id}/stop")).json(&StopTurn { turn, then });
+    /// `POST /sessions/{id}/stop`: ends the turn that is named, or whichever runs, lets the prompts that wait go on or wait on, and stops the
+    /// sessions that this one began or lets them be.
+    pub async fn stop_turn(&self, id: &SessionId, stop: &StopTurn) -> Result<StopAccepted, Error> {
+        let request = self.request(Method::POST, &format!("/api/v1/sessions/{id}/stop")).json(stop);
         self.json(self.send(request, Pace::Ordinary).await?).await
     }
 

@@ -279,6 +279,10 @@ pub struct SessionSummary {
     /// Whether it was deleted, and until when it can be taken back.
     #[serde(default)]
     pub deleted: Option<Deletion>,
+    /// The session whose agent began it; not there where a person did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[ts(optional)]
+    pub parent: Option<SessionId>,
     /// What is wrong with its log on disk; not there where it is whole.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[ts(optional)]
@@ -306,6 +310,7 @@ impl SessionSummary {
             members: state.members.clone(),
             archived_ms: state.archived_ms,
             deleted: state.deleted.clone(),
+            parent: state.parent.as_ref().map(|parent| parent.session.clone()),
             damaged: None,
             found: None,
         }

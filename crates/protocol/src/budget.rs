@@ -60,8 +60,10 @@ pub enum Measure {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, TS, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum BudgetScope {
-    /// The session's, for as long as it lives.
+    /// The session's, for as long as it lives. What its children use up counts.
     Session,
+    /// That of a session above the one that waits, which is its child or its child's child.
+    Parent,
     /// That of the person who prompted, for the day (UTC).
     UserDay,
     /// That of everybody on this server together, for the day (UTC).

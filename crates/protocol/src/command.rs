@@ -77,6 +77,9 @@ pub enum Command {
         turn: Option<TurnId>,
         /// What becomes of the prompts that wait.
         then: AfterStop,
+        /// Whether the sessions that this one began are stopped with it.
+        #[serde(default)]
+        reach: Reach,
     },
     /// Let a paused queue go on.
     Resume,
@@ -166,6 +169,17 @@ pub enum AfterStop {
     Drain,
     /// They wait until somebody lets the queue go on.
     Pause,
+}
+
+/// How far a stop goes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, TS, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Reach {
+    /// The sessions that the agent of this one began are stopped too, and those that they began.
+    #[default]
+    WithChildren,
+    /// This session alone.
+    Alone,
 }
 
 /// A command and the person it came from.

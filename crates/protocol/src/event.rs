@@ -5,11 +5,14 @@ use ts_rs::TS;
 use utoipa::ToSchema;
 
 use crate::{
-    budget::{Budget, Exhausted},
+    budget::{Budget, Exhausted, Spent},
+    children::ChildPhase,
+    command::Reach,
     conversation::{Block, ModelUsage, Question, StopReason, TodoItem},
     ids::{CallId, Person, PromptId, RepoPath, RequestId, Seq, SessionId, TurnId, UserId},
     people::{InvitationId, SessionRole, Visibility},
     plugin::{HookPoint, PluginDecision},
+    state::PullRequestState,
 };
 
 /// One entry of a session's log.
@@ -207,10 +210,13 @@ pub enum EventBody {
     },
     /// Somebody asked the running turn to stop.
     StopRequested {
-        /// Which.
+        /// Which. Where none ran and only children are to be stopped, the last.
         turn: TurnId,
         /// Who.
         by: UserId,
+        /// Whether the sessions that this one began are stopped with it.
+        #[serde(default)]
+        reach: Reach,
     },
     /// A turn is over.
     TurnEnded {
@@ -520,6 +526,48 @@ pub enum EventBody {
         session: SessionId,
         /// In which round of attempts.
         round: u32,
+    },
+    /// The session was begun by the agent of another one. Its author is who prompted that turn; visibility and members are those of the other
+    /// session at that time. Among the first events where there is one.
+    ChildOf {
+        /// The other session.
+        parent: SessionId,
+        /// In which of its turns.
+        turn: TurnId,
+        /// By which call: one call begins one session, however often it is made.
+        call: CallId,
+        /// How many sessions are above this one, from 1.
+        depth: u32,
+    },
+    /// The agent began a session of its own. That is there when this is written.
+    ChildSpawned {
+        /// The session.
+        child: SessionId,
+        /// In which turn.
+        turn: TurnId,
+        /// By which call.
+        call: CallId,
+        /// The repository it works on.
+        repo: RepoPath,
+        /// Its title.
+        title: String,
+        /// What it may use up, as far as that is limited.
+        share: Budget,
+    },
+    /// A session that the agent began is further than it was.
+    ChildReported {
+        /// The session.
+        child: SessionId,
+        /// How far it is.
+        phase: ChildPhase,
+        /// The last words of its agent, or why it failed or waits; at most [`crate::limits::CHILD_WORDS_BYTES_MAX`] bytes.
+        words: String,
+        /// Its newest pull request.
+        pull_request: Option<PullRequestState>,
+        /// What it has used up so far, with those that it began itself.
+        spent: Spent,
+        /// After which of its own events this is so: what is older than what is known is not written.
+        as_of: Seq,
     },
     /// Somebody has a role of their own in the session.
     MemberAdded {

@@ -15,6 +15,8 @@ pub mod api;
 #[cfg(feature = "words")]
 pub mod budget;
 #[cfg(feature = "words")]
+pub mod children;
+#[cfg(feature = "words")]
 pub mod command;
 #[cfg(feature = "words")]
 pub mod conversation;
@@ -42,6 +44,8 @@ pub mod state;
 
 #[cfg(feature = "words")]
 pub use budget::{Budget, Exhausted, Spent};
+#[cfg(feature = "words")]
+pub use children::{ChildPhase, ChildState, Parent};
 #[cfg(feature = "words")]
 pub use command::Command;
 #[cfg(feature = "words")]

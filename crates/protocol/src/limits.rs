@@ -42,6 +42,14 @@ pub const FORKS_MAX: usize = 100;
 pub const ATTEMPTS_MIN: u32 = 2;
 /// Attempts at one wish side by side, most.
 pub const ATTEMPTS_MAX: u32 = 8;
+/// Levels of sessions that agents began, below one that a person began.
+pub const CHILDREN_DEPTH_MAX: u32 = 2;
+/// Children of one session that may be at work at the same time.
+pub const CHILDREN_AT_ONCE_MAX: usize = 8;
+/// Sessions below one that a person began, on all levels, for as long as it lives.
+pub const DESCENDANTS_MAX: usize = 64;
+/// How much of a child's last words its parent's log keeps.
+pub const CHILD_WORDS_BYTES_MAX: usize = 4 * 1024;
 /// Longest name of a host (RFC 1035, 2.3.4).
 pub const HOST_BYTES_MAX: usize = 253;
 /// Places in the network the folded state remembers, denied and allowed each.

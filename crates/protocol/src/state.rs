@@ -1,5 +1,6 @@
 //! What is true of a session now: a fold over its events.
 
+mod children;
 mod queue;
 
 use std::collections::BTreeMap;
@@ -10,6 +11,8 @@ use utoipa::ToSchema;
 
 use crate::{
     budget::{Budget, DaySpent, Exhausted, Spent, day_of},
+    children::{ChildState, Parent},
+    command::Reach,
     conversation::{Block, ModelUsage, Question, TodoItem},
     event::{
         Cause, Event, EventBody, FileChangeKind, ForkPurpose, PullRequestChange, SandboxPhase, SnapshotGuarantee,
@@ -126,6 +129,12 @@ pub struct SessionState {
     /// The last time it was taken back; `None` where it never was.
     #[serde(default)]
     pub rewound: Option<RewoundState>,
+    /// The call of another session's agent that began it; `None` where a person did.
+    #[serde(default)]
+    pub parent: Option<Parent>,
+    /// The sessions that its agent began, oldest first (at most [`limits::DESCENDANTS_MAX`]).
+    #[serde(default)]
+    pub children: Vec<ChildState>,
 }
 
 /// What a session is doing, as lists group it.
@@ -407,6 +416,8 @@ impl SessionState {
             forked_from: None,
             forks: Vec::new(),
             rewound: None,
+            parent: None,
+            children: Vec::new(),
         })
     }
 
@@ -535,7 +546,10 @@ impl SessionState {
             | EventBody::OutputsLeftOut { .. }
             | EventBody::PluginDecided { .. }
             | EventBody::PushRefused { .. } => {}
-            EventBody::StopRequested { turn, by } => self.note_stop(*turn, by),
+            EventBody::StopRequested { turn, by, reach } => self.note_stop(*turn, by, *reach),
+            EventBody::ChildOf { .. } | EventBody::ChildSpawned { .. } | EventBody::ChildReported { .. } => {
+                self.note_family(body);
+            }
             EventBody::TurnEnded { turn, outcome } => self.end_turn(*turn, outcome),
             EventBody::SandboxChanged { phase, .. } => self.sandbox = *phase,
             EventBody::ModelRequested { turn, step, .. } => {
@@ -676,9 +690,13 @@ impl SessionState {
         self.forked_from.as_ref().is_some_and(|origin| seq <= origin.until)
     }
 
-    fn note_stop(&mut self, turn: TurnId, by: &UserId) {
+    fn note_stop(&mut self, turn: TurnId, by: &UserId, reach: Reach) {
         if let Some(known) = self.turns.iter_mut().find(|known| known.id == turn) {
             known.stop_requested_by.get_or_insert_with(|| by.clone());
+        }
+        match reach {
+            Reach::WithChildren => self.stop_children(by),
+            Reach::Alone => {}
         }
     }
 

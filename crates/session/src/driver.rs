@@ -38,6 +38,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     access::Access,
     budgets::Priced,
+    children::{Reporter, tell_below, tells_parent},
     clock::now_ms,
     decide::{Answer, Decision, Effect, Input, Past, Report, TURN_REQUESTS_MAX, decide, no_session},
     home::{Home, Inbox, log_refusal},
@@ -120,6 +121,8 @@ pub(crate) struct Driver {
     resting: Vec<oneshot::Sender<()>>,
     lister: Lister,
     access: Arc<Access>,
+    /// Tells the session whose agent began this one.
+    reporter: Option<Reporter>,
 }
 
 /// What a task does first.
@@ -179,7 +182,9 @@ impl Driver {
         let lister = list(&home, &state);
         let access = home.access.note(&home.id, &state);
         home.tail.let_follow(Arc::clone(&access));
-        Self { home, state, conversation, log, inbox, sender, running: None, resting: Vec::new(), lister, access }
+        let reporter = Reporter::start(&home, &state);
+        let (running, resting) = (None, Vec::new());
+        Self { home, state, conversation, log, inbox, sender, running, resting, lister, access, reporter }
     }
 
     /// Runs until the session sleeps.
@@ -203,6 +208,8 @@ impl Driver {
             First::PutRight(reason) => {
                 self.handle(vec![Message::Report(Report::Woken { reason })]).await?;
                 self.home.goes_on();
+                // What the last task wanted to tell may have been lost with it.
+                self.report_above();
                 Ok(())
             }
         }
@@ -467,7 +474,14 @@ impl Driver {
         // Before anything goes on: it asks for what is left.
         self.home.meter.read(&self.state, now_ms());
         // The running turn asks for them only when it is told that there are any.
-        self.home.steered.store(self.state.steers().next().is_some(), Ordering::Release);
+        let called = self.state.steers().next().is_some();
+        self.home.steered.store(called, Ordering::Release);
+        if called || events.iter().any(|(event, _)| matches!(event.body, EventBody::ChildReported { .. })) {
+            self.home.heard.send_replace(());
+        }
+        if events.iter().any(|(event, _)| tells_parent(&event.body)) {
+            self.report_above();
+        }
         // First what takes longest: the model's first request leaves while the rest is being told.
         for (effect, later) in effects {
             self.start(effect, later);
@@ -504,6 +518,12 @@ impl Driver {
         Ok(())
     }
 
+    fn report_above(&self) {
+        if let Some(reporter) = &self.reporter {
+            reporter.tell(self.state.seq);
+        }
+    }
+
     /// Before an event is shown that shuts somebody out: they do not see it.
     fn show_access(&mut self) {
         if !self.access.holds(&self.state) {
@@ -524,6 +544,8 @@ impl Driver {
             Effect::Snapshot(turn) => self.home.sandbox.keep_after(turn),
             Effect::TakeBackFiles => self.home.sandbox.take_back(&self.state),
             Effect::OpenNetwork(place) => self.home.sandbox.allow(place),
+            Effect::StopChild { child, by } => tell_below(&self.home, child, Report::StoppedFromAbove { by }),
+            Effect::RaiseChild { child, by } => tell_below(&self.home, child, Report::BudgetAboveRaised { by }),
             Effect::StopTurn(turn) => match &self.running {
                 Some((running, cancel)) if *running == turn => cancel.cancel(),
                 Some(_) | None => {}

@@ -98,6 +98,9 @@ pub(crate) fn blob_of(body: &EventBody) -> Option<&BlobRef> {
         | EventBody::PromptEdited { .. }
         | EventBody::ForkedFrom { .. }
         | EventBody::SessionForked { .. }
+        | EventBody::ChildOf { .. }
+        | EventBody::ChildSpawned { .. }
+        | EventBody::ChildReported { .. }
         | EventBody::Rewound { .. }
         | EventBody::AttemptKept { .. }
         | EventBody::MemberAdded { .. }

@@ -5,7 +5,7 @@ use std::sync::{Arc, Weak, atomic::AtomicBool};
 use hangar_agent::Jobs;
 use hangar_protocol::{Refusal, RefusalCode, SessionId, UserId};
 use hangar_store::StoreError;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -18,6 +18,7 @@ use crate::{
     ports::Ports,
     registry::Registry,
     sandbox_host::SandboxHost,
+    sessions::WeakSessions,
     tail::Tail,
     working::Working,
 };
@@ -42,8 +43,12 @@ pub(crate) struct Home {
     pub(crate) working: Working,
     pub(crate) access: Arc<AccessList>,
     pub(crate) registry: Weak<Registry>,
+    /// The way to other sessions.
+    pub(crate) sessions: WeakSessions,
     /// Whether something waits to be said to the running turn. Follows the state, so that a turn need not ask the task at every step.
     pub(crate) steered: AtomicBool,
+    /// Rung when something was heard of a session that this one's agent began, or somebody wants to say something to the running turn.
+    pub(crate) heard: watch::Sender<()>,
     /// Cancelled when the task has ended and everything is put away.
     pub(crate) over: CancellationToken,
 }

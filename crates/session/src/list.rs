@@ -171,6 +171,7 @@ mod tests {
             members: BTreeMap::from([("ann".parse().unwrap(), SessionRole::Owner)]),
             archived_ms: None,
             deleted: None,
+            parent: None,
             damaged: None,
             found: None,
         }

@@ -139,7 +139,7 @@ impl Copy {
         self.numbers.push((event.seq, Seq(self.events.len() as u64)));
     }
 
-    /// What a fork takes over of an event. Pull requests, what people allowed, who may do what, and the source's own forks stay with the source;
+    /// What a fork takes over of an event. Pull requests, what people allowed, who may do what, and the source's own forks and children stay with the source;
     /// the fork has its own name and sandbox.
     fn inherited(&self, body: &EventBody) -> Option<EventBody> {
         match body {
@@ -154,6 +154,9 @@ impl Copy {
             | EventBody::QueuePaused { .. }
             | EventBody::QueueResumed { .. }
             | EventBody::SessionForked { .. }
+            | EventBody::ChildOf { .. }
+            | EventBody::ChildSpawned { .. }
+            | EventBody::ChildReported { .. }
             | EventBody::AttemptKept { .. }
             | EventBody::MemberAdded { .. }
             | EventBody::RoleChanged { .. }

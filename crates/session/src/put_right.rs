@@ -29,7 +29,7 @@ pub(crate) async fn put_right(sessions: &Sessions, folder: &Path) -> Result<(), 
     }
     let mut at_work: HashSet<SessionId> = sessions.index().running().await?.into_iter().collect();
     at_work.retain(|id| there.contains(id));
-    let mut at_rest = Vec::new();
+    let (mut at_rest, mut untold) = (Vec::new(), Vec::new());
     for id in there.iter().filter(|id| marked.contains(id) || !listed.contains(id)) {
         let log = LogReader::new(&folder.join(id.as_str()));
         if marked.contains(id) {
@@ -37,7 +37,10 @@ pub(crate) async fn put_right(sessions: &Sessions, folder: &Path) -> Result<(), 
         }
         match catch_up(sessions.index(), &log, id).await {
             Ok(state) if needs_its_task(&state) => drop(at_work.insert(id.clone())),
-            Ok(_) => at_rest.push(id),
+            Ok(state) => {
+                at_rest.push(id);
+                untold.extend(state.parent.map(|_| id));
+            }
             Err(CatchUpError::Log(error)) => drop(sessions.unreadable(id, &error).await),
             Err(error) => tracing::error!(session = %id, %error, "the list of sessions is behind"),
         }
@@ -47,6 +50,12 @@ pub(crate) async fn put_right(sessions: &Sessions, folder: &Path) -> Result<(), 
         sessions.working().unmark(id).await?;
     }
     sessions.read_day().await?;
+    for id in untold {
+        // It may have ended without the session hearing of it whose agent began it.
+        if let Err(refusal) = sessions.tell_parent(id).await {
+            tracing::warn!(session = %id, %refusal, "the session above may not know how far this one is");
+        }
+    }
     for id in at_work {
         if let Err(refusal) = sessions.wake(&id).await {
             tracing::error!(session = %id, %refusal, "a session could not be put right");

@@ -8,7 +8,7 @@ mod rewind;
 use std::{
     collections::HashSet,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, PoisonError, atomic::AtomicBool},
+    sync::{Arc, Mutex, PoisonError, Weak, atomic::AtomicBool},
     time::Duration,
 };
 
@@ -16,7 +16,7 @@ pub use follow::Page;
 pub use fork::ForkWish;
 use hangar_agent::{Conversation, Jobs};
 use hangar_protocol::{
-    Command, Event, Person, Refusal, RefusalCode, RequestId, Seq, SessionId, SessionRole, SessionState, UserId,
+    Cause, Command, Event, EventBody, Person, Refusal, RefusalCode, RequestId, Seq, SessionId, SessionRole, SessionState, UserId,
     api::{DayBudgets, NewPrompt, RepoTarget, SessionDiff, SessionSummary},
     budget::day_of,
     command::Commanded,
@@ -24,7 +24,7 @@ use hangar_protocol::{
 use hangar_sandbox::layers::LayerId;
 use hangar_store::{StoreError, Writers};
 use tokio::{
-    sync::{mpsc, oneshot},
+    sync::{mpsc, oneshot, watch},
     time::timeout,
 };
 use tokio_util::sync::CancellationToken;
@@ -33,7 +33,7 @@ use crate::{
     Budgets, KeepClones, Reply, SessionQuery,
     access::{Access, AccessList},
     blobs::Blobs,
-    budgets::{Ledger, Meter},
+    budgets::{Families, Family, Ledger, Meter},
     clock::now_ms,
     decide::{self, Input, Report, check_kept, decide, needed, no_session},
     diff,
@@ -68,6 +68,17 @@ pub struct Sessions {
     inner: Arc<Inner>,
 }
 
+/// The same, for a session's task: it does not keep the sessions alive.
+#[derive(Clone)]
+pub(crate) struct WeakSessions(Weak<Inner>);
+
+impl WeakSessions {
+    /// `None` once the server has given its sessions up.
+    pub(crate) fn upgrade(&self) -> Option<Sessions> {
+        self.0.upgrade().map(|inner| Sessions { inner })
+    }
+}
+
 struct Inner {
     ports: Arc<Ports>,
     writers: Writers,
@@ -77,6 +88,7 @@ struct Inner {
     access: Arc<AccessList>,
     removals: Removals,
     ledger: Arc<Ledger>,
+    families: Families,
     /// Cancelled when the server shuts down: no session is woken any more.
     closing: CancellationToken,
 }
@@ -122,6 +134,7 @@ impl Sessions {
             access: Arc::default(),
             removals: Removals::default(),
             ledger: Arc::default(),
+            families: Families::default(),
             closing: CancellationToken::new(),
         };
         let sessions = Self { inner: Arc::new(inner) };
@@ -148,8 +161,27 @@ impl Sessions {
         first: Option<NewPrompt>,
     ) -> Result<SessionState, Refusal> {
         let id = target.session.clone();
-        let beginning = first_events(target, by, first)?;
-        let folder = self.folder(&id);
+        let beginning = numbered(decide::begin(target, by.clone())?);
+        let beginning = match first {
+            Some(prompt) => with_prompt(beginning, by, prompt)?,
+            None => beginning,
+        };
+        self.create_with(&id, &beginning).await
+    }
+
+    /// Begins a session with these events and a prompt.
+    pub(crate) async fn create_from(
+        &self,
+        id: &SessionId,
+        events: Vec<(Cause, EventBody)>,
+        by: Person,
+        first: NewPrompt,
+    ) -> Result<SessionState, Refusal> {
+        self.create_with(id, &with_prompt(numbered(events), by, first)?).await
+    }
+
+    async fn create_with(&self, id: &SessionId, beginning: &[Event]) -> Result<SessionState, Refusal> {
+        let folder = self.folder(id);
         if tokio::fs::try_exists(&folder).await.unwrap_or(true) {
             return Err(Refusal::new(
                 RefusalCode::Conflict,
@@ -157,7 +189,7 @@ impl Sessions {
                 "Use another id.",
             ));
         }
-        match self.begin(&id, &folder, &beginning).await {
+        match self.begin(id, &folder, beginning).await {
             Ok(state) => Ok(state),
             Err(refusal) => {
                 drop(tokio::fs::remove_dir_all(&folder).await);
@@ -201,9 +233,10 @@ impl Sessions {
             tracing::warn!(%error, session = %id, "the list of sessions is behind");
         }
         SessionStep::SessionListed.done();
+        let family = self.family(&state).await;
         let (tail, waking) = self.inner.registry.enter(id);
         let _only_one = waking.lock().await;
-        self.start_task(id, tail, Start { state: state.clone(), conversation, log, woken: Woken::New });
+        self.start_task(id, tail, Start { state: state.clone(), conversation, log, family, woken: Woken::New });
         SessionStep::SessionTaskStarted.done();
         Ok(state)
     }
@@ -442,7 +475,7 @@ impl Sessions {
         self.inner.ports.sessions_dir.join(id.as_str())
     }
 
-    async fn reader(&self, id: &SessionId) -> Result<LogReader, Refusal> {
+    pub(crate) async fn reader(&self, id: &SessionId) -> Result<LogReader, Refusal> {
         if self.folder_exists(id).await { Ok(LogReader::new(&self.folder(id))) } else { Err(no_session(id)) }
     }
 
@@ -457,6 +490,10 @@ impl Sessions {
 
     pub(crate) fn access(&self) -> &AccessList {
         &self.inner.access
+    }
+
+    pub(crate) fn families(&self) -> &Families {
+        &self.inner.families
     }
 
     pub(crate) fn removals(&self) -> &Removals {
@@ -519,17 +556,21 @@ impl Sessions {
             tracing::warn!(%error, session = %id, "a session that is whole may be listed as damaged");
         }
         SessionStep::WakeLogOpened.done();
-        Ok(self.start_task(id, tail, Start { state, conversation, log, woken: Woken::FromLog }))
+        let family = self.family(&state).await;
+        if state.children_at_work().next().is_some() {
+            self.ask_children_soon(state.clone());
+        }
+        Ok(self.start_task(id, tail, Start { state, conversation, log, family, woken: Woken::FromLog }))
     }
 
     fn start_task(&self, id: &SessionId, tail: Arc<Tail>, start: Start) -> Task {
-        let Start { state, conversation, log, woken } = start;
+        let Start { state, conversation, log, family, woken } = start;
         let (sender, inbox) = mpsc::channel(INBOX_MAX);
         let folder = self.folder(id);
         let log_reader = LogReader::new(&folder);
         let ports = Arc::clone(&self.inner.ports);
         tail.raise_head(state.seq);
-        let meter = Meter::new(ports.budgets, Arc::clone(&self.inner.ledger));
+        let meter = Meter::new(id.clone(), ports.budgets, Arc::clone(&self.inner.ledger), family);
         meter.read(&state, now_ms());
         let home = Arc::new(Home {
             id: id.clone(),
@@ -544,8 +585,10 @@ impl Sessions {
             working: self.inner.working.clone(),
             access: Arc::clone(&self.inner.access),
             registry: Arc::downgrade(&self.inner.registry),
+            sessions: WeakSessions(Arc::downgrade(&self.inner)),
             ports,
             steered: AtomicBool::new(state.steers().next().is_some()),
+            heard: watch::Sender::new(()),
             over: CancellationToken::new(),
         });
         let task = Task { inbox: sender.clone(), home: Arc::clone(&home) };
@@ -588,6 +631,7 @@ struct Start {
     state: SessionState,
     conversation: Conversation,
     log: SessionLog,
+    family: Arc<Family>,
     woken: Woken,
 }
 
@@ -608,16 +652,19 @@ async fn fold(reader: &LogReader) -> Result<(SessionState, Conversation), LogErr
     Ok((state, conversation))
 }
 
-fn first_events(target: RepoTarget, by: Person, first: Option<NewPrompt>) -> Result<Vec<Event>, Refusal> {
+fn numbered(events: Vec<(Cause, EventBody)>) -> Vec<Event> {
     let time_ms = now_ms();
-    let number = |(seq, (cause, body)): (u64, _)| Event { seq: Seq(seq), time_ms, cause, body };
-    let mut events: Vec<Event> = (1..).zip(decide::begin(target, by.clone())?).map(number).collect();
-    if let Some(NewPrompt { request_id, text }) = first {
-        let state = SessionState::fold(&events).map_err(|error| log_refusal(&error.into()))?;
-        let command = Command::Prompt { request_id: request_id.unwrap_or_else(random_request_id), text };
-        let decision = decide(&state, Input::Command(Commanded { by, command }))?;
-        events.extend((state.seq.0 + 1..).zip(decision.events).map(number));
-    }
+    (1..).zip(events).map(|(seq, (cause, body))| Event { seq: Seq(seq), time_ms, cause, body }).collect()
+}
+
+fn with_prompt(mut events: Vec<Event>, by: Person, first: NewPrompt) -> Result<Vec<Event>, Refusal> {
+    let NewPrompt { request_id, text } = first;
+    let state = SessionState::fold(&events).map_err(|error| log_refusal(&error.into()))?;
+    let command = Command::Prompt { request_id: request_id.unwrap_or_else(random_request_id), text };
+    let decision = decide(&state, Input::Command(Commanded { by, command }))?;
+    let time_ms = now_ms();
+    let number = |(seq, (cause, body))| Event { seq: Seq(seq), time_ms, cause, body };
+    events.extend((state.seq.0 + 1..).zip(decision.events).map(number));
     Ok(events)
 }
 

@@ -40,6 +40,9 @@ hangar_sandbox::steps! {
         ForkFilled,
         ForkTold,
         ForkUnmarked,
+        // Its agent begins another session.
+        ChildBegun,
+        ChildTold,
         // It goes back to an earlier turn: its event, which is a commit, and then its files.
         RewindRested,
         RewindFilesBegun,

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use hangar_agent::{models::Titles, title};
-use hangar_protocol::SessionState;
+use hangar_protocol::{SessionState, limits::clip};
 
 use crate::{
     budgets::Priced,
@@ -12,6 +12,17 @@ use crate::{
     driver::Message,
     home::{Home, Inbox},
 };
+
+/// How much of the first prompt becomes the title, in characters.
+const FROM_PROMPT_CHARS: usize = 80;
+
+/// The title of a session until it gets another: the first line of its prompt with words in it, cut to a title's length. `None` where there is none.
+#[must_use]
+pub fn first_words(prompt: &str) -> Option<String> {
+    let line = prompt.lines().map(str::trim).find(|line| !line.is_empty())?;
+    let plain: String = line.chars().filter(|c| !c.is_control()).collect();
+    Some(clip(&plain, FROM_PROMPT_CHARS))
+}
 
 /// Asks for a title, where the session's model is one that is asked. It comes as a report; where none comes, the server's log says why.
 pub(crate) fn spawn(home: &Arc<Home>, state: &SessionState, inbox: Inbox) {

@@ -110,14 +110,19 @@ impl Home {
 }
 
 /// A turn's way to its session.
-struct Sink {
-    home: Arc<Home>,
-    turn: TurnId,
-    author: Option<Person>,
-    inbox: Inbox,
+pub(crate) struct Sink {
+    pub(crate) home: Arc<Home>,
+    pub(crate) turn: TurnId,
+    pub(crate) author: Option<Person>,
+    pub(crate) inbox: Inbox,
 }
 
 impl Sink {
+    /// Whether somebody wants to say something to the turn.
+    pub(crate) fn is_called(&self) -> bool {
+        self.home.steered.load(Ordering::Acquire)
+    }
+
     /// Whose budget of the day is used.
     fn payer(&self) -> &UserId {
         self.author.as_ref().map_or(&self.home.owner, |author| &author.user)
@@ -144,7 +149,7 @@ impl TurnSink for Sink {
     }
 
     async fn steers(&self) -> Result<Vec<Steer>, TurnOver> {
-        if !self.home.steered.load(Ordering::Acquire) {
+        if !self.is_called() {
             return Ok(Vec::new());
         }
         let (answer, answered) = oneshot::channel();

@@ -4,6 +4,7 @@ use std::{collections::BTreeMap, fmt};
 
 use hangar_protocol::{
     Block, Event, EventBody, GatewayOutcome, PluginDecision,
+    command::Reach,
     event::{PullRequestChange, SandboxPhase, ToolStatus, TurnOutcome},
 };
 
@@ -111,7 +112,13 @@ impl Teller {
             EventBody::TurnPaused { turn, exhausted } => format!("turn_paused {turn}: {}", exhausted.reason),
             EventBody::TurnContinued { turn } => format!("turn_continued {turn}"),
             EventBody::BudgetChanged { budget } => format!("budget_changed {budget:?}"),
-            EventBody::StopRequested { turn, by } => format!("stop_requested {turn} by {by}"),
+            EventBody::StopRequested { turn, by, reach } => {
+                let alone = match reach {
+                    Reach::WithChildren => "",
+                    Reach::Alone => ", alone",
+                };
+                format!("stop_requested {turn} by {by}{alone}")
+            }
             EventBody::TurnEnded { turn, outcome } => format!("turn_ended {turn}: {}", outcome_words(outcome)),
             EventBody::ModelRequested { turn, step, model } => format!("model_requested {turn}.{step} {model}"),
             EventBody::ModelRetried { turn, step, attempt, .. } => {
@@ -173,6 +180,12 @@ impl Teller {
             EventBody::NetworkAllowed { host, port, by } => format!("network_allowed {host}:{port} by {by}"),
             EventBody::ForkedFrom { turn, until, .. } => format!("forked_from after turn {turn}, copied until {until}"),
             EventBody::SessionForked { turn, purpose, .. } => format!("session_forked after turn {turn}: {purpose:?}"),
+            EventBody::ChildOf { turn, depth, .. } => format!("child_of turn {turn} of another session, depth {depth}"),
+            EventBody::ChildSpawned { turn, repo, title, .. } => format!("child_spawned {turn} on {repo}: {title:?}"),
+            EventBody::ChildReported { phase, words, pull_request, .. } => {
+                let pull = pull_request.as_ref().map(|pull| format!(", pull request {}", pull.number)).unwrap_or_default();
+                format!("child_reported {}{pull}: {words:?}", phase.word())
+            }
             EventBody::Rewound { to_turn, .. } => format!("rewound to turn {to_turn}"),
             EventBody::AttemptKept { round, .. } => format!("attempt_kept of round {round}"),
             EventBody::MemberAdded { person, role, invitation } => {

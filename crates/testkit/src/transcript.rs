@@ -83,6 +83,13 @@ impl Reply {
         self
     }
 
+    /// From here on `${name}` stands for what the results of the calls before have between these two texts.
+    #[must_use]
+    pub fn capturing(mut self, name: &str, from: &str, to: &str) -> Self {
+        self.0["capture"][name] = json!({"from": from, "to": to});
+        self
+    }
+
     /// Goes wrong first: the first attempt meets the first fault, and so on (`docs/models.md`).
     #[must_use]
     pub fn meeting(mut self, faults: Value) -> Self {

@@ -1,10 +1,12 @@
 // Beside the timeline: the to-do list, and the facts of the session. On a narrow screen it folds into one line.
 
+import { A } from "@solidjs/router";
 import type { SessionState } from "@hangar/protocol";
 import { Avatar, Icon, Inline, money, tokens, When } from "@hangar/ui";
 import { createMediaQuery } from "./media.ts";
 import { For, type JSX, Show } from "solid-js";
 import { useSession } from "./following.ts";
+import { CHILD_ICONS } from "./child-icons.ts";
 
 /** The phases of a sandbox, as facts. */
 const SANDBOX_WORDS = { absent: "not running", preparing: "being prepared", syncing: "can be read, being synced with the base branch", ready: "ready", failed: "failed" } as const;
@@ -52,9 +54,29 @@ function Facts(props: { state: SessionState }): JSX.Element {
           </ul>
         </section>
       </Show>
+      <Show when={props.state.children.length > 0}>
+        <section>
+          <h2 class="small-head">Sessions it began</h2>
+          <ul class="todos">
+            <For each={props.state.children}>
+              {(child) => (
+                <li class={child.phase === "working" ? "in_progress" : "done"}>
+                  <Icon name={CHILD_ICONS[child.phase]} />
+                  <span>
+                    <A href={`/s/${child.session}`}>{child.title}</A>
+                    <span class="faint"> · {child.phase} · {child.repo}</span>
+                    <Show when={child.pull_request}>{(pull) => <> · <A href={pull().url}>#{pull().number}</A></>}</Show>
+                  </span>
+                </li>
+              )}
+            </For>
+          </ul>
+        </section>
+      </Show>
       <section>
         <h2 class="small-head">Session</h2>
         <dl class="pairs">
+          <Show when={props.state.parent}>{(parent) => <><dt>Begun by</dt><dd class="mono"><A href={`/s/${parent().session}`}>{parent().session}</A></dd></>}</Show>
           <dt>Repository</dt><dd class="mono">{props.state.repo}</dd>
           <dt>Branch</dt><dd class="mono">{props.state.branch}</dd>
           <dt>From</dt><dd class="mono">{props.state.base_branch} @ {props.state.base_commit.slice(0, 8)}</dd>

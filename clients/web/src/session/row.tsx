@@ -1,10 +1,11 @@
 // One row of the timeline; each kind of row is drawn by a component of its own.
 
 import { A, useNavigate } from "@solidjs/router";
-import { type DeniedItem, type PullRequestChange, Refused, type ReplyItem, type TimelineItem } from "@hangar/protocol";
+import { clip, type DeniedItem, type PullRequestChange, Refused, type ReplyItem, type TimelineItem } from "@hangar/protocol";
 import { Avatar, Button, clock, duration, Icon, type IconName, Inline, Markdown, Note, type Tone } from "@hangar/ui";
 import { createMemo, createSignal, Index, type JSX, Match, Show, Switch } from "solid-js";
 import { api } from "../account.tsx";
+import { CHILD_ICONS } from "./child-icons.ts";
 import { createAction } from "../action.ts";
 import { PullBadge } from "../status.tsx";
 import { peopleChange } from "./people-change.ts";
@@ -45,12 +46,31 @@ export function Row(props: { item: TimelineItem }): JSX.Element {
       <Match when={as("allowed")}>{(item) => <Line icon="check" time={item().time}>{session.nameOf(item().by)} opened the way to <code>{item().host}:{item().port}</code></Line>}</Match>
       <Match when={as("origin")}>{(item) => <Line icon="branch" time={item().time}>Forked from <A href={`/s/${item().session}`}>{item().session}</A> {afterTurn(item().turn)}</Line>}</Match>
       <Match when={as("fork")}>{(item) => <Line icon="branch" time={item().time}>{item().attempt === null ? "Forked into" : "Attempt"} <A href={`/s/${item().session}`}>{item().session}</A> {afterTurn(item().turn)}</Line>}</Match>
+      <Match when={as("parent")}>{(item) => <Line icon="branch" time={item().time}>Begun by the agent of <A href={`/s/${item().session}`}>{item().session}</A></Line>}</Match>
+      <Match when={as("child")}>{(item) => <Line icon="branch" time={item().time}>Began <A href={`/s/${item().session}`}>{item().title}</A><span class="faint"> · {item().repo}</span></Line>}</Match>
+      <Match when={as("child_news")}>{(item) => <Child item={item()} />}</Match>
       <Match when={as("rewound")}>{(item) => <RowNote tone="warn" icon="repeat">{session.nameOf(item().by ?? "")} went back to where it was {afterTurn(item().turn)}. What came later is undone.</RowNote>}</Match>
       <Match when={as("kept")}>{(item) => <Line icon="check" time={item().time}>Attempt <A href={`/s/${item().session}`}>{item().session}</A> was chosen</Line>}</Match>
       <Match when={as("people")}>{(item) => <Line icon="person" time={item().time}>{peopleChange(item().change, item().by, session.nameOf)}</Line>}</Match>
       <Match when={as("note")}>{(item) => <Line icon="check" time={item().time}>{item().text}</Line>}</Match>
       <Match when={as("warning")}>{(item) => <RowNote tone="warn" icon="alert"><Markdown text={item().text} /></RowNote>}</Match>
     </Switch>
+  );
+}
+
+/** How much of a child's last words stands in its row. */
+const CHILD_WORDS_CHARS_MAX = 160;
+
+/** What was heard of a session that this one's agent began. */
+function Child(props: { item: Of<"child_news"> }): JSX.Element {
+  const session = useSession();
+  const title = (): string => session.state()?.children.find((child) => child.session === props.item.session)?.title ?? props.item.session;
+  return (
+    <Line icon={CHILD_ICONS[props.item.phase]} time={props.item.time}>
+      <A href={`/s/${props.item.session}`}>{title()}</A> {props.item.phase === "working" ? "is working again" : `is ${props.item.phase}`}
+      <Show when={props.item.pull}>{(pull) => <> · <A href={pull().url}>#{pull().number}</A> {pull().status}</>}</Show>
+      <Show when={props.item.words !== ""}><span class="faint"> · {clip(props.item.words.replaceAll("\n", " "), CHILD_WORDS_CHARS_MAX)}</span></Show>
+    </Line>
   );
 }
 

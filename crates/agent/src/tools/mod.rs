@@ -13,6 +13,7 @@ mod list;
 pub(crate) mod output;
 mod pull_request;
 mod read;
+mod sessions;
 pub(crate) mod todo;
 mod write;
 
@@ -85,6 +86,8 @@ pub enum Effect {
     Reads,
     /// It changes only what hangar keeps about the session; beside everything but its own kind.
     Notes,
+    /// It changes other sessions and nothing of this one: beside everything but its own kind, once earlier commands are done.
+    Elsewhere,
     /// It changes this one file.
     Changes(SandboxPath),
     /// It may change anything: it runs alone.
@@ -92,12 +95,12 @@ pub enum Effect {
 }
 
 impl Effect {
-    /// Whether the workspace may be another one afterwards.
+    /// Whether something that people care about may be another afterwards: the workspace, the forge, another session.
     #[must_use]
     pub fn mutates(&self) -> bool {
         match self {
             Self::Reads | Self::Notes => false,
-            Self::Changes(_) | Self::ChangesAnything => true,
+            Self::Elsewhere | Self::Changes(_) | Self::ChangesAnything => true,
         }
     }
 
@@ -107,6 +110,10 @@ impl Effect {
         match (self, earlier) {
             (Self::Notes, Self::Notes) => true,
             (Self::Notes, _) | (_, Self::Notes) | (Self::Reads, Self::Reads) => false,
+            // What is asked about sessions comes after what is done to them; a branch is pushed before somebody works on it.
+            (Self::Elsewhere | Self::Reads, Self::Elsewhere) | (Self::Elsewhere, Self::ChangesAnything) => true,
+            (Self::Elsewhere, Self::Reads | Self::Changes(_))
+            | (Self::Changes(_) | Self::ChangesAnything, Self::Elsewhere) => false,
             (Self::Changes(one), Self::Changes(other)) => one == other,
             (Self::Reads, Self::Changes(_) | Self::ChangesAnything)
             | (Self::Changes(_), Self::Reads | Self::ChangesAnything)
@@ -217,7 +224,18 @@ pub(crate) fn toolbox() -> Vec<Arc<dyn Tool>> {
         Arc::new(todo::Todo::new()),
         Arc::new(ask::Ask::new()),
         Arc::new(pull_request::PullRequest::new()),
+        Arc::new(sessions::Spawn::new()),
+        Arc::new(sessions::Status::new()),
+        Arc::new(sessions::Message::new()),
+        Arc::new(sessions::Cancel::new()),
+        Arc::new(sessions::Wait::new()),
     ]
+}
+
+/// Whether a call of this tool that is made again does no more than one that is made once. It goes on where the server was killed in it.
+#[must_use]
+pub fn is_repeatable(name: &str) -> bool {
+    sessions::NAMES.contains(&name)
 }
 
 #[cfg(test)]
@@ -236,6 +254,12 @@ mod tests {
     }
 
     #[test]
+    fn what_is_repeatable_is_there() {
+        let names: Vec<&str> = toolbox().iter().map(|tool| tool.spec().name).filter(|name| is_repeatable(name)).collect();
+        assert_eq!(names, sessions::NAMES);
+    }
+
+    #[test]
     fn only_what_can_disturb_waits() {
         let file = |path: &str| Effect::Changes(SandboxPath::parse(path).unwrap());
         let check = |later: Effect, earlier: Effect, waits: bool| assert_eq!(later.waits_for(&earlier), waits);
@@ -246,5 +270,10 @@ mod tests {
         check(Effect::ChangesAnything, Effect::Reads, true);
         check(Effect::Notes, Effect::ChangesAnything, false);
         check(Effect::Notes, Effect::Notes, true);
+        check(Effect::Elsewhere, Effect::Elsewhere, true);
+        check(Effect::Elsewhere, Effect::ChangesAnything, true);
+        check(Effect::ChangesAnything, Effect::Elsewhere, false);
+        check(Effect::Reads, Effect::Elsewhere, true);
+        check(Effect::Elsewhere, Effect::Reads, false);
     }
 }

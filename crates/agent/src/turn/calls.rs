@@ -126,7 +126,7 @@ impl Turn {
     }
 
     async fn try_call(&self, planned: &Planned, ended: &mut Ended) -> Result<(), Halt> {
-        let Call { call, name, input, .. } = &planned.call;
+        let Call { call, name, input, started, .. } = &planned.call;
         let mut seen = ToolCall {
             call: call.clone(),
             name: name.clone(),
@@ -160,11 +160,14 @@ impl Turn {
             }
         };
         // Nothing is written of a call that a budget holds back: it is made when the turn goes on. One that was refused costs nothing.
-        self.sink.admit_call().map_err(Halt::Paused)?;
-        let started =
-            EventBody::ToolStarted { turn: self.id, call: call.clone(), name: name.clone(), input: seen.input.clone() };
-        self.sink.record(started.clone()).await?;
-        ended.events.push(started);
+        // One that had begun before the server was killed goes on, and was counted then.
+        if !started {
+            self.sink.admit_call().map_err(Halt::Paused)?;
+            let (turn, input) = (self.id, seen.input.clone());
+            let started = EventBody::ToolStarted { turn, call: call.clone(), name: name.clone(), input };
+            self.sink.record(started.clone()).await?;
+            ended.events.push(started);
+        }
         let began = Instant::now();
         let mut decided = Vec::new();
         let (result, image, halt) = tokio::select! {

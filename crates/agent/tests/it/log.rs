@@ -19,6 +19,8 @@ use hangar_protocol::{
 use sha2::{Digest, Sha256};
 use tokio::sync::watch;
 
+use crate::family::Family;
+
 #[derive(Default)]
 pub(crate) struct Log {
     inner: Mutex<Inner>,
@@ -45,6 +47,7 @@ struct Inner {
     requests: Vec<OpenPullRequest>,
     /// What is to be said to the turn at its next step.
     steers: Vec<(PromptId, Steer)>,
+    family: Family,
 }
 
 impl Log {
@@ -156,6 +159,11 @@ impl Log {
             }
         };
         tokio::time::timeout(std::time::Duration::from_secs(20), waiting).await.expect("the log never became so");
+    }
+
+    /// What it did with other sessions.
+    pub(crate) fn family<T>(&self, look: impl FnOnce(&mut Family) -> T) -> T {
+        look(&mut self.lock().family)
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {

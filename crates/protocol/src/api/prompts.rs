@@ -5,7 +5,7 @@ use ts_rs::TS;
 use utoipa::ToSchema;
 
 use crate::{
-    command::AfterStop,
+    command::{AfterStop, Reach},
     ids::{PromptId, RequestId, TurnId},
 };
 
@@ -80,4 +80,7 @@ pub struct StopTurn {
     /// What becomes of the prompts that wait.
     #[serde(default)]
     pub then: AfterStop,
+    /// Whether the sessions that this one began are stopped with it.
+    #[serde(default)]
+    pub reach: Reach,
 }

@@ -4,7 +4,10 @@ use std::{collections::BTreeSet, future::pending, time::Duration};
 
 use hangar_client::{Client, Patience, Update};
 use hangar_protocol::{
-    Event, EventBody, PromptId, Seq, SessionId, TurnId, api::PromptMode, command::AfterStop, event::TurnOutcome,
+    Event, EventBody, PromptId, Seq, SessionId, TurnId,
+    api::{PromptMode, StopTurn},
+    command::AfterStop,
+    event::TurnOutcome,
 };
 use tokio::{
     signal::unix::{Signal, SignalKind, signal},
@@ -308,7 +311,8 @@ impl Watch<'_> {
     }
 
     async fn stop(&self, then: AfterStop, timeline: &mut (dyn Timeline + Send)) {
-        if let Err(error) = self.follow.client.stop_turn(&self.follow.session, None, then).await {
+        let stop = StopTurn { then, ..StopTurn::default() };
+        if let Err(error) = self.follow.client.stop_turn(&self.follow.session, &stop).await {
             timeline.remark(Look::Notice, &error.to_string());
         }
     }

@@ -179,6 +179,10 @@ fn row(session: &SessionSummary, now_ms: u64) -> [Cell; 6] {
         (Visibility::Private, None) => format!("{title} · private"),
         (Visibility::Team, None) => title,
     };
+    let title = match &session.parent {
+        Some(parent) => format!("{title} · begun by {parent}"),
+        None => title,
+    };
     [
         (Look::Strong, session.id.to_string()),
         (look, status.to_owned()),

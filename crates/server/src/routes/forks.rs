@@ -5,7 +5,7 @@ use futures::future::join_all;
 use hangar_protocol::{
     Command, Refusal, RefusalCode, SessionId, SessionState,
     api::{Attempt, DiffStat, NewAttempts, NewFork, NewPrompt, Rewind, RewindRequest, SessionSummary},
-    command::AfterStop,
+    command::{AfterStop, Reach},
     event::ForkPurpose,
     limits::{ATTEMPTS_MAX, ATTEMPTS_MIN},
     state::{ForkState, SessionStatus},
@@ -102,10 +102,11 @@ pub(crate) async fn keep_attempt(
     app.sessions.command(&id, asking.wants(Command::KeepAttempt { session: attempt.clone() })).await?;
     let state = app.sessions.state(&id).await?;
     let round = rounds(&state).find(|(_, fork)| fork.session == attempt).map(|(round, _)| round);
+    let stop = Command::Stop { turn: None, then: AfterStop::Drain, reach: Reach::WithChildren };
     for (_, other) in rounds(&state).filter(|(of, fork)| Some(*of) == round && fork.session != attempt) {
         match app
             .sessions
-            .command(&other.session, asking.wants(Command::Stop { turn: None, then: AfterStop::Drain }))
+            .command(&other.session, asking.wants(stop.clone()))
             .await
         {
             Ok(_) => {}

@@ -38,7 +38,7 @@ pub(crate) async fn add_prompt(
     }
 }
 
-/// Ends the running turn now, and lets the prompts that wait go on or wait on.
+/// Ends the running turn now, lets the prompts that wait go on or wait on, and stops the sessions that this one began unless told not to.
 #[utoipa::path(
     post, path = "/api/v1/sessions/{id}/stop", tag = "sessions", params(("id" = SessionId, Path)),
     request_body(content = Option<StopTurn>),
@@ -48,9 +48,9 @@ pub(crate) async fn stop_turn(
     State(app): State<App>,
     asking: Asking,
     Named(id): Named<SessionId>,
-    MaybeSent(StopTurn { turn, then }): MaybeSent<StopTurn>,
+    MaybeSent(StopTurn { turn, then, reach }): MaybeSent<StopTurn>,
 ) -> Answer<(StatusCode, Json<StopAccepted>)> {
-    match app.sessions.command(&id, asking.wants(Command::Stop { turn, then })).await? {
+    match app.sessions.command(&id, asking.wants(Command::Stop { turn, then, reach })).await? {
         Reply::Stop(accepted) => Ok((StatusCode::ACCEPTED, Json(accepted))),
         other @ (Reply::Prompt(_) | Reply::PullRequest(_) | Reply::Done) => Err(strange(&other)),
     }

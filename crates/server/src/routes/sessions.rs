@@ -7,7 +7,7 @@ use hangar_protocol::{
     api::{NewSession, RepoTarget, SessionPatch, SessionSummary},
     limits,
 };
-use hangar_session::BRANCH_PREFIX;
+use hangar_session::{BRANCH_PREFIX, first_words};
 use rand::seq::IndexedRandom as _;
 
 use super::repos::forge_path;
@@ -22,8 +22,6 @@ use crate::{
 const ID_LETTERS: &[u8] = b"23456789abcdefghjkmnpqrstuvwxyz";
 /// Length of a session's id: about 59 random bits.
 const ID_CHARS: usize = 12;
-/// How much of the first prompt becomes the title, in characters.
-const TITLE_FROM_PROMPT_CHARS: usize = 80;
 
 /// Begins a session, most often with its first prompt. When it is answered, the prompt is on disk.
 #[utoipa::path(
@@ -118,11 +116,4 @@ pub(super) fn new_id() -> Result<SessionId, Refusal> {
     let mut random = rand::rng();
     let letters = (0..ID_CHARS).filter_map(|_| ID_LETTERS.choose(&mut random).copied());
     letters.map(char::from).collect::<String>().parse()
-}
-
-/// The first line with words in it, cut to a title's length.
-fn first_words(prompt: &str) -> Option<String> {
-    let line = prompt.lines().map(str::trim).find(|line| !line.is_empty())?;
-    let plain: String = line.chars().filter(|c| !c.is_control()).collect();
-    Some(limits::clip(&plain, TITLE_FROM_PROMPT_CHARS))
 }

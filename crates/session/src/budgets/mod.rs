@@ -10,12 +10,14 @@
 //! A turn asks before every model request and before every tool call; where a budget is used up, it waits with its work intact. What a reply costs is known
 //! only afterwards, so each turn that runs can exceed a budget by one reply; tool calls are counted before they begin and never exceed it.
 
+mod family;
 mod ledger;
 mod meter;
 
 use hangar_protocol::Budget;
 
 pub(crate) use self::{
+    family::{Families, Family, Member},
     ledger::Ledger,
     meter::{Meter, Priced},
 };

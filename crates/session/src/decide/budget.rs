@@ -5,7 +5,7 @@ use hangar_protocol::{
     event::TurnOutcome,
 };
 
-use super::{Decision, Effect, report::end_turn};
+use super::{Decision, Effect, children::raised_below, report::end_turn};
 
 /// The agent has stopped at a boundary where nothing is lost; the turn stays open.
 pub(super) fn paused(state: &SessionState, turn: TurnId, exhausted: Exhausted) -> Decision {
@@ -30,14 +30,14 @@ pub(super) fn continue_turn(state: &SessionState, by: Person) -> Result<Decision
 
 /// Whoever may is let through to this by the server; the session only writes down who it was.
 pub(super) fn set_budget(state: &SessionState, by: Person, budget: Budget) -> Decision {
-    let cause = Cause::User { user: by.user };
-    let mut decision = Decision::default();
+    let cause = Cause::User { user: by.user.clone() };
+    let mut decision = Decision { effects: raised_below(state, &by.user), ..Decision::default() };
     if state.budget != Some(budget) {
         decision.events.push((cause.clone(), EventBody::BudgetChanged { budget }));
     }
     let waits = state.open_turn().filter(|turn| {
         let own = turn.paused.as_ref().is_some_and(|exhausted| exhausted.scope == BudgetScope::Session);
-        own && budget.reached_by(&state.spent).is_none()
+        own && budget.reached_by(&state.spent_with_children()).is_none()
     });
     match waits {
         Some(turn) => decision.then(continued(cause, turn.id)),
@@ -45,7 +45,7 @@ pub(super) fn set_budget(state: &SessionState, by: Person, budget: Budget) -> De
     }
 }
 
-fn continued(cause: Cause, turn: TurnId) -> Decision {
+pub(super) fn continued(cause: Cause, turn: TurnId) -> Decision {
     Decision {
         events: vec![(cause, EventBody::TurnContinued { turn })],
         effects: vec![Effect::RunTurn(turn)],

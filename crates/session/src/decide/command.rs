@@ -24,7 +24,7 @@ pub(super) fn decide_command(state: &SessionState, by: Person, command: Command)
         Command::EditPrompt { prompt, request_id, text } => queue::edit(state, by, prompt, request_id, text),
         Command::MovePrompt { prompt, request_id, before } => queue::put_before(state, by, prompt, request_id, before),
         Command::SteerPrompt { prompt, request_id } => queue::steer(state, by, prompt, request_id),
-        Command::Stop { turn, then } => stop::stop(state, by, turn, then),
+        Command::Stop { turn, then, reach } => stop::stop(state, by, turn, then, reach),
         Command::Resume => Ok(stop::resume(state, by)),
         Command::ContinueTurn => budget::continue_turn(state, by),
         Command::SetBudget(wanted) => Ok(budget::set_budget(state, by, wanted)),

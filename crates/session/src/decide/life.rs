@@ -8,10 +8,15 @@
 //! ```
 
 use hangar_protocol::{
-    Cause, EventBody, Person, Refusal, RefusalCode, SessionState, event::TurnOutcome, people::Deletion,
+    Cause, EventBody, Person, Refusal, RefusalCode, SessionState, command::Reach, event::TurnOutcome, people::Deletion,
 };
 
-use super::{Decision, Effect, prompt::begin_turn, report::end_turn};
+use super::{
+    Decision, Effect,
+    children::{stop_below, works_below},
+    prompt::begin_turn,
+    report::end_turn,
+};
 
 pub(super) fn archive(state: &SessionState, by: Person) -> Result<Decision, Refusal> {
     if state.archived_ms.is_some() {
@@ -32,21 +37,25 @@ pub(super) fn unarchive(state: &SessionState, by: Person) -> Decision {
     Decision { events, ..Decision::default() }
 }
 
-/// Stops what runs; what waits stays where it is until somebody takes the session back.
+/// Stops what runs, here and below; what waits stays where it is until somebody takes the session back.
 pub(super) fn delete(state: &SessionState, by: Person, purge_ms: u64) -> Decision {
     let mut decision = Decision::default();
-    let user = by.user.clone();
+    let (user, reach) = (by.user.clone(), Reach::WithChildren);
     if let Some(turn) = state.open_turn().filter(|turn| turn.stop_requested_by.is_none()) {
-        let stop = EventBody::StopRequested { turn: turn.id, by: user.clone() };
+        let stop = EventBody::StopRequested { turn: turn.id, by: user.clone(), reach };
         decision.events.push((Cause::User { user: user.clone() }, stop));
         decision.effects.push(Effect::StopTurn(turn.id));
+    } else if let Some(last) = state.last_turn().filter(|_| works_below(state, reach)) {
+        let stop = EventBody::StopRequested { turn: last.id, by: user.clone(), reach };
+        decision.events.push((Cause::User { user: user.clone() }, stop));
     }
+    decision.effects.extend(stop_below(state, reach, &user));
     decision.events.push((cause(by), EventBody::SessionDeleted { by: user.clone(), purge_ms }));
     match state.open_turn().filter(|turn| turn.paused.is_some()) {
         None => decision,
         // Nobody works on it who could end it.
         Some(turn) => {
-            decision.effects.clear();
+            decision.effects.retain(|effect| *effect != Effect::StopTurn(turn.id));
             let deletion = Deletion { by: user.clone(), deleted_ms: state.updated_ms, purge_ms };
             let deleted = SessionState { deleted: Some(deletion), ..state.clone() };
             decision.then(end_turn(&deleted, turn.id, TurnOutcome::Stopped { by: user }))

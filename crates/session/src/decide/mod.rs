@@ -12,6 +12,7 @@
 //! restart that folds the same log decides the same.
 
 mod budget;
+mod children;
 mod command;
 mod forks;
 mod gateway;
@@ -24,11 +25,13 @@ mod stop;
 mod who_may;
 
 pub(crate) use self::{
+    children::{check_room_at_work, family_is_full},
     command::check_title,
     who_may::{check_kept, no_session},
 };
 use self::{command::decide_command, forks::rewind, report::decide_report};
 pub use self::{
+    children::{Birth, begin_child, check_spawn, share_of},
     forks::{check_fork, check_rewind},
     gateway::TURN_REQUESTS_MAX,
     people::no_invitation,
@@ -37,7 +40,7 @@ pub use self::{
 use std::collections::BTreeMap;
 
 use hangar_protocol::{
-    Cause, EventBody, Exhausted, GatewayOutcome, ModelUsage, Person, Refusal, SessionId, SessionState, TodoItem,
+    Cause, ChildState, EventBody, Exhausted, GatewayOutcome, ModelUsage, Person, Refusal, SessionId, SessionState, TodoItem,
     TurnId, UserId, Visibility,
     api::{OpenPullRequest, PromptAccepted, RepoTarget, Rewind, StopAccepted},
     command::Commanded,
@@ -236,6 +239,18 @@ pub enum Report {
         /// Who made it.
         by: UserId,
     },
+    /// A session that this one's agent began is there, or further than it was. Its words are whole.
+    Child(ChildState),
+    /// The session whose agent began this one was stopped with what is below it, or its agent cancelled this one.
+    StoppedFromAbove {
+        /// Who asked.
+        by: UserId,
+    },
+    /// The budget of a session above this one was changed.
+    BudgetAboveRaised {
+        /// By whom.
+        by: UserId,
+    },
     /// Something did not work that nobody waits for.
     Warning {
         /// What.
@@ -267,6 +282,20 @@ pub enum Effect {
     TakeBackFiles,
     /// Interrupt the running turn.
     StopTurn(TurnId),
+    /// Stop a session that this one's agent began, and those below it.
+    StopChild {
+        /// Which.
+        child: SessionId,
+        /// Who asked.
+        by: UserId,
+    },
+    /// Tell a session that this one's agent began that the budget above it was changed.
+    RaiseChild {
+        /// Which.
+        child: SessionId,
+        /// By whom.
+        by: UserId,
+    },
     /// Ask the model for a title, beside the turn.
     WriteTitle,
     /// Commit, push and open a pull request; the outcome answers the command.

@@ -1,13 +1,13 @@
 //! What a report leads to. Nothing here can be refused: it has happened.
 
-use hangar_agent::conversation::INTERRUPTED_CALL;
+use hangar_agent::{conversation::INTERRUPTED_CALL, tools::is_repeatable};
 use hangar_protocol::{
     Cause, EventBody, ModelUsage, SessionState, TurnId,
     event::{PullRequestChange, SandboxPhase, ToolStatus, TurnOutcome},
-    state::{Place, PullRequestStatus, TitleSource},
+    state::{OpenCall, Place, PullRequestStatus, TitleSource},
 };
 
-use super::{Answer, Decision, Effect, Report, TURN_RESUMES_MAX, budget, gateway, prompt::begin_turn};
+use super::{Answer, Decision, Effect, Report, TURN_RESUMES_MAX, budget, children, gateway, prompt::begin_turn};
 
 pub(super) fn decide_report(state: &SessionState, report: Report) -> Decision {
     match report {
@@ -52,6 +52,9 @@ pub(super) fn decide_report(state: &SessionState, report: Report) -> Decision {
             }
             event(Cause::User { user: by }, EventBody::SessionForked { into, turn, purpose })
         }
+        Report::Child(news) => children::heard(state, news),
+        Report::StoppedFromAbove { by } => children::stopped_from_above(state, by),
+        Report::BudgetAboveRaised { by } => children::budget_above_raised(state, by),
         Report::Warning { text } => event(Cause::System, EventBody::Warning { text }),
     }
 }
@@ -123,8 +126,18 @@ pub(super) fn close_turn(state: &SessionState, turn: TurnId, outcome: TurnOutcom
     Decision { events, effects: vec![Effect::Snapshot(turn)], answer: Answer::Done }
 }
 
+/// Calls that began are answered as interrupted.
 fn interrupt_calls(state: &SessionState, turn: TurnId, why: &str) -> Vec<(Cause, EventBody)> {
-    let started = state.open_calls.iter().filter(|open| open.turn == turn && open.started);
+    interrupt(state, turn, why, |_| true)
+}
+
+fn interrupt(
+    state: &SessionState,
+    turn: TurnId,
+    why: &str,
+    which: impl Fn(&OpenCall) -> bool,
+) -> Vec<(Cause, EventBody)> {
+    let started = state.open_calls.iter().filter(|open| open.turn == turn && open.started && which(open));
     started
         .map(|open| {
             let finished = EventBody::ToolFinished {
@@ -160,7 +173,7 @@ fn pull_request_changed(state: &SessionState, number: u32, change: PullRequestCh
 
 /// Puts a session right whose task had ended without tidying up.
 fn woken(state: &SessionState, reason: String) -> Decision {
-    let mut decision = Decision::default();
+    let mut decision = Decision { effects: children::stops_owed(state), ..Decision::default() };
     if matches!(state.sandbox, SandboxPhase::Preparing | SandboxPhase::Syncing | SandboxPhase::Ready) {
         let detail = format!("{reason}; the workspace's files are kept");
         let gone = EventBody::SandboxChanged { phase: SandboxPhase::Absent, detail, duration_ms: 0 };
@@ -182,7 +195,9 @@ fn woken(state: &SessionState, reason: String) -> Decision {
         );
         return decision.then(end_turn(state, turn.id, TurnOutcome::Failed { reason: why }));
     }
-    decision.events.extend(interrupt_calls(state, turn.id, INTERRUPTED_CALL));
+    // Those that may be made twice are made again.
+    let cut_off = |open: &OpenCall| !is_repeatable(&open.name);
+    decision.events.extend(interrupt(state, turn.id, INTERRUPTED_CALL, cut_off));
     decision.events.push((Cause::System, EventBody::TurnResumed { turn: turn.id, reason }));
     decision.effects.push(Effect::RunTurn(turn.id));
     decision

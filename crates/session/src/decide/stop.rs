@@ -1,12 +1,15 @@
 //! Ending the running turn, and letting the queue wait or go on.
 
 use hangar_protocol::{
-    Cause, EventBody, Person, Refusal, RefusalCode, SessionState, TurnId, api::StopAccepted, command::AfterStop,
+    Cause, EventBody, Person, Refusal, RefusalCode, SessionState, TurnId,
+    api::StopAccepted,
+    command::{AfterStop, Reach},
     event::TurnOutcome,
 };
 
 use super::{
     Answer, Decision, Effect,
+    children::{stop_below, works_below},
     prompt::begin_turn,
     report::{close_turn, end_turn},
 };
@@ -18,6 +21,7 @@ pub(super) fn stop(
     by: Person,
     named: Option<TurnId>,
     then: AfterStop,
+    reach: Reach,
 ) -> Result<Decision, Refusal> {
     let pauses = then == AfterStop::Pause && state.queue_paused_by.is_none();
     if let Some(turn) = named.and_then(|named| state.turns.iter().find(|known| known.id == named))
@@ -27,6 +31,10 @@ pub(super) fn stop(
         return Ok(Decision { answer: Answer::Stop(StopAccepted { turn: turn.id }), ..Decision::default() });
     }
     let Some(turn) = state.open_turn() else {
+        let last = state.last_turn().filter(|last| named.is_none_or(|named| named == last.id));
+        if let Some(last) = last.filter(|_| works_below(state, reach)) {
+            return Ok(stop_what_is_below(state, by, last.id));
+        }
         return Err(Refusal::new(
             RefusalCode::Conflict,
             "Nothing is running in this session.",
@@ -52,8 +60,10 @@ pub(super) fn stop(
         }
         Some(_) => {}
         None => {
-            decision.events.push((cause.clone(), EventBody::StopRequested { turn: turn.id, by: by.user.clone() }));
+            let stop = EventBody::StopRequested { turn: turn.id, by: by.user.clone(), reach };
+            decision.events.push((cause.clone(), stop));
             decision.effects.push(Effect::StopTurn(turn.id));
+            decision.effects.extend(stop_below(state, reach, &by.user));
         }
     }
     if pauses {
@@ -65,9 +75,18 @@ pub(super) fn stop(
     // It waits for a budget: nobody works on it who could end it.
     let outcome = TurnOutcome::Stopped { by: by.user };
     let ended = if pauses { close_turn(state, turn.id, outcome) } else { end_turn(state, turn.id, outcome) };
-    decision.effects.clear();
+    decision.effects.retain(|effect| *effect != Effect::StopTurn(turn.id));
     let answer = decision.answer.clone();
     Ok(Decision { answer, ..decision.then(ended) })
+}
+
+/// Nothing runs but sessions that this one's agent began.
+fn stop_what_is_below(state: &SessionState, by: Person, last: TurnId) -> Decision {
+    let reach = Reach::WithChildren;
+    let effects = stop_below(state, reach, &by.user);
+    let stop = EventBody::StopRequested { turn: last, by: by.user.clone(), reach };
+    let answer = Answer::Stop(StopAccepted { turn: last });
+    Decision { events: vec![(Cause::User { user: by.user }, stop)], effects, answer }
 }
 
 /// Lets a paused queue go on; one that is not paused goes on already.

@@ -143,6 +143,9 @@ fn count(rows: &Rows<'_>, event: &Event) -> Result<()> {
         | EventBody::PromptEdited { .. }
         | EventBody::FilesChanged { .. }
         | EventBody::SessionForked { .. }
+        | EventBody::ChildOf { .. }
+        | EventBody::ChildSpawned { .. }
+        | EventBody::ChildReported { .. }
         | EventBody::Rewound { .. }
         | EventBody::AttemptKept { .. }
         | EventBody::MemberAdded { .. }

@@ -6,7 +6,7 @@ use hangar_protocol::{
     Command, EventBody, ModelUsage, PromptId, SessionRole, TurnId, Visibility,
     api::OpenPullRequest,
     budget::BudgetScope,
-    command::{AfterStop, Commanded},
+    command::{AfterStop, Commanded, Reach},
     event::{SandboxPhase, TurnOutcome},
     limits,
     state::PromptStatus,
@@ -32,7 +32,7 @@ fn any_command() -> impl Strategy<Value = Command> {
         2 => (prompt(), request(), prop::option::of(prompt()))
             .prop_map(|(prompt, request_id, before)| Command::MovePrompt { prompt, request_id, before }),
         1 => (prompt(), request()).prop_map(|(prompt, request_id)| Command::SteerPrompt { prompt, request_id }),
-        2 => (prop::option::of((1..5u32).prop_map(TurnId)), then).prop_map(|(turn, then)| Command::Stop { turn, then }),
+        2 => (prop::option::of((1..5u32).prop_map(TurnId)), then).prop_map(|(turn, then)| Command::Stop { turn, then, reach: Reach::WithChildren }),
         1 => Just(Command::Resume),
         1 => Just(Command::ContinueTurn),
         1 => (0..4u64).prop_map(|most| Command::SetBudget(calls(most))),

@@ -5,7 +5,7 @@ use hangar_protocol::{
     Visibility,
     api::{OpenPullRequest, RepoTarget},
     budget::{BudgetScope, Measure},
-    command::{AfterStop, Commanded},
+    command::{AfterStop, Commanded, Reach},
     event::{PullRequestChange, SandboxPhase, ToolStatus, TurnOutcome},
     limits,
     state::SessionStatus,
@@ -30,7 +30,7 @@ pub(crate) fn target() -> RepoTarget {
 }
 
 fn stop() -> Command {
-    Command::Stop { turn: None, then: AfterStop::Drain }
+    Command::Stop { turn: None, then: AfterStop::Drain, reach: Reach::WithChildren }
 }
 
 /// A session that can be fed and looked at.

@@ -1,6 +1,6 @@
 //! When programs in a sandbox may ask models, and what is counted of it.
 
-use hangar_protocol::{Command, EventBody, GatewayOutcome, ModelUsage, TurnId, command::AfterStop, event::TurnOutcome};
+use hangar_protocol::{Command, EventBody, GatewayOutcome, ModelUsage, TurnId, command::{AfterStop, Reach}, event::TurnOutcome};
 use hangar_session::decide::{Report, TURN_REQUESTS_MAX};
 
 use crate::decide::Story;
@@ -38,7 +38,7 @@ fn requests_are_numbered_in_a_turn_that_runs() {
         .filter_map(|body| if let EventBody::GatewayRequested { request, .. } = body { Some(*request) } else { None })
         .collect();
     assert_eq!(numbers, [1, 2]);
-    story.command("ann", Command::Stop { turn: None, then: AfterStop::Drain }).unwrap();
+    story.command("ann", Command::Stop { turn: None, then: AfterStop::Drain, reach: Reach::WithChildren }).unwrap();
     story.report(asks(1));
     story.check(&["stop_requested"]);
 }

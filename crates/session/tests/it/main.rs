@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on says so by panicking")]
 
 mod any_order;
+mod children;
 mod decide;
 mod fuzz;
 mod gateway;

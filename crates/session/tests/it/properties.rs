@@ -1,9 +1,9 @@
 //! Whatever is commanded and reported, in whatever order: the rules of a session hold after each input.
 
 use hangar_protocol::{
-    Block, Command, Event, EventBody, ModelUsage, PromptId, Seq, SessionState, StopReason, TurnId,
+    Block, ChildPhase, Command, Event, EventBody, ModelUsage, PromptId, Seq, SessionState, StopReason, TurnId,
     api::OpenPullRequest,
-    command::{AfterStop, Commanded},
+    command::{AfterStop, Commanded, Reach},
     event::{FileChange, FileChangeKind, PullRequestChange, SandboxPhase, SnapshotGuarantee, ToolStatus, TurnOutcome},
     limits,
     state::{Place, PromptStatus},
@@ -12,7 +12,13 @@ use hangar_session::decide::{Effect, Input, Report, TURN_RESUMES_MAX, begin, dec
 use proptest::prelude::*;
 use serde_json::json;
 
-use crate::decide::{person, target};
+use crate::{
+    children::news,
+    decide::{person, target},
+};
+
+/// How far a child may be.
+const PHASES: [ChildPhase; 3] = [ChildPhase::Working, ChildPhase::Paused, ChildPhase::Done];
 
 /// Inputs of one case.
 const INPUTS_MAX: usize = 160;
@@ -33,7 +39,7 @@ fn command() -> impl Strategy<Value = Command> {
             text: format!("text {text}"),
         }),
         1 => (0..9u32).prop_map(|prompt| Command::CancelPrompt { prompt: PromptId(prompt), request_id: None }),
-        2 => Just(Command::Stop { turn: None, then: AfterStop::Drain }),
+        2 => Just(Command::Stop { turn: None, then: AfterStop::Drain, reach: Reach::WithChildren }),
         1 => "[a-z \n]{0,8}".prop_map(|title| Command::Rename { title }),
         1 => place().prop_map(Command::AllowNetwork),
         1 => Just(Command::OpenPullRequest(OpenPullRequest::default())),
@@ -106,6 +112,10 @@ fn report() -> impl Strategy<Value = Report> {
             files: 1, bytes: 1, duration_ms: 1,
         }),
         1 => Just(Report::Pushed { branch: "hangar/abc123".to_owned(), old: None, new: "3".repeat(40) }),
+        2 => (1..4usize, prop::sample::select(PHASES.to_vec()), 1..40u64)
+            .prop_map(|(number, phase, as_of)| Report::Child(news(number, phase, as_of))),
+        1 => Just(Report::StoppedFromAbove { by: "ann".parse().unwrap() }),
+        1 => Just(Report::BudgetAboveRaised { by: "ann".parse().unwrap() }),
         1 => Just(Report::Warning { text: "w".to_owned() }),
     ]
 }
@@ -168,6 +178,9 @@ fn effects_stand_in_the_log(
             // Its outcome is an event, its beginning is not: the forge is where it happens.
             Effect::WriteTitle => prop_assert!(!after.prompts.is_empty()),
             Effect::OpenPullRequest { .. } => prop_assert!(after.open_turn().is_none()),
+            Effect::StopChild { child, .. } | Effect::RaiseChild { child, .. } => {
+                prop_assert!(after.child(child).is_some());
+            }
             Effect::TakeBackFiles => prop_assert!(after.rewound.is_some()),
         }
     }
@@ -177,7 +190,8 @@ fn effects_stand_in_the_log(
 fn rules_hold(state: &SessionState) -> Result<(), TestCaseError> {
     let open = state.turns.iter().filter(|turn| turn.outcome.is_none()).count();
     prop_assert!(open <= 1, "one turn at a time");
-    prop_assert!(open == 1 || state.queue().count() == 0, "nothing waits while nothing runs");
+    let may_wait = open == 1 || state.queue_paused_by.is_some();
+    prop_assert!(may_wait || state.queue().count() == 0, "nothing waits while nothing runs");
     prop_assert!(open == 1 || state.open_calls.is_empty(), "no call outlives its turn");
     let ids: Vec<u32> = state.turns.iter().map(|turn| turn.id.0).collect();
     prop_assert_eq!(ids, (1..=u32::try_from(state.turns.len()).unwrap()).collect::<Vec<_>>(), "turns are counted");

@@ -2,7 +2,11 @@
 
 use hangar_protocol::api::StopAccepted;
 use hangar_protocol::{
-    Command, PromptId, RefusalCode, TurnId, command::AfterStop, event::TurnOutcome, limits, state::PromptStatus,
+    Command, PromptId, RefusalCode, TurnId,
+    command::{AfterStop, Reach},
+    event::TurnOutcome,
+    limits,
+    state::PromptStatus,
 };
 use hangar_session::decide::{Answer, Decision, Effect};
 
@@ -21,7 +25,7 @@ fn cancel(prompt: u32, request: Option<&str>) -> Command {
 }
 
 fn stop(turn: Option<u32>, then: AfterStop) -> Command {
-    Command::Stop { turn: turn.map(TurnId), then }
+    Command::Stop { turn: turn.map(TurnId), then, reach: Reach::WithChildren }
 }
 
 /// Ann's turn runs; bob's prompt 2, cat's 3 and ann's 4 wait.

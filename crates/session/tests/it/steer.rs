@@ -2,7 +2,7 @@
 
 use hangar_protocol::{
     Command, EventBody, ModelUsage, PromptId, RefusalCode, TurnId, UserId,
-    command::AfterStop,
+    command::{AfterStop, Reach},
     event::{ToolStatus, TurnOutcome},
     state::{PromptStatus, TitleSource},
 };
@@ -97,7 +97,7 @@ fn words_for_a_turn_that_does_not_run_are_a_prompt() {
     assert_eq!(accepted.effects, [Effect::RunTurn(TurnId(1))]);
     // Nor is anything said to a turn that is being stopped, and a paused queue begins nothing.
     story.command("ann", steer("s2", "more")).unwrap();
-    story.command("bob", Command::Stop { turn: None, then: AfterStop::Pause }).unwrap();
+    story.command("bob", Command::Stop { turn: None, then: AfterStop::Pause, reach: Reach::WithChildren }).unwrap();
     assert_eq!(step(&mut story, 1), [] as [u32; 0]);
     let by: UserId = "bob".parse().unwrap();
     assert_eq!(story.end(1, TurnOutcome::Stopped { by }).effects, [Effect::Snapshot(TurnId(1))]);

@@ -9,6 +9,7 @@
 mod backup;
 mod budgets;
 mod chaos;
+mod children;
 mod clock;
 mod disk;
 mod forks;

@@ -2,8 +2,7 @@
 
 use hangar_protocol::{
     Cause, EventBody, PromptId, TurnId,
-    api::{OpenPullRequest, PromptMode},
-    command::AfterStop,
+    api::{OpenPullRequest, PromptMode, StopTurn},
     event::TurnOutcome,
     state::{PromptStatus, TitleSource},
 };
@@ -158,12 +157,12 @@ async fn the_queue_is_changed_and_paused_from_the_command_line() {
         .until("the second wait", |event| matches!(&event.body, EventBody::ToolStarted { turn, .. } if turn.0 == 4))
         .await;
     jane.prompt(&session, "r6", "wait once more").await.unwrap().unwrap();
-    let fourth = Some(TurnId(4));
-    within("the stop", jane.client().stop_turn(&session, fourth, AfterStop::Drain)).await.unwrap();
+    let stop = StopTurn { turn: Some(TurnId(4)), ..StopTurn::default() };
+    within("the stop", jane.client().stop_turn(&session, &stop)).await.unwrap();
     watch
         .until("the third wait", |event| matches!(&event.body, EventBody::ToolStarted { turn, .. } if turn.0 == 5))
         .await;
-    let again = within("the stop again", jane.client().stop_turn(&session, fourth, AfterStop::Drain)).await.unwrap();
+    let again = within("the stop again", jane.client().stop_turn(&session, &stop)).await.unwrap();
     assert_eq!(again.turn.0, 4);
     let state = within("the state", jane.client().session(&session)).await.unwrap();
     assert_eq!(state.open_turn().map(|turn| (turn.id.0, turn.stop_requested_by.clone())), Some((5, None)));

@@ -106,7 +106,7 @@ impl Mortal {
     /// How often each step is done in a part that nobody interrupts.
     async fn whole(&mut self, part: Part, session: &Option<SessionId>, name: &str) -> BTreeMap<String, u32> {
         match part {
-            Part::Work | Part::PullRequest | Part::Fork | Part::Rewind | Part::Removal | Part::Sleep => {
+            Part::Work | Part::PullRequest | Part::Fork | Part::Rewind | Part::Removal | Part::Sleep | Part::Spawn => {
                 within("the part's end", part.act(&self.jane, &mut self.promises, session, name)).await;
                 // A removal is answered before it is carried out.
                 if part == Part::Removal {

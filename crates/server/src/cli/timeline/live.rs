@@ -173,6 +173,9 @@ impl Live {
             | EventBody::PullRequestChanged { .. }
             | EventBody::ForkedFrom { .. }
             | EventBody::SessionForked { .. }
+            | EventBody::ChildOf { .. }
+            | EventBody::ChildSpawned { .. }
+            | EventBody::ChildReported { .. }
             | EventBody::Rewound { .. }
             | EventBody::AttemptKept { .. }
             | EventBody::MemberAdded { .. }

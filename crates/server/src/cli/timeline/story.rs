@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 
 use hangar_protocol::{
-    Block, CallId, Event, EventBody, GatewayOutcome, HookPoint, ModelUsage, OnFailure, PluginDecision, PromptId,
-    Question, StopReason, TodoItem, TodoStatus, TurnId, UserId,
+    Block, CallId, ChildPhase, Event, EventBody, GatewayOutcome, HookPoint, ModelUsage, OnFailure, PluginDecision,
+    PromptId, Question, StopReason, TodoItem, TodoStatus, TurnId, UserId,
     event::{FileChange, FileChangeKind, ForkPurpose, PullRequestChange, SandboxPhase, ToolStatus, TurnOutcome},
     limits::clip,
 };
@@ -123,6 +123,22 @@ impl Story {
                 Some(line(Mark::Note, format!("the session's budget is now {}", words::budget(budget))))
             }
             EventBody::StopRequested { by, .. } => Some(line(Mark::Note, format!("{by} asked to stop"))),
+            EventBody::ChildOf { parent, .. } => {
+                Some(line(Mark::Note, format!("begun by the agent of the session {parent}")))
+            }
+            EventBody::ChildSpawned { child, repo, title, .. } => Some(Line {
+                mark: Mark::Note,
+                text: format!("began the session {child} on {repo}"),
+                aside: words::one_line(title),
+            }),
+            EventBody::ChildReported { child, phase, words, pull_request, .. } => Some(Line {
+                mark: child_mark(*phase),
+                text: match pull_request {
+                    Some(pull) => format!("the session {child} is {} · {}", phase.word(), words::short_pull_request(Some(pull)).1),
+                    None => format!("the session {child} is {}", phase.word()),
+                },
+                aside: clip(&words::one_line(words), OUTPUT_CHARS_MAX),
+            }),
             EventBody::TurnEnded { turn, outcome } => Some(self.ended(event.time_ms, *turn, outcome)),
             EventBody::SandboxChanged { phase, detail, duration_ms } => sandbox(*phase, detail, *duration_ms),
             EventBody::ModelRequested { turn, .. } => {
@@ -298,6 +314,13 @@ impl Story {
 
 fn line(mark: Mark, text: String) -> Line {
     Line { mark, text, aside: String::new() }
+}
+
+fn child_mark(phase: ChildPhase) -> Mark {
+    match phase {
+        ChildPhase::Working | ChildPhase::Done | ChildPhase::Stopped => Mark::Note,
+        ChildPhase::Paused | ChildPhase::Failed => Mark::Warning,
+    }
 }
 
 fn moved(prompt: PromptId, by: &UserId, before: Option<PromptId>) -> String {

@@ -30,18 +30,20 @@ pub(super) enum Part {
     Wake,
     /// A session without anything to do falls asleep.
     Sleep,
+    /// Its agent begins another session, and waits for it.
+    Spawn,
 }
 
 impl Part {
     /// All but falling asleep, which is a test of its own.
-    pub(super) const WORKING: [Self; 7] =
-        [Self::Work, Self::PullRequest, Self::Fork, Self::Rewind, Self::Removal, Self::End, Self::Wake];
+    pub(super) const WORKING: [Self; 8] =
+        [Self::Work, Self::PullRequest, Self::Fork, Self::Rewind, Self::Removal, Self::Spawn, Self::End, Self::Wake];
 
     /// What must have happened before the part.
     pub(super) async fn before(self, jane: &Person, promises: &mut Promises) -> Option<SessionId> {
         match self {
             Self::Work | Self::Sleep => None,
-            Self::PullRequest | Self::Fork | Self::Rewind => {
+            Self::PullRequest | Self::Fork | Self::Rewind | Self::Spawn => {
                 let session = jane.begin("acme/tiny", "Please work.").await.id;
                 promises.began(&session);
                 let mut watch = Watch::new(jane, &session);
@@ -95,6 +97,12 @@ impl Part {
                 promises.acknowledged(given(), &id, "Also look.", accepted.prompt);
                 see_until(jane, promises, given(), |body| is_end_of(body, 3)).await;
             }
+            Self::Spawn => {
+                let id = format!("{name}-spawn");
+                let Ok(Ok(accepted)) = jane.prompt(given(), &id, "Begin another.").await else { return pending().await };
+                promises.acknowledged(given(), &id, "Begin another.", accepted.prompt);
+                see_until(jane, promises, given(), |body| is_end_of(body, 2)).await;
+            }
             Self::Removal => {
                 if jane.client().delete_session(given()).await.is_err() {
                     pending().await
@@ -127,6 +135,7 @@ impl Part {
                     within("the way back", jane.client().rewind(session, TurnId(1))).await.unwrap();
                 }
             }
+            (Self::Spawn, Some(session)) => knows_its_children(jane, session).await,
             (Self::Removal, Some(session)) => {
                 removed(jane, server, session).await;
                 return None;
@@ -149,6 +158,15 @@ pub(super) fn worker() -> Transcript {
     let write = |path: &str| json!({"path": path, "content": "made\n"});
     Transcript::new()
         .pace(12, 2)
+        .on("please tell", [Reply::say("Told.")])
+        .on(
+            "another",
+            [
+                Reply::say("I ask.").and_call("spawn_session", json!({"prompt": "Please tell."})),
+                Reply::say("I wait.").and_call("wait_sessions", json!({})),
+                Reply::say("It told me.").after("Told.", "It told nothing."),
+            ],
+        )
         .on(
             "work",
             [
@@ -235,6 +253,22 @@ async fn told_of_its_forks(jane: &Person, session: &SessionId) {
     for fork in &there {
         assert_eq!(changed(jane, fork).await, ["made.txt"], "the files of the fork");
     }
+}
+
+/// A session has one child for the one call of its agent, knows exactly the sessions that there are below it, and hears of their end.
+async fn knows_its_children(jane: &Person, session: &SessionId) {
+    let known = until("the end of its children", async || {
+        let state = jane.client().session(session).await.ok()?;
+        let rests = state.open_turn().is_none() && state.children_at_work().next().is_none();
+        rests.then_some(state.children)
+    })
+    .await;
+    let known: BTreeSet<SessionId> = known.into_iter().map(|child| child.session).collect();
+    let below = within("the list", jane.client().sessions()).await.unwrap().into_iter();
+    let below: BTreeSet<SessionId> =
+        below.filter(|listed| listed.parent.as_ref() == Some(session)).map(|listed| listed.id).collect();
+    assert!(known.len() <= 1, "{known:?}");
+    assert_eq!(known, below, "the children that the session knows, and those that there are");
 }
 
 /// Nothing is left of a session that was deleted.
