@@ -34,6 +34,8 @@ pub enum ChildPhase {
     Paused,
     /// Its last turn ended well.
     Done,
+    /// Its last turn ended with a question.
+    Asking,
     /// Somebody stopped its last turn.
     Stopped,
     /// Its last turn could not go on.
@@ -46,7 +48,7 @@ impl ChildPhase {
     pub fn is_over(self) -> bool {
         match self {
             Self::Working | Self::Paused => false,
-            Self::Done | Self::Stopped | Self::Failed => true,
+            Self::Done | Self::Asking | Self::Stopped | Self::Failed => true,
         }
     }
 
@@ -57,6 +59,7 @@ impl ChildPhase {
             Self::Working => "working",
             Self::Paused => "paused",
             Self::Done => "done",
+            Self::Asking => "asking",
             Self::Stopped => "stopped",
             Self::Failed => "failed",
         }

@@ -3,4 +3,4 @@
 import type { ChildPhase } from "@hangar/protocol";
 import type { IconName } from "@hangar/ui";
 
-export const CHILD_ICONS: Record<ChildPhase, IconName> = { working: "repeat", paused: "stop", done: "check", stopped: "stop", failed: "alert" };
+export const CHILD_ICONS: Record<ChildPhase, IconName> = { working: "repeat", paused: "stop", done: "check", asking: "message", stopped: "stop", failed: "alert" };

@@ -60,6 +60,7 @@ fn phase_of(state: &SessionState) -> ChildPhase {
         return if open.paused.is_some() { ChildPhase::Paused } else { ChildPhase::Working };
     }
     match state.last_turn().and_then(|turn| turn.outcome.as_ref()) {
+        Some(TurnOutcome::Done) if state.question().is_some() => ChildPhase::Asking,
         Some(TurnOutcome::Done) | None => ChildPhase::Done,
         Some(TurnOutcome::Stopped { .. }) => ChildPhase::Stopped,
         Some(TurnOutcome::Failed { .. }) => ChildPhase::Failed,
@@ -84,6 +85,9 @@ impl LastWords {
             if !said.trim().is_empty() {
                 self.0 = said;
             }
+        }
+        if let EventBody::QuestionAsked { question, .. } = body {
+            self.0.clone_from(&question.text);
         }
         if let EventBody::TurnEnded { outcome: TurnOutcome::Failed { reason }, .. } = body {
             self.0.clone_from(reason);

@@ -6,7 +6,7 @@ use hangar_agent::{
     others::{OtherSessions, SessionReport, SpawnWish, Until, WaitOver, WaitWish, Waited},
 };
 use hangar_protocol::{
-    CallId, ChildPhase, ChildState, Command, Person, Refusal, SessionId, SessionState,
+    CallId, ChildPhase, ChildState, Command, Permission, Person, Refusal, SessionId, SessionState,
     command::Commanded,
     event::FileChangeKind,
     limits::clip,
@@ -99,6 +99,9 @@ impl OtherSessions for Sink {
 
     async fn message_session(&self, call: &CallId, session: &SessionId, text: String) -> Result<(), Tell> {
         let (state, child) = self.child(session).await?;
+        if text.trim() == Permission::ALLOW {
+            return Err(Tell("Only a person can allow what a session asks permission for.".to_owned()));
+        }
         let (sessions, by) = (self.sessions()?, self.by()?.clone());
         if child.phase.is_over() {
             check_room_at_work(&state).map_err(told)?;

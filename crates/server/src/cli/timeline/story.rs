@@ -319,7 +319,7 @@ fn line(mark: Mark, text: String) -> Line {
 fn child_mark(phase: ChildPhase) -> Mark {
     match phase {
         ChildPhase::Working | ChildPhase::Done | ChildPhase::Stopped => Mark::Note,
-        ChildPhase::Paused | ChildPhase::Failed => Mark::Warning,
+        ChildPhase::Paused | ChildPhase::Asking | ChildPhase::Failed => Mark::Warning,
     }
 }
 
