@@ -17,6 +17,8 @@ cd ../clients/forge-conformance
 ../../$step "the forge's judges" npm ci --no-audit --no-fund
 cd ../gateway-conformance
 ../../$step "the gateway's judges" npm ci --no-audit --no-fund
+cd ../harness-conformance
+../../$step "agents of other makers" npm ci --no-audit --no-fund
 cd ../..
 scripts/lint.sh
 scripts/unit.sh

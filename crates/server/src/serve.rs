@@ -16,10 +16,10 @@ use tokio::{net::TcpListener, task::JoinHandle};
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 
 use crate::{
-    accept,
+    accept, agents,
     app::{App, Parts},
     bases,
-    config::{Config, HttpConfig, Secret},
+    config::{AgentConfig, Config, HttpConfig, Secret},
     data_dir::DataDir,
     doorkeeper::Door,
     gate::{Busy, KnownHosts},
@@ -74,12 +74,14 @@ pub async fn serve(config: Config) -> Result<Server, Refusal> {
     let forge_config = ForgeConfig { data_dir: data.forge(), limits: hangar_forge::Limits::default() };
     let forge = LocalForge::open(forge_config).await.map_err(|error| forge_refusal(&error))?;
     let Catalogue { models, player } = models::catalogue(&config).await?;
+    let harnesses = agents::harnesses(&config, &models)?;
     let plugins = plugins::load(&config).await?;
     let mut engine_config = EngineConfig::new(&config.data);
     engine_config.backend = config.sandbox.backend.kind();
     engine_config.docker_socket.clone_from(&config.sandbox.docker_socket);
     engine_config.machine_kernel = config.sandbox.machine_kernel.as_ref().map(MachineKernel::beside);
     let toolchains = engine_config.toolchains.clone();
+    engine_config.toolchains.extend(config.agents.iter().filter_map(AgentConfig::toolchain));
     let engine = Engine::new(engine_config).await.map_err(|error| no_sandboxes(&error))?;
     let layers = LayerStore::open(&config.data).map_err(|error| unusable(&error))?;
     let (layers, outbound) = (Arc::new(layers), Arc::new(outbound(&config)?));
@@ -108,6 +110,7 @@ pub async fn serve(config: Config) -> Result<Server, Refusal> {
         forge: forge.clone(),
         models: models.clone(),
         gateway: config.sessions.model_gateway.into(),
+        harnesses: harnesses.clone(),
         plugins,
         budgets: config.budgets.budgets(),
         people: Box::new(door.clone()),
@@ -125,6 +128,7 @@ pub async fn serve(config: Config) -> Result<Server, Refusal> {
         people,
         forge,
         models,
+        harnesses,
         sessions,
         images,
         pool,

@@ -3,9 +3,9 @@
 use std::sync::{Arc, Weak, atomic::AtomicBool};
 
 use hangar_agent::Jobs;
-use hangar_protocol::{Refusal, RefusalCode, SessionId, UserId};
+use hangar_protocol::{Exhausted, Refusal, RefusalCode, SessionId, TurnId, UserId};
 use hangar_store::StoreError;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -44,6 +44,8 @@ pub(crate) struct Home {
     pub(crate) registry: Weak<Registry>,
     /// Whether something waits to be said to the running turn. Follows the state, so that a turn need not ask the task at every step.
     pub(crate) steered: AtomicBool,
+    /// The last turn in which the gateway refused a request for a budget, and that budget: an external agent's turn waits then.
+    pub(crate) refused: watch::Sender<Option<(TurnId, Exhausted)>>,
     /// Cancelled when the task has ended and everything is put away.
     pub(crate) over: CancellationToken,
 }

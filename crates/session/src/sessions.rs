@@ -24,7 +24,7 @@ use hangar_protocol::{
 use hangar_sandbox::layers::LayerId;
 use hangar_store::{StoreError, Writers};
 use tokio::{
-    sync::{mpsc, oneshot},
+    sync::{mpsc, oneshot, watch},
     time::timeout,
 };
 use tokio_util::sync::CancellationToken;
@@ -546,6 +546,7 @@ impl Sessions {
             registry: Arc::downgrade(&self.inner.registry),
             ports,
             steered: AtomicBool::new(state.steers().next().is_some()),
+            refused: watch::Sender::new(None),
             over: CancellationToken::new(),
         });
         let task = Task { inbox: sender.clone(), home: Arc::clone(&home) };

@@ -180,6 +180,7 @@ impl World {
                 base_commit: "0".repeat(40),
                 branch: "hangar/s1".into(),
                 model: "scripted/test".into(),
+                agent: None,
                 title: "A test".into(),
             },
         );

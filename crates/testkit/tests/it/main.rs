@@ -14,6 +14,7 @@ mod disk;
 mod forks;
 mod gateway;
 mod guest;
+mod harnesses;
 mod idle;
 mod images;
 mod kernel;

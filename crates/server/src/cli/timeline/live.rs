@@ -157,6 +157,7 @@ impl Live {
             | EventBody::StopRequested { .. }
             | EventBody::TodoChanged { .. }
             | EventBody::OutputsLeftOut { .. }
+            | EventBody::HarnessStarted { .. }
             | EventBody::GatewayRequested { .. }
             | EventBody::GatewayReplied { .. }
             | EventBody::ConversationSummarized { .. }
