@@ -7,6 +7,19 @@
 export type AfterStop = "drain" | "pause";
 
 /**
+ * An external agent that can work in a session.
+ */
+export type AgentInfo = {
+/**
+ * Its id, as sessions name it.
+ */
+id: string,
+/**
+ * `provider/model` that it asks unless a session says otherwise; `None` for the server's default.
+ */
+model: string | null, };
+
+/**
  * What a client may say on a WebSocket. Anything else is ignored on the stream of one session, and refused on that of many.
  */
 export type Ask = { "ask": "follow",
@@ -584,6 +597,10 @@ branch: string,
  */
 model: string,
 /**
+ * The external agent that works in it, by its id in the configuration; `None` for hangar's own.
+ */
+agent?: string,
+/**
  * First words of the first prompt, until somebody renames it.
  */
 title: string, } | { "type": "participant_joined",
@@ -869,6 +886,30 @@ stop: StopReason,
 first_token_ms: number,
 /**
  * From the request's first byte out to the last token in.
+ */
+duration_ms: number, } | { "type": "harness_started",
+/**
+ * In which turn.
+ */
+turn: TurnId,
+/**
+ * The agent, by its id in the configuration.
+ */
+agent: string,
+/**
+ * What the program calls itself, with its version; empty where it does not say.
+ */
+program: string,
+/**
+ * The program's own name for the conversation, by which it takes it up again.
+ */
+conversation: string,
+/**
+ * What it knows of what was said before.
+ */
+memory: HarnessMemory,
+/**
+ * From the wish for it until it could be given a prompt.
  */
 duration_ms: number, } | { "type": "gateway_requested",
 /**
@@ -1215,7 +1256,7 @@ text: string, };
 /**
  *A kind of event, as `kinds=` names it: the `type` of the event's body.
  */
-export type EventKind = "session_created" | "participant_joined" | "title_changed" | "prompt_added" | "prompt_cancelled" | "prompt_edited" | "prompt_moved" | "steer_requested" | "prompt_steered" | "queue_paused" | "queue_resumed" | "turn_started" | "turn_resumed" | "turn_paused" | "turn_continued" | "budget_changed" | "stop_requested" | "turn_ended" | "sandbox_changed" | "model_requested" | "model_retried" | "model_fell_back" | "outputs_left_out" | "conversation_summarized" | "model_replied" | "gateway_requested" | "gateway_replied" | "tool_started" | "tool_finished" | "plugin_decided" | "todo_changed" | "files_changed" | "branch_pushed" | "push_refused" | "pull_request_opened" | "pull_request_changed" | "image_chosen" | "snapshot_taken" | "network_denied" | "network_allowed" | "forked_from" | "session_forked" | "rewound" | "attempt_kept" | "member_added" | "role_changed" | "member_removed" | "ownership_taken" | "visibility_changed" | "invitation_made" | "invitation_revoked" | "session_archived" | "session_unarchived" | "session_deleted" | "session_restored" | "warning";
+export type EventKind = "session_created" | "participant_joined" | "title_changed" | "prompt_added" | "prompt_cancelled" | "prompt_edited" | "prompt_moved" | "steer_requested" | "prompt_steered" | "queue_paused" | "queue_resumed" | "turn_started" | "turn_resumed" | "turn_paused" | "turn_continued" | "budget_changed" | "stop_requested" | "turn_ended" | "sandbox_changed" | "model_requested" | "model_retried" | "model_fell_back" | "outputs_left_out" | "conversation_summarized" | "model_replied" | "harness_started" | "gateway_requested" | "gateway_replied" | "tool_started" | "tool_finished" | "plugin_decided" | "todo_changed" | "files_changed" | "branch_pushed" | "push_refused" | "pull_request_opened" | "pull_request_changed" | "image_chosen" | "snapshot_taken" | "network_denied" | "network_allowed" | "forked_from" | "session_forked" | "rewound" | "attempt_kept" | "member_added" | "role_changed" | "member_removed" | "ownership_taken" | "visibility_changed" | "invitation_made" | "invitation_revoked" | "session_archived" | "session_unarchived" | "session_deleted" | "session_restored" | "warning";
 
 /**
  * A page of history.
@@ -1513,6 +1554,11 @@ status: number | null,
  * What it said, or what happened, without secrets.
  */
 reason: string, } | { "type": "cut_off" };
+
+/**
+ * What an external agent knows of what was said before.
+ */
+export type HarnessMemory = "new" | "loaded" | "told";
 
 /**
  * `GET /healthz`.
@@ -1907,6 +1953,10 @@ base_branch: string | null,
  * `provider/model`; `None` for the server's default.
  */
 model: string | null,
+/**
+ * An external agent of this server, by its id; `None` for hangar's own.
+ */
+agent: string | null,
 /**
  * The first prompt; `None` opens a session that waits for one.
  */
@@ -2436,6 +2486,10 @@ branch: string,
  */
 model: string,
 /**
+ * The external agent that works in it; `None` for hangar's own.
+ */
+agent?: string,
+/**
  * Shown in lists.
  */
 title: string,
@@ -2744,6 +2798,10 @@ branch: string,
  * `provider/model`.
  */
 model: string,
+/**
+ * The external agent that works in it; `None` for hangar's own.
+ */
+agent?: string,
 /**
  * Its title.
  */

@@ -10,6 +10,7 @@ mod effort;
 mod fallback;
 mod faults;
 mod gateway;
+mod harness;
 mod images;
 mod log;
 mod openai;

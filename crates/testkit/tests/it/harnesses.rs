@@ -230,7 +230,8 @@ async fn a_turn_of_codex_goes_on_after_the_server_was_killed() {
     server.tiny().await;
     let jane = server.owner().clone();
     let nap = format!("701.{}", std::process::id());
-    let session = begin(&jane, &format!("Please run «test -e made.txt || {{ echo one > made.txt; sleep {nap}; }}»")).await;
+    let session =
+        begin(&jane, &format!("Please run «test -e made.txt || {{ echo one > made.txt; sleep {nap}; }}»")).await;
     let mut watch = Watch::new(&jane, &session);
     watch.tool_started("bash").await;
     until("the sleep", async || (running(&["sleep", &nap]) > 0).then_some(())).await;
