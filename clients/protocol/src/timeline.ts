@@ -135,8 +135,8 @@ export interface Timeline {
   seq: Seq;
   /** When the running turn began; `null` between turns. */
   turnStarted: number | null;
-  /** The last turn that an external agent works on. */
-  harnessTurn: TurnId | null;
+  /** The last turn that an external agent works on, and when its program had started. */
+  harness: { turn: TurnId; time: number } | null;
 }
 
 /** What an external agent knows of what was said before, for people. */
@@ -144,7 +144,7 @@ const KNOWS: Record<HarnessMemory, string> = { new: "", loaded: ", with its own 
 
 /** A timeline of which nothing has been read. */
 export function emptyTimeline(): Timeline {
-  return { items: [], seq: 0, turnStarted: null, harnessTurn: null };
+  return { items: [], seq: 0, turnStarted: null, harness: null };
 }
 
 /** How far back a row is looked for. Rows that change are near the end: a turn has far fewer open calls. */
@@ -215,11 +215,10 @@ function takeText(timeline: Timeline, frame: Extract<Frame, { frame: "text" }>):
 
 /** The row of an external agent's reply, which nothing announces; none for what came late of one that is done. */
 function harnessReply(timeline: Timeline, turn: TurnId, step: number): ReplyItem | undefined {
-  if (timeline.harnessTurn !== turn) return undefined;
+  if (timeline.harness?.turn !== turn) return undefined;
   const before = last(timeline, (item): item is ReplyItem => item.kind === "reply" && item.turn === turn);
   if (before && before.step >= step) return undefined;
-  // When it began is not told; it was after whatever stands before it.
-  const time = timeline.items.at(-1)?.time ?? 0;
+  const { time } = timeline.harness;
   timeline.items.push({ kind: "reply", key: `t${turn}.${step}`, turn, step, blocks: [], done: false, time, retry: null });
   return openReply(timeline, turn, step);
 }
@@ -333,7 +332,7 @@ function takeEvent(timeline: Timeline, event: Event): void {
       return add({ kind: "note", key, text: "The model goes on from a summary of the conversation", time });
     case "harness_started":
       // Its replies have no request of hangar's before them: their text begins them.
-      timeline.harnessTurn = body.turn;
+      timeline.harness = { turn: body.turn, time };
       return add({ kind: "note", key, text: `${body.program || body.agent} works on it${KNOWS[body.memory]}`, time });
     // The program that asked shows what it was answered.
     case "gateway_requested":
