@@ -21,11 +21,16 @@ function shell(request, command) {
   throw new Error(`there is no shell among ${request.tools?.map((tool) => tool.function.name)}`);
 }
 
-services.on({ userMessage: /run «[^»]*»/, hasToolResult: false }, (request) => {
-  const [, command] = /run «([^»]*)»/.exec(lastWish(request));
+const RUN = /run «([^»]*)»/;
+const hasTools = (request) => (request.tools ?? []).length > 0;
+const isAnswered = (request) => request.messages.at(-1)?.role === "tool";
+// Some agents ask for titles and the like besides.
+services.on({ predicate: (request) => !hasTools(request) }, { content: "An aside.", usage });
+services.on({ predicate: isAnswered }, { content: "I am done.", usage });
+services.on({ predicate: (request) => RUN.test(lastWish(request)) }, (request) => {
+  const [, command] = RUN.exec(lastWish(request));
   return { content: "I run it.", toolCalls: [shell(request, command)], usage };
 });
-services.on({ userMessage: /run «[^»]*»/, hasToolResult: true }, { content: "I am done.", usage });
 services.onMessage(/./, { content: "Hello.", usage });
 await services.start();
 console.log(services.url);

@@ -231,8 +231,11 @@ impl Call {
     /// The tool in hangar's words and its arguments, so that plugins and people know a command of any agent for one.
     pub(super) fn named(&self) -> (String, Value) {
         let kind = self.kind.as_deref().unwrap_or("other");
-        match (kind, self.command()) {
-            ("execute", Some(command)) => ("bash".to_owned(), serde_json::json!({ "command": command })),
+        // Some call a shell's calls `other`. An editor's have a file beside their command.
+        let is_shell = kind == "execute"
+            || (kind == "other" && !self.raw_input["command"].is_null() && self.raw_input["path"].is_null());
+        match (is_shell, self.command()) {
+            (true, Some(command)) => ("bash".to_owned(), serde_json::json!({ "command": command })),
             _ => {
                 let mut input = match &self.raw_input {
                     Value::Object(_) => self.raw_input.clone(),
