@@ -1,6 +1,6 @@
 // A double of the models' services for tests with real agents: aimock, which knows nothing of hangar and takes the one right key only.
 //
-// It writes the address of the services as its first line, and ends when its standard input does. What it says follows from the last words of
+// It writes the address of the services as its first line, and ends when its standard input does. What it says follows from the last line of
 // a person: `run «COMMAND»` makes it call the agent's own shell once, and then say `I am done.`; anything else it answers with `Hello.`.
 import assert from "node:assert/strict";
 import { LLMock } from "@copilotkit/aimock";
@@ -10,7 +10,8 @@ const services = new LLMock({ port: 0, chunkSize: 4, auth: { apiKeys: [KEY] } })
 const usage = { input_tokens: 11, output_tokens: 7, prompt_tokens: 11, completion_tokens: 7 };
 
 const words = (content) => (typeof content === "string" ? content : (content ?? []).map((part) => part.text ?? "").join(""));
-const lastWish = (request) => words(request.messages.findLast((message) => message.role === "user")?.content);
+/** Some agents put words of their own before a wish, or the wish before it that was never answered. */
+const lastWish = (request) => words(request.messages.findLast((message) => message.role === "user")?.content).trim().split("\n").at(-1);
 
 /** The agent's shell, as it describes it itself. */
 function shell(request, command) {

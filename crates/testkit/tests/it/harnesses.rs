@@ -189,8 +189,8 @@ async fn codex_works_on_prompts_of_two_people_and_its_commits_are_theirs() {
 #[tokio::test]
 async fn goose_works_on_prompts_of_two_people_and_its_commits_are_theirs() {
     let Some(state) = two_people(Agent::Goose).await else { return };
-    // It asks for titles and summaries besides.
-    assert!(state.usage.total() > 72 && state.turns[0].gateway_requests > 2, "{:?}", state.usage);
+    // It asks for titles and summaries besides, and does not wait for them.
+    assert!(state.usage.total() >= 72 && state.turns[0].gateway_requests >= 2, "{:?}", state.usage);
 }
 
 async fn two_people(agent: Agent) -> Option<SessionState> {
