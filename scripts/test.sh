@@ -19,6 +19,8 @@ cd ../gateway-conformance
 ../../$step "the gateway's judges" npm ci --no-audit --no-fund
 cd ../mcp-conformance
 ../../$step "the tools' judges" npm ci --no-audit --no-fund
+cd ../harness-conformance
+../../$step "agents of other makers" npm ci --no-audit --no-fund
 cd ../..
 scripts/lint.sh
 scripts/unit.sh

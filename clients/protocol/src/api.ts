@@ -1,6 +1,7 @@
 // The REST API as functions. A refusal is thrown as `Refused` and says in words what happened and what to do.
 
 import type {
+  AgentInfo,
   BuildInfo,
   BuildLog,
   CreatedToken,
@@ -99,6 +100,8 @@ export class Api {
   pool = (): Promise<PoolInfo> => this.#ask("GET", "/pool");
   warm = (warm: Warm): Promise<Warming> => this.#ask("POST", "/warm", warm);
   models = (): Promise<ModelInfo[]> => this.#ask("GET", "/models");
+  /** The external agents; hangar's own has no entry. */
+  agents = (): Promise<AgentInfo[]> => this.#ask("GET", "/agents");
   sessions = (): Promise<SessionSummary[]> => this.#ask("GET", "/sessions?limit=500");
   createSession = (session: NewSession): Promise<SessionSummary> => this.#ask("POST", "/sessions", session);
   session = (id: SessionId): Promise<SessionState> => this.#ask("GET", `/sessions/${id}`);

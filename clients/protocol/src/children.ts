@@ -18,6 +18,7 @@ export function isOver(phase: ChildPhase): boolean {
     case "paused":
       return false;
     case "done":
+    case "asking":
     case "stopped":
     case "failed":
       return true;

@@ -46,6 +46,7 @@ export function begin(event: Event): SessionState | undefined {
     base_commit: body.base_commit,
     branch: body.branch,
     model: body.model,
+    ...(body.agent === undefined ? {} : { agent: body.agent }),
     title: body.title,
     title_from: "prompt",
     created_ms: event.time_ms,
@@ -127,6 +128,7 @@ function applyBody(state: SessionState, cause: Cause, body: EventBody): void {
   switch (body.type) {
     case "session_created":
     case "model_retried":
+    case "harness_started":
     case "model_fell_back":
     case "outputs_left_out":
     case "plugin_decided":

@@ -8,6 +8,7 @@ import type {
   EventBody,
   FileChange,
   Frame,
+  HarnessMemory,
   Person,
   PromptId,
   PromptStatus,
@@ -142,11 +143,16 @@ export interface Timeline {
   seq: Seq;
   /** When the running turn began; `null` between turns. */
   turnStarted: number | null;
+  /** The last turn that an external agent works on, and when its program had started. */
+  harness: { turn: TurnId; time: number } | null;
 }
+
+/** What an external agent knows of what was said before, for people. */
+const KNOWS: Record<HarnessMemory, string> = { new: "", loaded: ", with its own conversation", told: ", told what was said before" };
 
 /** A timeline of which nothing has been read. */
 export function emptyTimeline(): Timeline {
-  return { items: [], seq: 0, turnStarted: null };
+  return { items: [], seq: 0, turnStarted: null, harness: null };
 }
 
 /** How far back a row is looked for. Rows that change are near the end: a turn has far fewer open calls. */
@@ -199,7 +205,7 @@ function unseen(known: number, offset: number, text: string): string {
 }
 
 function takeText(timeline: Timeline, frame: Extract<Frame, { frame: "text" }>): void {
-  const reply = openReply(timeline, frame.turn, frame.step);
+  const reply = openReply(timeline, frame.turn, frame.step) ?? harnessReply(timeline, frame.turn, frame.step);
   if (!reply) return;
   while (reply.blocks.length <= frame.block) {
     // Blocks in between are tool calls, which stream nothing: they stay empty and are not shown.
@@ -213,6 +219,16 @@ function takeText(timeline: Timeline, frame: Extract<Frame, { frame: "text" }>):
   block.text += fresh;
   block.bytes += byteLength(fresh);
   reply.retry = null;
+}
+
+/** The row of an external agent's reply, which nothing announces; none for what came late of one that is done. */
+function harnessReply(timeline: Timeline, turn: TurnId, step: number): ReplyItem | undefined {
+  if (timeline.harness?.turn !== turn) return undefined;
+  const before = last(timeline, (item): item is ReplyItem => item.kind === "reply" && item.turn === turn);
+  if (before && before.step >= step) return undefined;
+  const { time } = timeline.harness;
+  timeline.items.push({ kind: "reply", key: `t${turn}.${step}`, turn, step, blocks: [], done: false, time, retry: null });
+  return openReply(timeline, turn, step);
 }
 
 /** The reply that is being written, if it is this one: replies come one after the other, so only the newest can be. */
@@ -322,6 +338,10 @@ function takeEvent(timeline: Timeline, event: Event): void {
       return add({ kind: "note", key, text: "Outputs of older calls are left out of what the model reads", time });
     case "conversation_summarized":
       return add({ kind: "note", key, text: "The model goes on from a summary of the conversation", time });
+    case "harness_started":
+      // Its replies have no request of hangar's before them: their text begins them.
+      timeline.harness = { turn: body.turn, time };
+      return add({ kind: "note", key, text: `${body.program || body.agent} works on it${KNOWS[body.memory]}`, time });
     // The program that asked shows what it was answered.
     case "gateway_requested":
       return;

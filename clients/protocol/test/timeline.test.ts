@@ -51,6 +51,18 @@ test("deltas that come twice, overlap or leave a gap change nothing that is not 
   expect(timeline.items.at(-1)).toMatchObject({ kind: "reply", done: false, blocks: [{ text: "größer!?", bytes: 10 }] });
 });
 
+test("the words of an external agent stream without a request before them, and stay where they were", () => {
+  const events = log("external-agent");
+  const upTo = (seq: number): Frame[] => asFrames(events.filter((event) => event.seq <= seq));
+  const streamed = read([...upTo(5), text(0, "Two comm"), text(0, "Two comm")]);
+  expect(streamed.items.at(-1)).toMatchObject({ kind: "reply", done: false, blocks: [{ text: "Two comm" }] });
+  const whole = read([...upTo(5), text(0, "Two comm"), ...asFrames(events), text(0, "late")]);
+  expect(whole.items.map((item) => (item.kind === "tool" ? `tool ${item.status}` : item.kind))).toStrictEqual([
+    "prompt", "note", "reply", "tool ok", "reply", "tool ok", "reply", "turn_end",
+  ]);
+  expect(whole.items[2]).toMatchObject({ done: true, blocks: [{ text: "Two commands." }, { text: "" }] });
+});
+
 test("a reset voids what was shown and the text comes anew", () => {
   const start = log("stop").slice(0, 4);
   const timeline = read([...asFrames(start), text(0, "half"), { frame: "text_reset", turn: 1, step: 1 }, text(0, "whole")]);

@@ -156,6 +156,7 @@ export class Fake {
         if (!/^[\w.-]+\/[\w.-]+$/.test(String(body["repo"]))) throw new No(400, "bad_request", `${JSON.stringify(body["repo"])} is not a repository.`, "Write it as owner/name, for example acme/website.");
         this.repos.push(String(body["repo"]));
         return send(response, 201, { repo: body["repo"], default_branch: "main", clone_url: "", created_ms: 0 });
+      case "GET /agents": return send(response, 200, []);
       case "GET /models": return send(response, 200, [{ id: "scripted/demo", note: "A scripted model: it plays a recorded transcript. Set ANTHROPIC_API_KEY or OPENAI_API_KEY for a real one.", default: true }]);
       case "GET /sessions": return send(response, 200, [...this.sessions.values()].map((session) => summary(session.state)));
       case "POST /sessions": return this.#create(response, who, body);

@@ -64,6 +64,8 @@ pub struct Conversation {
     permitted: Vec<Permission>,
     /// What was heard of the sessions that its agent began.
     children: Children,
+    /// The last external agent's own name for the conversation.
+    harness: Option<String>,
     /// As long as what is taken in was copied from another session, which may have copied its beginning from a third.
     copying: Vec<Copying>,
 }
@@ -112,6 +114,8 @@ pub struct OpenTurn {
     pub steps: u32,
     /// The model that it goes on with, where the session's own did not answer.
     pub fell_back_to: Option<String>,
+    /// An external agent was given its prompt, or was about to be.
+    pub handed_over: bool,
     /// Where its own prompt stands.
     first_entry: usize,
     /// How often plugins refused to let it end.
@@ -162,6 +166,15 @@ struct CallOutput {
     base64: String,
     /// What the model is shown instead, where it is left out.
     short: Option<String>,
+}
+
+/// How far a transcript goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Before {
+    /// To the beginning of the running turn.
+    Turn,
+    /// To the last word.
+    Now,
 }
 
 /// One message of a request to a model. Two of the same kind never follow each other.
@@ -268,7 +281,18 @@ impl Conversation {
                     turn.fell_back_to = Some(to.clone());
                 }
             }
-            EventBody::ModelReplied { blocks, stop, usage, .. } => self.add_reply(blocks, *stop, usage.total()),
+            EventBody::ModelReplied { step, blocks, stop, usage, .. } => {
+                if let Some(turn) = &mut self.turn {
+                    turn.steps = turn.steps.max(*step);
+                }
+                self.add_reply(blocks, *stop, usage.total());
+            }
+            EventBody::HarnessStarted { conversation, .. } => {
+                self.harness = Some(conversation.clone());
+                if let Some(turn) = &mut self.turn {
+                    turn.handed_over = true;
+                }
+            }
             EventBody::OutputsLeftOut { replies_kept, .. } => self.leave_out_outputs(*replies_kept),
             EventBody::ConversationSummarized { summary, .. } => self.sum_up(summary),
             EventBody::ToolStarted { call, .. } => {
@@ -387,6 +411,7 @@ impl Conversation {
             steerers: Vec::new(),
             steps: 0,
             fell_back_to: None,
+            handed_over: false,
             first_entry,
             sent_back: 0,
             given: Vec::new(),
@@ -487,20 +512,49 @@ impl Conversation {
         }
     }
 
-    /// Gives every open call an answer: a request with a call but no result is refused by every provider.
+    /// Gives every open call of the turn an answer: a request with a call but no result is refused by every provider.
     fn close_calls(&mut self) {
-        let Some(Entry::Calls(calls)) = self.entries.last_mut() else { return };
-        for call in calls.iter_mut().filter(|call| call.result.is_none()) {
+        let first = self.turn.as_ref().map_or(self.entries.len().saturating_sub(1), |turn| turn.first_entry);
+        let calls = self.entries.iter_mut().skip(first).flat_map(Entry::calls_mut);
+        for call in calls.filter(|call| call.result.is_none()) {
             let text = if call.started { INTERRUPTED_CALL } else { UNSTARTED_CALL };
             call.result = Some(CallOutput::new(ToolStatus::Interrupted, text));
         }
     }
 
+    /// A call of the running turn. An external agent may make one while another runs, so it need not be one of the last reply.
     fn call_mut(&mut self, wanted: &CallId) -> Option<&mut Call> {
-        match self.entries.last_mut()? {
-            Entry::Calls(calls) => calls.iter_mut().find(|call| call.call == *wanted),
-            Entry::Prompt(_) | Entry::Reply(_) => None,
-        }
+        let first = self.turn.as_ref().map_or(0, |turn| turn.first_entry);
+        let mut calls = self.entries.iter_mut().skip(first).rev().flat_map(Entry::calls_mut);
+        calls.find(|call| call.call == *wanted)
+    }
+
+    /// The last external agent's own name for the conversation.
+    #[must_use]
+    pub fn harness(&self) -> Option<&str> {
+        self.harness.as_deref()
+    }
+
+    /// What people and plugins said to the running turn, behind the first `after` pieces.
+    pub fn said_to_turn(&self, after: usize) -> impl Iterator<Item = &str> {
+        let first = self.turn.as_ref().map_or(self.entries.len(), |turn| turn.first_entry);
+        self.entries.iter().skip(first).filter_map(Entry::prompt).skip(after)
+    }
+
+    /// Whether anything was said before the running turn.
+    #[must_use]
+    pub fn has_past(&self) -> bool {
+        self.turn.as_ref().map_or(!self.entries.is_empty(), |turn| turn.first_entry > 0)
+    }
+
+    /// What was said before the running turn, or all of it, as plain text for a reader that takes no messages. Empty where there is nothing.
+    #[must_use]
+    pub fn transcript(&self, before: Before) -> String {
+        let end = match before {
+            Before::Turn => self.turn.as_ref().map_or(self.entries.len(), |turn| turn.first_entry),
+            Before::Now => self.entries.len(),
+        };
+        self.entries.iter().take(end).map(Entry::told).collect()
     }
 
     /// What the session works on; `None` before its first event.
@@ -584,6 +638,23 @@ impl Conversation {
     }
 }
 
+impl Entry {
+    /// The entry as a piece of a transcript. Of outputs their beginning stays, and thoughts are the model's own.
+    fn told(&self) -> String {
+        match self {
+            Self::Prompt(text) => format!("[people]\n{text}\n\n"),
+            Self::Reply(blocks) => {
+                let words = blocks.iter().filter_map(|block| match block {
+                    Block::Text { text } if !text.trim().is_empty() => Some(format!("[agent]\n{text}\n\n")),
+                    Block::Text { .. } | Block::Reasoning { .. } | Block::ToolCall { .. } => None,
+                });
+                words.collect()
+            }
+            Self::Calls(calls) => calls.iter().map(Call::told).collect(),
+        }
+    }
+}
+
 impl CallOutput {
     fn new(status: ToolStatus, text: &str) -> Self {
         Self { status, text: text.to_owned(), missing: None, image: None, base64: String::new(), short: None }
@@ -599,6 +670,11 @@ impl CallOutput {
 }
 
 impl Call {
+    fn told(&self) -> String {
+        let output = self.result.as_ref().map_or("", |result| clip_bytes(&result.text, limits::PRUNED_BYTES_MIN));
+        format!("[{} {}]\n{output}\n\n", self.name, self.input)
+    }
+
     fn part(&self, outputs: Outputs) -> Option<Part<'_>> {
         let result = self.result.as_ref()?;
         let output = match (&result.short, outputs) {

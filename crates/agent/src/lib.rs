@@ -1,4 +1,4 @@
-//! One turn of an agent: model stream → tools → hooks.
+//! One turn of an agent: model stream → tools → hooks. External agents are driven by [`acp`].
 //!
 //! [`run_turn`] works on the open turn of a [`Conversation`] (a pure fold over a session's events) until the model has
 //! nothing more to do. It knows a sandbox only as [`Workspace`], which it asks [`Sandboxes`] for when the first tool needs
@@ -7,6 +7,7 @@
 //! Architecture invariant: no import of session, sandbox, forge or server; no file and no clock of a session. Everything
 //! a turn knows comes from its log, so that the same log gives the same request to the model, byte for byte.
 
+pub mod acp;
 pub mod conversation;
 pub mod gateway;
 pub mod hooks;

@@ -75,7 +75,7 @@ pub enum TurnEnd {
 
 /// Why a turn does not go on.
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Halt {
+pub(crate) enum Halt {
     Stopped,
     Failed(String),
     Paused(Exhausted),
@@ -231,12 +231,12 @@ impl Turn {
     }
 }
 
-const CUT_OFF: &str =
+pub(crate) const CUT_OFF: &str =
     "The model reached the limit of what it may write in one reply. Send \"go on\", or raise output_tokens_max.";
-const REFUSED: &str = "The model refused to go on. Put the wish in other words, or choose another model.";
+pub(crate) const REFUSED: &str = "The model refused to go on. Put the wish in other words, or choose another model.";
 
 /// A time span in whole milliseconds, as events carry it.
-fn millis(span: Duration) -> u32 {
+pub(crate) fn millis(span: Duration) -> u32 {
     u32::try_from(span.as_millis()).unwrap_or(u32::MAX)
 }
 

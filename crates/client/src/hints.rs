@@ -65,6 +65,7 @@ impl Hints {
             | EventBody::BudgetChanged { .. }
             | EventBody::StopRequested { .. }
             | EventBody::SandboxChanged { .. }
+            | EventBody::HarnessStarted { .. }
             | EventBody::GatewayRequested { .. }
             | EventBody::GatewayReplied { .. }
             | EventBody::ModelRequested { .. }

@@ -1,6 +1,6 @@
 //! Repositories and models.
 
-use hangar_protocol::api::{ModelInfo, NewRepo, RepoInfo};
+use hangar_protocol::api::{AgentInfo, ModelInfo, NewRepo, RepoInfo};
 use reqwest::Method;
 
 use crate::{
@@ -22,6 +22,11 @@ impl Client {
     /// `GET /models`: the models a session can use.
     pub async fn models(&self) -> Result<Vec<ModelInfo>, Error> {
         self.get("/api/v1/models").await
+    }
+
+    /// `GET /agents`: the external agents that can work in a session.
+    pub async fn agents(&self) -> Result<Vec<AgentInfo>, Error> {
+        self.get("/api/v1/agents").await
     }
 
     /// `GET /api/v1/openapi.json`: the API's description of itself. Needs no token.

@@ -165,6 +165,15 @@ pub struct ModelInfo {
     pub default: bool,
 }
 
+/// An external agent that can work in a session.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, TS, ToSchema)]
+pub struct AgentInfo {
+    /// Its id, as sessions name it.
+    pub id: String,
+    /// `provider/model` that it asks unless a session says otherwise; `None` for the server's default.
+    pub model: Option<String>,
+}
+
 /// Where a session works: part of [`NewSession`], and what `Command::Create` carries once the forge has resolved it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, TS, ToSchema)]
 pub struct RepoTarget {
@@ -180,6 +189,10 @@ pub struct RepoTarget {
     pub branch: String,
     /// `provider/model`.
     pub model: String,
+    /// The external agent that works in it; `None` for hangar's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[ts(optional)]
+    pub agent: Option<String>,
     /// Shown in lists.
     pub title: String,
     /// Who may see it.
@@ -200,6 +213,10 @@ pub struct NewSession {
     #[serde(default)]
     #[schema(max_length = 200)]
     pub model: Option<String>,
+    /// An external agent of this server, by its id; `None` for hangar's own.
+    #[serde(default)]
+    #[schema(max_length = 40)]
+    pub agent: Option<String>,
     /// The first prompt; `None` opens a session that waits for one.
     #[serde(default)]
     pub prompt: Option<NewPrompt>,

@@ -90,6 +90,10 @@ pub enum EventBody {
         branch: String,
         /// `provider/model`.
         model: String,
+        /// The external agent that works in it, by its id in the configuration; `None` for hangar's own.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[ts(optional)]
+        agent: Option<String>,
         /// First words of the first prompt, until somebody renames it.
         title: String,
     },
@@ -318,6 +322,22 @@ pub enum EventBody {
         /// From the request's first byte out to the first token in.
         first_token_ms: u32,
         /// From the request's first byte out to the last token in.
+        duration_ms: u32,
+    },
+    /// The program of an external agent runs and is about to be given the turn's prompt. Each turn has a program of its own, and one more
+    /// after each interruption.
+    HarnessStarted {
+        /// In which turn.
+        turn: TurnId,
+        /// The agent, by its id in the configuration.
+        agent: String,
+        /// What the program calls itself, with its version; empty where it does not say.
+        program: String,
+        /// The program's own name for the conversation, by which it takes it up again.
+        conversation: String,
+        /// What it knows of what was said before.
+        memory: HarnessMemory,
+        /// From the wish for it until it could be given a prompt.
         duration_ms: u32,
     },
     /// A program in the sandbox asks a model through the gateway. Written before the request leaves.
@@ -640,6 +660,18 @@ pub enum EventBody {
         /// What, and what to do.
         text: String,
     },
+}
+
+/// What an external agent knows of what was said before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, TS, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum HarnessMemory {
+    /// Nothing was.
+    New,
+    /// All of it: it took its own conversation up again.
+    Loaded,
+    /// What hangar told it of the transcript with the prompt.
+    Told,
 }
 
 /// How a turn ended.

@@ -42,6 +42,10 @@ pub struct SessionState {
     pub branch: String,
     /// `provider/model`.
     pub model: String,
+    /// The external agent that works in it; `None` for hangar's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[ts(optional)]
+    pub agent: Option<String>,
     /// Its title.
     pub title: String,
     /// Whose words the title is.
@@ -366,7 +370,7 @@ impl SessionState {
     /// The state after the first event of a log. `None` if it is not `session_created` with sequence number 1.
     #[must_use]
     pub fn begin(event: &Event) -> Option<Self> {
-        let EventBody::SessionCreated { session, owner, repo, base_branch, base_commit, branch, model, title } =
+        let EventBody::SessionCreated { session, owner, repo, base_branch, base_commit, branch, model, agent, title } =
             &event.body
         else {
             return None;
@@ -379,6 +383,7 @@ impl SessionState {
             base_commit: base_commit.clone(),
             branch: branch.clone(),
             model: model.clone(),
+            agent: agent.clone(),
             title: title.clone(),
             title_from: TitleSource::Prompt,
             created_ms: event.time_ms,
@@ -542,6 +547,7 @@ impl SessionState {
             }
             EventBody::BudgetChanged { budget } => self.budget = Some(*budget),
             EventBody::ModelRetried { .. }
+            | EventBody::HarnessStarted { .. }
             | EventBody::ModelFellBack { .. }
             | EventBody::OutputsLeftOut { .. }
             | EventBody::PluginDecided { .. }

@@ -2,7 +2,7 @@
 
 use std::{ops::Deref, sync::Arc};
 
-use hangar_agent::Models;
+use hangar_agent::{Models, acp::Harnesses};
 use hangar_forge::LocalForge;
 use hangar_image::{Images, Pool, base::BaseMaker};
 use hangar_protocol::{
@@ -31,6 +31,7 @@ pub(crate) struct Parts {
     pub(crate) people: People,
     pub(crate) forge: LocalForge,
     pub(crate) models: Models,
+    pub(crate) harnesses: Harnesses,
     pub(crate) sessions: Sessions,
     pub(crate) images: Images,
     pub(crate) pool: Pool,

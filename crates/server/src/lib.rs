@@ -9,6 +9,7 @@
 //! cookies and tokens are stored as hashes.
 
 mod accept;
+mod agents;
 mod answer;
 mod app;
 pub mod backup;

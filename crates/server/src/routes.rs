@@ -1,6 +1,7 @@
 //! Every address the server answers, in one list. The method and path stand above each handler; the OpenAPI document is
 //! made from the same list, so that neither can know a route which the other does not.
 
+mod agents;
 mod budgets;
 mod diff;
 mod events;
@@ -62,6 +63,7 @@ fn quick() -> OpenApiRouter<App> {
         .routes(routes!(tokens::list_tokens, tokens::create_token)) // GET, POST /api/v1/tokens
         .routes(routes!(tokens::delete_token)) //                DELETE /api/v1/tokens/{id}
         .routes(routes!(models::list_models)) //                 GET    /api/v1/models
+        .routes(routes!(agents::list_agents)) //                 GET    /api/v1/agents
         .routes(routes!(session_list::list_sessions, sessions::begin_session)) // GET, POST /api/v1/sessions
         .routes(routes!(sessions::session_state, sessions::rename_session, session_life::delete_session)) // GET, PATCH, DELETE /api/v1/sessions/{id}
         .routes(routes!(session_life::undelete_session)) //      POST   /api/v1/sessions/{id}/undelete

@@ -18,10 +18,10 @@ use tokio::{net::TcpListener, task::JoinHandle};
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 
 use crate::{
-    accept,
+    accept, agents,
     app::{App, Parts},
     bases,
-    config::{Config, HttpConfig, Secret},
+    config::{AgentConfig, Config, HttpConfig, Secret},
     data_dir::DataDir,
     doorkeeper::Door,
     gate::{Busy, KnownHosts},
@@ -76,6 +76,7 @@ pub async fn serve(config: Config) -> Result<Server, Refusal> {
     let forge_config = ForgeConfig { data_dir: data.forge(), limits: hangar_forge::Limits::default() };
     let forge = LocalForge::open(forge_config).await.map_err(|error| forge_refusal(&error))?;
     let Catalogue { models, player } = models::catalogue(&config).await?;
+    let harnesses = agents::harnesses(&config, &models)?;
     let plugins = plugins::load(&config).await?;
     let mut engine_config = EngineConfig::new(&config.data);
     engine_config.backend = config.sandbox.backend.kind();
@@ -83,6 +84,7 @@ pub async fn serve(config: Config) -> Result<Server, Refusal> {
     engine_config.machine_kernel = config.sandbox.machine_kernel.as_ref().map(MachineKernel::beside);
     engine_config.own_source = Some(own_source(&config).await?);
     let toolchains = engine_config.toolchains.clone();
+    engine_config.toolchains.extend(config.agents.iter().filter_map(AgentConfig::toolchain));
     let engine = Engine::new(engine_config).await.map_err(|error| no_sandboxes(&error))?;
     let layers = LayerStore::open(&config.data).map_err(|error| unusable(&error))?;
     let (layers, outbound) = (Arc::new(layers), Arc::new(outbound(&config)?));
@@ -111,6 +113,7 @@ pub async fn serve(config: Config) -> Result<Server, Refusal> {
         forge: forge.clone(),
         models: models.clone(),
         gateway: config.sessions.model_gateway.into(),
+        harnesses: harnesses.clone(),
         plugins,
         budgets: config.budgets.budgets(),
         people: Box::new(door.clone()),
@@ -128,6 +131,7 @@ pub async fn serve(config: Config) -> Result<Server, Refusal> {
         people,
         forge,
         models,
+        harnesses,
         sessions,
         images,
         pool,

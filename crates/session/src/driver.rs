@@ -381,6 +381,7 @@ impl Driver {
         };
         let payer = self.state.author_of(turn).map_or(&self.home.owner, |author| &author.user);
         if let Err(exhausted) = self.home.meter.admit_request(payer, priced, now_ms()) {
+            self.home.refused.send_replace(Some((turn, exhausted.clone())));
             let _gone = answer.send(Err(NotAdmitted::Exhausted(exhausted)));
             return;
         }

@@ -129,6 +129,7 @@ pub(crate) fn blob_of(body: &EventBody) -> Option<&BlobRef> {
         | EventBody::TurnEnded { .. }
         | EventBody::SandboxChanged { .. }
         | EventBody::ModelRequested { .. }
+        | EventBody::HarnessStarted { .. }
         | EventBody::GatewayRequested { .. }
         | EventBody::GatewayReplied { .. }
         | EventBody::ModelRetried { .. }

@@ -18,9 +18,9 @@ use crate::{
 /// Where the gateway is, on the host by which a sandbox knows hangar. No owner of a repository can be called so.
 pub(crate) const GATEWAY_PATH: &str = "/-";
 /// The variable that says where.
-const URL_VARIABLE: &str = "HANGAR_MODELS_URL";
+pub(crate) const URL_VARIABLE: &str = "HANGAR_MODELS_URL";
 /// The variable that holds the token.
-const TOKEN_VARIABLE: &str = "HANGAR_MODELS_TOKEN";
+pub(crate) const TOKEN_VARIABLE: &str = "HANGAR_MODELS_TOKEN";
 
 /// Whether programs that the agent starts find a model gateway.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

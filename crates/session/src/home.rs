@@ -3,7 +3,7 @@
 use std::sync::{Arc, Weak, atomic::AtomicBool};
 
 use hangar_agent::Jobs;
-use hangar_protocol::{Refusal, RefusalCode, SessionId, UserId};
+use hangar_protocol::{Exhausted, Refusal, RefusalCode, SessionId, TurnId, UserId};
 use hangar_store::StoreError;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
@@ -49,6 +49,8 @@ pub(crate) struct Home {
     pub(crate) steered: AtomicBool,
     /// Rung when something was heard of a session that this one's agent began, or somebody wants to say something to the running turn.
     pub(crate) heard: watch::Sender<()>,
+    /// The last turn in which the gateway refused a request for a budget, and that budget: an external agent's turn waits then.
+    pub(crate) refused: watch::Sender<Option<(TurnId, Exhausted)>>,
     /// Cancelled when the task has ended and everything is put away.
     pub(crate) over: CancellationToken,
 }

@@ -26,6 +26,7 @@ mod forge_follower;
 mod forge_words;
 mod gateway;
 mod ground;
+mod harness;
 mod home;
 mod index;
 mod list;

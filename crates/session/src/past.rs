@@ -108,10 +108,10 @@ struct Copy {
 
 impl Copy {
     fn begin(Forking { target, by, source, turn, time_ms }: Forking) -> Self {
-        let RepoTarget { session, repo, base_branch, base_commit, branch, model, title, visibility } = target;
+        let RepoTarget { session, repo, base_branch, base_commit, branch, model, agent, title, visibility } = target;
         let owner = by.clone();
         let created =
-            EventBody::SessionCreated { session, owner, repo, base_branch, base_commit, branch, model, title };
+            EventBody::SessionCreated { session, owner, repo, base_branch, base_commit, branch, model, agent, title };
         let mut copy = Self { events: Vec::new(), by, joined: BTreeSet::new(), time_ms, numbers: Vec::new() };
         let cause = user(&copy.by.user);
         copy.add(time_ms, cause.clone(), created);
@@ -186,6 +186,7 @@ impl Copy {
             | EventBody::StopRequested { .. }
             | EventBody::TurnEnded { .. }
             | EventBody::ModelRequested { .. }
+            | EventBody::HarnessStarted { .. }
             | EventBody::GatewayRequested { .. }
             | EventBody::GatewayReplied { .. }
             | EventBody::ModelRetried { .. }

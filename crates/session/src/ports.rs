@@ -3,7 +3,7 @@
 use std::{path::PathBuf, sync::Arc};
 
 use async_trait::async_trait;
-use hangar_agent::Models;
+use hangar_agent::{Models, acp::Harnesses};
 use hangar_forge::{ForgeUser, LocalForge};
 use hangar_image::{Images, Pool};
 use hangar_plugins::Plugins;
@@ -34,6 +34,8 @@ pub struct Ports {
     pub models: Models,
     /// Whether programs in sandboxes may ask them.
     pub gateway: ModelGateway,
+    /// The external agents that may work in sessions.
+    pub harnesses: Harnesses,
     /// What the administrator lets watch over sessions.
     pub plugins: Plugins,
     /// What sessions may use up.

@@ -589,6 +589,7 @@ impl Sessions {
             ports,
             steered: AtomicBool::new(state.steers().next().is_some()),
             heard: watch::Sender::new(()),
+            refused: watch::Sender::new(None),
             over: CancellationToken::new(),
         });
         let task = Task { inbox: sender.clone(), home: Arc::clone(&home) };

@@ -6,6 +6,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use hangar_agent::{
     Conversation, SandboxPath, Sandboxes, Tell, TurnEnd, TurnInput, TurnOver, TurnSink, Workspace, WorkspaceError,
+    acp::{HarnessTimes, HarnessTurn, run_harness_turn},
     conversation::Steer,
     hooks::{Bus, Installed, ProtectedPaths},
     limits::{OWN_HOOK_DEADLINE, TurnLimits},
@@ -13,7 +14,7 @@ use hangar_agent::{
     run_turn,
 };
 use hangar_protocol::{
-    CallId, EventBody, Exhausted, OnFailure, Person, Seq, SessionState, TurnId, UserId,
+    CallId, EventBody, Exhausted, OnFailure, Person, RepoPath, Seq, SessionState, TurnId, UserId,
     api::OpenPullRequest,
     event::{BlobRef, TurnOutcome},
     frame::TextChannel,
@@ -27,6 +28,7 @@ use crate::{
     clock::now_ms,
     decide::Report,
     driver::Message,
+    harness::SandboxPrograms,
     home::{Home, Inbox},
     pull_request,
     steps::SessionStep,
@@ -53,6 +55,10 @@ pub(crate) fn spawn(
         return;
     };
     home.sandbox.prepare_for(author.user);
+    if let Some(agent) = &state.agent {
+        spawn_harness(home, agent, conversation, &model.id, sink, stop, &state.repo);
+        return;
+    }
     let input = TurnInput {
         conversation: conversation.clone(),
         model,
@@ -65,18 +71,44 @@ pub(crate) fn spawn(
     let by = Arc::clone(home);
     tokio::spawn(async move {
         let ended = run_turn(input, Arc::new(sink), stop).await;
-        let outcome = match ended {
-            TurnEnd::Done => TurnOutcome::Done,
-            TurnEnd::Stopped => TurnOutcome::Stopped { by: by.stopped_by(&inbox, turn).await },
-            TurnEnd::Failed { reason } => TurnOutcome::Failed { reason },
-            TurnEnd::Paused(exhausted) => {
-                drop(inbox.send(Message::Report(Report::TurnPaused { turn, exhausted })).await);
-                return;
-            }
-            TurnEnd::Over => return,
-        };
-        SessionStep::TurnOver.done();
-        end(&inbox, turn, outcome).await;
+        by.report_end(&inbox, turn, ended).await;
+    });
+}
+
+/// Lets an external agent work on a turn.
+fn spawn_harness(
+    home: &Arc<Home>,
+    agent: &str,
+    conversation: &Conversation,
+    model: &str,
+    sink: Sink,
+    stop: CancellationToken,
+    repo: &RepoPath,
+) {
+    let (by, inbox, turn) = (Arc::clone(home), sink.inbox.clone(), sink.turn);
+    let Some(harness) = home.ports.harnesses.find(agent) else {
+        let reason = format!(
+            "This server has no agent {agent} any more. Configure it again ([[agents]]), or start a session with another one."
+        );
+        tokio::spawn(async move { end(&inbox, turn, TurnOutcome::Failed { reason }).await });
+        return;
+    };
+    // What was refused before it was raised does not count.
+    home.refused.send_replace(None);
+    let input = HarnessTurn {
+        conversation: conversation.clone(),
+        harness,
+        model: model.to_owned(),
+        programs: Arc::new(SandboxPrograms { home: Arc::clone(home) }),
+        refused: home.refused.subscribe(),
+        hooks: hooks(home.ports.plugins.of(repo)),
+        limits: TurnLimits::default(),
+        times: HarnessTimes::default(),
+    };
+    SessionStep::TurnHandedOver.done();
+    tokio::spawn(async move {
+        let ended = run_harness_turn(input, Arc::new(sink), stop).await;
+        by.report_end(&inbox, turn, ended).await;
     });
 }
 
@@ -98,6 +130,22 @@ fn hooks(mut plugins: Vec<Installed>) -> Bus {
 }
 
 impl Home {
+    /// Tells the session how the agent's turn ended.
+    async fn report_end(&self, inbox: &Inbox, turn: TurnId, ended: TurnEnd) {
+        let outcome = match ended {
+            TurnEnd::Done => TurnOutcome::Done,
+            TurnEnd::Stopped => TurnOutcome::Stopped { by: self.stopped_by(inbox, turn).await },
+            TurnEnd::Failed { reason } => TurnOutcome::Failed { reason },
+            TurnEnd::Paused(exhausted) => {
+                drop(inbox.send(Message::Report(Report::TurnPaused { turn, exhausted })).await);
+                return;
+            }
+            TurnEnd::Over => return,
+        };
+        SessionStep::TurnOver.done();
+        end(inbox, turn, outcome).await;
+    }
+
     /// Who asked a turn to stop; the owner where nobody did (the server shuts down, and nothing of it is written).
     async fn stopped_by(&self, inbox: &Inbox, turn: TurnId) -> UserId {
         let (answer, answered) = oneshot::channel();

@@ -139,7 +139,7 @@ fn stale(path: &SandboxPath) -> String {
     )
 }
 
-fn words_of(limit: LimitHit) -> &'static str {
+pub(crate) fn words_of(limit: LimitHit) -> &'static str {
     match limit {
         LimitHit::Memory => "\n[hangar: the sandbox's memory ran out and a process was killed]\n",
         LimitHit::Processes => "\n[hangar: the sandbox's limit of processes was reached]\n",

@@ -82,6 +82,7 @@ impl Person {
             repo: repo.parse().expect("a repository"),
             base_branch: None,
             model: None,
+            agent: None,
             prompt,
             visibility: None,
         };

@@ -79,13 +79,24 @@ struct Teller {
 impl Teller {
     fn tell(&mut self, body: &EventBody) -> String {
         match body {
-            EventBody::SessionCreated { session, owner, repo, base_branch, base_commit, branch, model, title } => {
+            EventBody::SessionCreated {
+                session,
+                owner,
+                repo,
+                base_branch,
+                base_commit,
+                branch,
+                model,
+                agent,
+                title,
+            } => {
                 self.session = session.to_string();
                 let base = self.commit(base_commit);
                 let branch = self.plain(branch);
                 format!(
-                    "session_created S by {} on {repo} {base_branch} at {base}, branch {branch}, model {model}, title {title:?}",
-                    owner.user
+                    "session_created S by {} on {repo} {base_branch} at {base}, branch {branch}, model {model}, {}title {title:?}",
+                    owner.user,
+                    agent.as_ref().map(|agent| format!("agent {agent}, ")).unwrap_or_default()
                 )
             }
             EventBody::ParticipantJoined { person } => {
@@ -132,6 +143,9 @@ impl Teller {
             }
             EventBody::ConversationSummarized { turn, step, summary, .. } => {
                 format!("conversation_summarized {turn}.{step}: {summary}")
+            }
+            EventBody::HarnessStarted { turn, agent, program, memory, .. } => {
+                format!("harness_started {turn} {agent} ({program}), {memory:?}")
             }
             EventBody::GatewayRequested { turn, request, model } => {
                 format!("gateway_requested {turn}.{request} {model}")

@@ -29,13 +29,18 @@ export function Home(): JSX.Element {
 }
 
 const REPO_KEY = "hangar.repo";
+const AGENT_KEY = "hangar.agent";
+/** What a list of agents calls the one that has no entry in it. */
+const OWN_AGENT = "hangar";
 
 function NewSession(): JSX.Element {
   const navigate = useNavigate();
   const repos = createFetched(() => api.repos());
   const models = createFetched(() => api.models());
+  const agents = createFetched(() => api.agents());
   const [text, setText] = createDraft("new");
   const [repo, setRepo] = createSignal<string | null>(localStorage.getItem(REPO_KEY));
+  const [wanted, setWanted] = createSignal(localStorage.getItem(AGENT_KEY) ?? OWN_AGENT);
   const [adding, setAdding] = createSignal(false);
   let box: HTMLTextAreaElement | undefined;
   createEffect(() => {
@@ -48,15 +53,21 @@ function NewSession(): JSX.Element {
     localStorage.setItem(REPO_KEY, name);
     setRepo(name);
   };
+  const external = createMemo(() => agents.value()?.find((known) => known.id === wanted()));
+  const chooseAgent = (id: string): void => {
+    localStorage.setItem(AGENT_KEY, id);
+    setWanted(id);
+  };
   const begin = createAction(async (requestId: string) => {
     const chosen = repo();
     if (chosen === null) return setAdding(true);
-    const made = await api.createSession({ repo: chosen, base_branch: null, model: null, prompt: { request_id: requestId, text: text() }, visibility: null });
+    const made = await api.createSession({ repo: chosen, base_branch: null, model: null, agent: external()?.id ?? null, prompt: { request_id: requestId, text: text() }, visibility: null });
     setText("");
     navigate(`/s/${made.id}`);
   });
   offerKeys([{ key: "c", does: "Write a new prompt", run: () => box?.focus() }]);
-  const model = createMemo((): ModelInfo | undefined => models.value()?.find((known) => known.default) ?? models.value()?.[0]);
+  const model = createMemo((): ModelInfo | undefined =>
+    models.value()?.find((known) => (external()?.model ? known.id === external()?.model : known.default)) ?? models.value()?.[0]);
   return (
     <section class="new-session" aria-labelledby="new-session">
       <h1 id="new-session">What shall we build?</h1>
@@ -76,6 +87,9 @@ function NewSession(): JSX.Element {
           fallback={<Show when={repos.value()}><Button icon="plus" onClick={() => setAdding(true)}>Add a repository</Button></Show>}
         >
           <Select label="Repository" icon="branch" placeholder="Repository" options={repos.value()?.map((known) => known.repo) ?? []} value={repo()} onChange={choose} />
+          <Show when={agents.value()?.length}>
+            <Select label="Agent" placeholder="Agent" options={[OWN_AGENT, ...(agents.value() ?? []).map((known) => known.id)]} value={external()?.id ?? OWN_AGENT} onChange={chooseAgent} />
+          </Show>
           <Button kind="quiet" icon="plus" class="icon-button" aria-label="Add a repository" title="Add a repository" onClick={() => setAdding(true)} />
         </Show>
       </PromptBox>

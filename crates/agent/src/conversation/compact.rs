@@ -283,7 +283,7 @@ impl Entry {
         }
     }
 
-    fn prompt(&self) -> Option<&str> {
+    pub(super) fn prompt(&self) -> Option<&str> {
         match self {
             Self::Prompt(text) => Some(text),
             Self::Calls(_) | Self::Reply(_) => None,

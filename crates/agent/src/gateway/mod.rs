@@ -40,6 +40,7 @@ mod usage;
 mod wire;
 
 pub use token::GatewayToken;
+pub use wire::Wire as ModelWire;
 
 /// Requests of one sandbox that are under way at the same time. Another one waits.
 pub const REQUESTS_MAX: usize = 4;

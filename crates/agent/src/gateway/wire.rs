@@ -24,7 +24,7 @@ pub(super) const PASSED_BACK: [HeaderName; 6] = [
 
 /// How a program speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Wire {
+pub enum Wire {
     /// Anthropic Messages.
     Messages,
     /// OpenAI Responses.
@@ -35,7 +35,8 @@ pub(super) enum Wire {
 
 impl Wire {
     /// Its name, for people.
-    pub(super) fn name(self) -> &'static str {
+    #[must_use]
+    pub fn name(self) -> &'static str {
         match self {
             Self::Messages => "Anthropic Messages",
             Self::Responses => "OpenAI Responses",
@@ -53,7 +54,8 @@ impl Wire {
     }
 
     /// Whether a model can be asked over it. OpenAI's own address speaks both of OpenAI's wires.
-    pub(super) fn reaches(self, model: &Model) -> bool {
+    #[must_use]
+    pub fn reaches(self, model: &Model) -> bool {
         let of_openai = model.upstream.base_url == OPENAI_BASE_URL;
         match self {
             Self::Messages => Self::of(model.upstream.kind) == self,

@@ -19,7 +19,7 @@ use hangar_protocol::{
 use sha2::{Digest, Sha256};
 use tokio::sync::watch;
 
-use crate::family::Family;
+use crate::{family::Family, world::ada};
 
 #[derive(Default)]
 pub(crate) struct Log {
@@ -82,6 +82,38 @@ impl Log {
         inner.events.push(Event { seq, time_ms: 1_700_000_000_000 + seq.0, cause, body });
         drop(inner);
         self.changed.send_replace(());
+    }
+
+    /// The beginning of a session, with its first turn open.
+    pub(crate) fn begin(&self, wish: &str) {
+        self.append(
+            Cause::System,
+            EventBody::SessionCreated {
+                session: "s1".parse().unwrap(),
+                owner: ada(),
+                repo: "acme/strsim".parse().unwrap(),
+                base_branch: "main".into(),
+                base_commit: "0".repeat(40),
+                branch: "hangar/s1".into(),
+                model: "scripted/test".into(),
+                agent: None,
+                title: "A test".into(),
+            },
+        );
+        self.prompt(1, "ada", wish);
+    }
+
+    /// A prompt whose turn has begun.
+    pub(crate) fn prompt(&self, number: u32, author: &str, text: &str) {
+        let cause = Cause::User { user: author.parse().unwrap() };
+        let added = EventBody::PromptAdded {
+            prompt: PromptId(number),
+            request_id: format!("r{number}").parse().unwrap(),
+            author: author.parse().unwrap(),
+            text: text.into(),
+        };
+        self.append(cause, added);
+        self.append(Cause::System, EventBody::TurnStarted { turn: TurnId(number), prompt: PromptId(number) });
     }
 
     /// Somebody wants to say something to the running turn.

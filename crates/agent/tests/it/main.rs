@@ -11,6 +11,7 @@ mod fallback;
 mod family;
 mod faults;
 mod gateway;
+mod harness;
 mod images;
 mod log;
 mod openai;

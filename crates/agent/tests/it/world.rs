@@ -21,7 +21,7 @@ use hangar_agent::{
     run_turn,
     scripted::{self, Transcript},
 };
-use hangar_protocol::{Cause, EventBody, OnFailure, Person, PromptId, TurnId, event::ToolStatus};
+use hangar_protocol::{EventBody, OnFailure, Person, event::ToolStatus};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::{net::TcpListener, task::JoinHandle};
@@ -170,32 +170,11 @@ impl World {
     }
 
     fn begin(&self, wish: &str) {
-        self.log.append(
-            Cause::System,
-            EventBody::SessionCreated {
-                session: "s1".parse().unwrap(),
-                owner: ada(),
-                repo: "acme/strsim".parse().unwrap(),
-                base_branch: "main".into(),
-                base_commit: "0".repeat(40),
-                branch: "hangar/s1".into(),
-                model: "scripted/test".into(),
-                title: "A test".into(),
-            },
-        );
-        self.prompt(1, "ada", wish);
+        self.log.begin(wish);
     }
 
     pub(crate) fn prompt(&self, number: u32, author: &str, text: &str) {
-        let cause = Cause::User { user: author.parse().unwrap() };
-        let added = EventBody::PromptAdded {
-            prompt: PromptId(number),
-            request_id: format!("r{number}").parse().unwrap(),
-            author: author.parse().unwrap(),
-            text: text.into(),
-        };
-        self.log.append(cause, added);
-        self.log.append(Cause::System, EventBody::TurnStarted { turn: TurnId(number), prompt: PromptId(number) });
+        self.log.prompt(number, author, text);
     }
 
     /// Reads of `*.txt` from now on end only when so many run at once.

@@ -63,6 +63,7 @@ fn committed_typescript_is_fresh() {
     all.visit::<api::RepoInfo>();
     all.visit::<api::NewRepo>();
     all.visit::<api::ModelInfo>();
+    all.visit::<api::AgentInfo>();
     all.visit::<api::ImageInfo>();
     all.visit::<api::ImportedImage>();
     all.visit::<api::NewBuild>();

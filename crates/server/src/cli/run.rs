@@ -56,6 +56,10 @@ pub(super) struct Run {
     #[arg(long, value_name = "M")]
     model: Option<String>,
 
+    /// An external agent of the server, by its id [default: hangar's own].
+    #[arg(long, value_name = "A")]
+    agent: Option<String>,
+
     /// A private session: its members alone see it [default: as the server says].
     #[arg(long)]
     private: bool,
@@ -76,7 +80,14 @@ impl Run {
         let repo = which_repo(&client, self.repo.as_deref()).await?;
         let visibility = self.private.then_some(Visibility::Private);
         if let Some(count) = self.best_of {
-            let session = NewSession { repo, base_branch: self.base, model: self.model, prompt: None, visibility };
+            let session = NewSession {
+                repo,
+                base_branch: self.base,
+                model: self.model,
+                agent: self.agent,
+                prompt: None,
+                visibility,
+            };
             let watch = if self.detach { Watch::Leave } else { Watch::UntilAllEnded };
             return best_of(&client, &session, wish, count, watch, terminal).await;
         }
@@ -84,6 +95,7 @@ impl Run {
             repo,
             base_branch: self.base,
             model: self.model,
+            agent: self.agent,
             prompt: Some(NewPrompt { request_id: None, text: wish }),
             visibility,
         };

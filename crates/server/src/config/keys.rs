@@ -3,8 +3,8 @@
 use std::fmt::Write as _;
 
 use super::{
-    BasesConfig, BudgetsConfig, Config, HttpConfig, ImagesConfig, LogConfig, ModelConfig, NetworkConfig, PeopleConfig,
-    PluginConfig, PoolConfig, RegistryConfig, SandboxConfig, SecretConfig, SessionsConfig, TrustedConfig,
+    AgentConfig, BasesConfig, BudgetsConfig, Config, HttpConfig, ImagesConfig, LogConfig, ModelConfig, NetworkConfig,
+    PeopleConfig, PluginConfig, PoolConfig, RegistryConfig, SandboxConfig, SecretConfig, SessionsConfig, TrustedConfig,
 };
 
 /// What a key's value looks like.
@@ -23,8 +23,9 @@ pub enum Shape {
 }
 
 /// The tables of which there can be many.
-pub(super) const LISTED: [&str; 5] = [
+pub(super) const LISTED: [&str; 6] = [
     ModelConfig::SECTION,
+    AgentConfig::SECTION,
     RegistryConfig::SECTION,
     TrustedConfig::SECTION,
     SecretConfig::SECTION,
@@ -139,6 +140,7 @@ pub fn keys() -> impl Iterator<Item = &'static Key> {
         .chain(NetworkConfig::KEYS)
         .chain(LogConfig::KEYS)
         .chain(ModelConfig::KEYS)
+        .chain(AgentConfig::KEYS)
         .chain(RegistryConfig::KEYS)
         .chain(TrustedConfig::KEYS)
         .chain(SecretConfig::KEYS)
@@ -146,7 +148,7 @@ pub fn keys() -> impl Iterator<Item = &'static Key> {
 }
 
 /// The tables of `hangar.toml`, as the reference names them.
-const TABLES: [(&str, &str, &str); 16] = [
+const TABLES: [(&str, &str, &str); 17] = [
     ("", "At the top", "These stand before the first table."),
     (HttpConfig::SECTION, "`[http]`", "Where and how the server listens."),
     (PeopleConfig::SECTION, "`[people]`", "The first person, and how long people stay signed in."),
@@ -185,6 +187,11 @@ const TABLES: [(&str, &str, &str); 16] = [
          their models are there when the variable is set, and `ANTHROPIC_MODEL` or `OPENAI_MODEL` names another one.",
     ),
     (
+        AgentConfig::SECTION,
+        "`[[agents]]`",
+        "One table for each external agent that may work in sessions instead of hangar's own; see [harnesses.md](harnesses.md).",
+    ),
+    (
         RegistryConfig::SECTION,
         "`[[registries]]`",
         "One table for each registry that wants a name and a password, or has no TLS. Registries without either need none.",
@@ -211,6 +218,7 @@ const TABLES: [(&str, &str, &str); 16] = [
 pub fn reference() -> String {
     let defaults = serde_json::to_value(Config::in_directory("…".into())).unwrap_or_default();
     let model = serde_json::to_value(ModelConfig::default()).unwrap_or_default();
+    let agent = serde_json::to_value(AgentConfig::default()).unwrap_or_default();
     let registry = serde_json::to_value(RegistryConfig::default()).unwrap_or_default();
     let trusted = serde_json::to_value(TrustedConfig::default()).unwrap_or_default();
     let secret = serde_json::to_value(SecretConfig::default()).unwrap_or_default();
@@ -225,6 +233,7 @@ pub fn reference() -> String {
         for key in keys().filter(|key| key.section == section) {
             let default = match section {
                 ModelConfig::SECTION => model.get(key.name),
+                AgentConfig::SECTION => agent.get(key.name),
                 RegistryConfig::SECTION => registry.get(key.name),
                 TrustedConfig::SECTION => trusted.get(key.name),
                 SecretConfig::SECTION => secret.get(key.name),

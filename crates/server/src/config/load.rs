@@ -13,7 +13,7 @@ use figment::{
 use hangar_protocol::{Refusal, RefusalCode};
 
 use super::{
-    Config, Key, ModelConfig, Shape, agent,
+    AgentConfig, Config, Key, ModelConfig, Shape, agent,
     keys::{LISTED, keys},
 };
 use crate::data_dir::CONFIGURATION;
@@ -169,7 +169,7 @@ impl Provider for Assigned {
     }
 }
 
-fn refusal(message: String, hint: &str) -> Refusal {
+pub(super) fn refusal(message: String, hint: &str) -> Refusal {
     Refusal::new(RefusalCode::BadRequest, message, hint)
 }
 
@@ -306,6 +306,7 @@ fn check(config: &Config) -> Result<(), Refusal> {
             "Write a ceiling that is at least the floor.",
         ));
     }
+    config.agents.iter().try_for_each(AgentConfig::check)?;
     config.models.iter().try_for_each(check_model)
 }
 

@@ -4,6 +4,7 @@
 //! its default is the documented one, and what is not declared is refused by name.
 
 mod agent;
+mod agents;
 mod bases;
 mod budgets;
 mod http;
@@ -24,6 +25,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 pub use agent::{ModelConfig, TitlesWord, Wire};
+pub use agents::{AgentConfig, AgentKind};
 pub use bases::{BasesConfig, RegistryConfig, Scheme};
 pub use budgets::BudgetsConfig;
 pub use http::{HttpConfig, PublicUrl};
@@ -73,6 +75,8 @@ pub struct Config {
     pub sandbox: SandboxConfig,
     /// Models beyond those of `ANTHROPIC_API_KEY` and `OPENAI_API_KEY`: any endpoint that speaks one of the three wires.
     pub models: Vec<ModelConfig>,
+    /// External agents that may work in sessions.
+    pub agents: Vec<AgentConfig>,
     /// Registries that want a password or have no TLS.
     pub registries: Vec<RegistryConfig>,
     /// Names that may lead to inner addresses.
@@ -103,6 +107,7 @@ impl Config {
             log: LogConfig::default(),
             sandbox: SandboxConfig::default(),
             models: Vec::new(),
+            agents: Vec::new(),
             registries: Vec::new(),
             trusted: Vec::new(),
             secrets: Vec::new(),

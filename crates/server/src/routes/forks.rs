@@ -14,6 +14,7 @@ use hangar_session::{ForkWish, random_request_id};
 
 use super::sessions::{branch_of, known_model, new_id};
 use crate::{
+    agents::check_model,
     answer::Answer,
     app::App,
     extract::{Named, Sent},
@@ -33,7 +34,10 @@ pub(crate) async fn fork_session(
 ) -> Answer<(StatusCode, Json<SessionSummary>)> {
     // Whoever may read all of it may have a copy.
     app.seen(&asking, &id).await?;
-    let model = model.map(|model| known_model(&app, &model)).transpose()?;
+    let model = match model {
+        Some(model) => Some(model_of_copy(&app, &id, &model).await?),
+        None => None,
+    };
     let session = new_id()?;
     let wish = ForkWish { branch: branch_of(&session), session, at_turn, prompt, model, title };
     let state = app.sessions.fork(&id, wish, asking.account.person.clone()).await?;
@@ -69,7 +73,11 @@ pub(crate) async fn begin_attempts(
     Sent(NewAttempts { prompt, count, models }): Sent<NewAttempts>,
 ) -> Answer<(StatusCode, Json<Vec<Attempt>>)> {
     app.seen(&asking, &id).await?;
-    let wishes = wishes(&app, &prompt, count, &models)?;
+    let mut known = Vec::new();
+    for model in &models {
+        known.push(model_of_copy(&app, &id, model).await?);
+    }
+    let wishes = wishes(&prompt, count, &known)?;
     app.sessions.attempt(&id, wishes, &asking.account.person).await?;
     Ok((StatusCode::CREATED, Json(attempts(&app, &asking, &id).await?)))
 }
@@ -118,14 +126,23 @@ pub(crate) async fn keep_attempt(
     Ok(Json(attempts(&app, &asking, &id).await?))
 }
 
-fn wishes(app: &App, prompt: &NewPrompt, count: u32, models: &[String]) -> Answer<Vec<ForkWish>> {
+/// The id of a model that this server has, for a copy of a session: its agent goes along and has to reach it.
+async fn model_of_copy(app: &App, source: &SessionId, model: &str) -> Answer<String> {
+    let model = known_model(app, model)?;
+    let agent = app.sessions.state(source).await?.agent;
+    if let Some(harness) = agent.and_then(|agent| app.harnesses.find(&agent)) {
+        check_model(&app.models, &harness, &model)?;
+    }
+    Ok(model)
+}
+
+fn wishes(prompt: &NewPrompt, count: u32, models: &[String]) -> Answer<Vec<ForkWish>> {
     if !(ATTEMPTS_MIN..=ATTEMPTS_MAX).contains(&count) {
         let words = format!("{count} attempts are not possible.");
         return Err(
             Refusal::new(RefusalCode::BadRequest, words, format!("Ask for {ATTEMPTS_MIN} to {ATTEMPTS_MAX}.")).into()
         );
     }
-    let models = models.iter().map(|model| known_model(app, model)).collect::<Result<Vec<_>, _>>()?;
     let wish = |number: u32| -> Answer<ForkWish> {
         let session = new_id()?;
         let model = models.get(number as usize % models.len().max(1)).cloned();

@@ -12,6 +12,7 @@ use rand::seq::IndexedRandom as _;
 
 use super::repos::forge_path;
 use crate::{
+    agents::{check_model, known_agent},
     answer::Answer,
     app::App,
     extract::{Named, Sent},
@@ -78,10 +79,16 @@ async fn resolve(app: &App, new: &NewSession) -> Answer<RepoTarget> {
         None => repo.default_branch.clone(),
     };
     let commit = app.forge.branch_tip(&repo.path, &base).await?;
+    let harness = new.agent.as_ref().map(|id| known_agent(&app.harnesses, id)).transpose()?;
+    let usual =
+        harness.as_ref().and_then(|harness| harness.model.as_deref()).unwrap_or_else(|| app.models.default_id());
     let model = match &new.model {
         Some(id) => known_model(app, id)?,
-        None => app.models.default_id().to_owned(),
+        None => usual.to_owned(),
     };
+    if let Some(harness) = &harness {
+        check_model(&app.models, harness, &model)?;
+    }
     let session = new_id()?;
     let title = new.prompt.as_ref().and_then(|prompt| first_words(&prompt.text));
     Ok(RepoTarget {
@@ -91,6 +98,7 @@ async fn resolve(app: &App, new: &NewSession) -> Answer<RepoTarget> {
         base_branch: base.to_string(),
         base_commit: commit.to_string(),
         model,
+        agent: harness.map(|harness| harness.id),
         title: title.unwrap_or_else(|| format!("Work on {}", repo.path)),
         visibility: new.visibility.unwrap_or(app.config.sessions.visibility),
     })

@@ -152,11 +152,32 @@ fn the_reference_page_lists_every_key() {
     }
 }
 
+#[test]
+fn an_agent_that_cannot_be_started_is_refused_with_what_to_write() {
+    let refused = |lines: &str| load(&format!("[[agents]]\n{lines}"), &[], &[]).unwrap_err().to_string();
+    let entry = "id = \"codex\"\ncommand = [\"/opt/codex\"]\n";
+    let agents = load(&format!("[[agents]]\n{entry}environment = [\"A=b=c\"]"), &[], &[]).unwrap().agents;
+    assert_eq!((agents[0].id.as_str(), agents[0].folder.clone(), agents[0].wire), ("codex", None, None));
+    for (lines, words) in [
+        ("command = [\"/opt/codex\"]".to_owned(), "agents.id is \"\"."),
+        ("id = \"Codex\"\ncommand = [\"/opt/codex\"]".to_owned(), "lower-case letters"),
+        ("id = \"hangar\"\ncommand = [\"/opt/codex\"]".to_owned(), "hangar's own agent has no entry"),
+        ("id = \"codex\"".to_owned(), "begins with no absolute path"),
+        (format!("{entry}environment = [\"=b\"]"), "Write NAME=value."),
+        (format!("{entry}folder = \"/not/there\""), "(/not/there) is no directory."),
+        (format!("{entry}wire = \"telepathy\""), "telepathy"),
+    ] {
+        let told = refused(&lines);
+        assert!(told.contains(words), "{lines}: {told}");
+    }
+}
+
 /// The table of keys and the structs that are read name the same keys.
 #[test]
 fn every_field_is_a_key_and_every_key_a_field() {
     let mut config = Config::in_directory("/x".into());
     config.models.push(config::ModelConfig::default());
+    config.agents.push(config::AgentConfig::default());
     config.registries.push(config::RegistryConfig::default());
     config.trusted.push(config::TrustedConfig::default());
     config.secrets.push(config::SecretConfig::default());

@@ -1,8 +1,8 @@
 //! When programs in the sandbox may ask models.
 
-use hangar_protocol::{Cause, EventBody, SessionState, TurnId};
+use hangar_protocol::{Cause, EventBody, SessionState, TurnId, state::TitleSource};
 
-use super::Decision;
+use super::{Decision, Effect};
 
 /// Requests through the gateway in one turn.
 pub const TURN_REQUESTS_MAX: u32 = 1_000;
@@ -13,7 +13,11 @@ pub(super) fn asks(state: &SessionState, turn: TurnId, model: String) -> Decisio
     let open = state.running_turn().filter(|open| open.id == turn && open.stop_requested_by.is_none());
     let Some(open) = open.filter(|open| open.gateway_requests < TURN_REQUESTS_MAX) else { return Decision::default() };
     let body = EventBody::GatewayRequested { turn, request: open.gateway_requests + 1, model };
-    Decision { events: vec![(Cause::Turn { turn }, body)], ..Decision::default() }
+    // The first request of an external agent goes through here.
+    let first = turn == TurnId(1) && open.gateway_requests == 0 && state.agent.is_some();
+    let wants_title = first && state.title_from == TitleSource::Prompt;
+    let effects = if wants_title { vec![Effect::WriteTitle] } else { Vec::new() };
+    Decision { events: vec![(Cause::Turn { turn }, body)], effects, ..Decision::default() }
 }
 
 /// What was used up is counted, whether or not the turn has ended meanwhile.

@@ -328,9 +328,9 @@ pub enum Answer {
 pub fn begin(target: RepoTarget, by: Person) -> Result<Vec<(Cause, EventBody)>, Refusal> {
     check_title(&target.title)?;
     let cause = Cause::User { user: by.user.clone() };
-    let RepoTarget { session, repo, base_branch, base_commit, branch, model, title, visibility } = target;
+    let RepoTarget { session, repo, base_branch, base_commit, branch, model, agent, title, visibility } = target;
     let created =
-        EventBody::SessionCreated { session, owner: by, repo, base_branch, base_commit, branch, model, title };
+        EventBody::SessionCreated { session, owner: by, repo, base_branch, base_commit, branch, model, agent, title };
     let mut events = vec![(cause.clone(), created)];
     match visibility {
         Visibility::Team => {}

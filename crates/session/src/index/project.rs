@@ -112,8 +112,11 @@ fn count(rows: &Rows<'_>, event: &Event) -> Result<()> {
             "UPDATE turn SET requests = requests + 1, model = ?3 WHERE session = ?1 AND turn = ?2",
             params![session, turn.0, model],
         ),
-        // The turn's model is who works on it, whomever its programs ask besides.
-        EventBody::GatewayRequested { turn, .. } => rows.count(*turn, "requests"),
+        // The turn's model is who works on it, whomever its programs ask besides: the first one asked, where an external agent works.
+        EventBody::GatewayRequested { turn, model, .. } => rows.run(
+            "UPDATE turn SET requests = requests + 1, model = coalesce(model, ?3) WHERE session = ?1 AND turn = ?2",
+            params![session, turn.0, model],
+        ),
         EventBody::ModelFellBack { turn, to, .. } => {
             rows.run("UPDATE turn SET model = ?3 WHERE session = ?1 AND turn = ?2", params![session, turn.0, to])
         }
@@ -138,6 +141,7 @@ fn count(rows: &Rows<'_>, event: &Event) -> Result<()> {
             rows.run("INSERT OR IGNORE INTO fork (session, until) VALUES (?1, ?2)", params![session, time(until.0)])
         }
         EventBody::SessionCreated { .. }
+        | EventBody::HarnessStarted { .. }
         | EventBody::ParticipantJoined { .. }
         | EventBody::TitleChanged { .. }
         | EventBody::PromptEdited { .. }

@@ -37,6 +37,7 @@ fn first(seed: u64) -> EventBody {
         base_commit: "1".repeat(40),
         branch: format!("hangar/{}", session(seed)),
         model: "test/model".to_owned(),
+        agent: None,
         title: "The first title".to_owned(),
     }
 }

@@ -287,6 +287,7 @@ fn first_events(source: &Source, wish: ForkWish, by: Person) -> Result<Vec<Event
         base_commit: state.base_commit.clone(),
         branch,
         model: model.unwrap_or_else(|| state.model.clone()),
+        agent: state.agent.clone(),
         title,
         // What was private stays so: the fork has its maker alone.
         visibility: state.visibility,

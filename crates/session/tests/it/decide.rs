@@ -24,6 +24,7 @@ pub(crate) fn target() -> RepoTarget {
         base_commit: "0".repeat(40),
         branch: "hangar/abc123".to_owned(),
         model: "scripted/demo".to_owned(),
+        agent: None,
         title: "Make it blue".to_owned(),
         visibility: Visibility::Team,
     }

@@ -61,7 +61,14 @@ async fn sessions_sleep_below_their_connections_and_wake_alone() {
     let jane = server.owner().clone();
     let mut sessions: Vec<SessionId> = Vec::new();
     for _ in 0..SESSIONS {
-        let new = NewSession { repo: repo.clone(), base_branch: None, model: None, prompt: None, visibility: None };
+        let new = NewSession {
+            repo: repo.clone(),
+            base_branch: None,
+            model: None,
+            agent: None,
+            prompt: None,
+            visibility: None,
+        };
         sessions.push(jane.client().create_session(&new).await.unwrap().id);
     }
     asleep(&server).await;

@@ -15,6 +15,7 @@ mod disk;
 mod forks;
 mod gateway;
 mod guest;
+mod harnesses;
 mod idle;
 mod images;
 mod kernel;

@@ -176,7 +176,14 @@ async fn over(wire: &str) {
 async fn tell(jane: &Person, case: &Case) -> (SessionId, Watch, String) {
     let prompt = Some(NewPrompt { request_id: None, text: format!("Please meet: {}.", case.wish) });
     let model = Some(format!("m/{}", case.model));
-    let new = NewSession { repo: "acme/tiny".parse().unwrap(), base_branch: None, model, prompt, visibility: None };
+    let new = NewSession {
+        repo: "acme/tiny".parse().unwrap(),
+        base_branch: None,
+        model,
+        agent: None,
+        prompt,
+        visibility: None,
+    };
     let session = within("the session", jane.client().create_session(&new)).await.unwrap().id;
     let mut watch = Watch::new(jane, &session);
     let mut blocks: BTreeMap<(u32, u32), String> = BTreeMap::new();

@@ -33,6 +33,7 @@ async fn whoever_is_shut_out_is_cut_off_before_the_next_event() {
         repo: "acme/tiny".parse().unwrap(),
         base_branch: None,
         model: None,
+        agent: None,
         prompt: None,
         visibility: Some(Visibility::Private),
     };

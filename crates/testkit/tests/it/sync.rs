@@ -17,7 +17,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
 /// Nothing is built unless a test asks for it.
-const ON_DEMAND: &str = "images.every_minutes = 0";
+pub(crate) const ON_DEMAND: &str = "images.every_minutes = 0";
 
 /// Tells the naps of tests apart.
 static NAPS: AtomicU32 = AtomicU32::new(1);
@@ -25,15 +25,20 @@ static NAPS: AtomicU32 = AtomicU32::new(1);
 /// A repository whose image is behind: files of the new commit come through a filter that waits for [`Behind::go`].
 ///
 /// Git writes files in the order of their names. The first one that it writes comes through the filter, so that no other has changed until then.
-struct Behind {
-    server: TestServer,
+pub(crate) struct Behind {
+    pub(crate) server: TestServer,
     /// How long the filter sleeps: a number no other process sleeps for, and longer than any test takes.
     nap: String,
 }
 
 impl Behind {
     async fn new(transcript: Transcript) -> Self {
-        let server = TestServer::start_with(Setting::new(transcript).configured(ON_DEMAND)).await;
+        Self::with(Setting::new(transcript).configured(ON_DEMAND)).await
+    }
+
+    /// Before a server of this setting, which has to say [`ON_DEMAND`].
+    pub(crate) async fn with(setting: Setting) -> Self {
+        let server = TestServer::start_with(setting).await;
         let number = NAPS.fetch_add(1, Ordering::Relaxed);
         let nap = format!("60{number}.{}", std::process::id());
         let filter = format!("cat; sleep {nap} || true");
@@ -93,7 +98,7 @@ impl Behind {
     }
 
     /// Lets the filter end, in whatever sandbox it sleeps.
-    async fn go(&self) {
+    pub(crate) async fn go(&self) {
         let sleeper = until("the filter", async || sleeper(&self.nap)).await;
         kill_process(sleeper, Signal::TERM).unwrap();
     }

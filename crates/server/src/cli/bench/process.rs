@@ -81,7 +81,14 @@ impl ServerProcess {
 
     /// A session without a prompt.
     pub(super) async fn session(&self) -> Result<SessionId, Failure> {
-        let wish = NewSession { repo: REPO.parse()?, base_branch: None, model: None, prompt: None, visibility: None };
+        let wish = NewSession {
+            repo: REPO.parse()?,
+            base_branch: None,
+            model: None,
+            agent: None,
+            prompt: None,
+            visibility: None,
+        };
         Ok(self.client.create_session(&wish).await?.id)
     }
 

@@ -143,7 +143,8 @@ async fn new_session(client: &Client) -> Result<SessionId, Failure> {
 
 async fn session_with(client: &Client, model: Option<&str>, prompt: Option<NewPrompt>) -> Result<SessionId, Failure> {
     let model = model.map(str::to_owned);
-    let wish = NewSession { repo: "bench/empty".parse()?, base_branch: None, model, prompt, visibility: None };
+    let wish =
+        NewSession { repo: "bench/empty".parse()?, base_branch: None, model, agent: None, prompt, visibility: None };
     Ok(client.create_session(&wish).await?.id)
 }
 

@@ -158,6 +158,7 @@ impl Live {
             | EventBody::TodoChanged { .. }
             | EventBody::QuestionAsked { .. }
             | EventBody::OutputsLeftOut { .. }
+            | EventBody::HarnessStarted { .. }
             | EventBody::GatewayRequested { .. }
             | EventBody::GatewayReplied { .. }
             | EventBody::ConversationSummarized { .. }

@@ -5,7 +5,10 @@ use std::collections::HashMap;
 use hangar_protocol::{
     Block, CallId, ChildPhase, Event, EventBody, GatewayOutcome, HookPoint, ModelUsage, OnFailure, PluginDecision,
     PromptId, Question, StopReason, TodoItem, TodoStatus, TurnId, UserId,
-    event::{FileChange, FileChangeKind, ForkPurpose, PullRequestChange, SandboxPhase, ToolStatus, TurnOutcome},
+    event::{
+        FileChange, FileChangeKind, ForkPurpose, HarnessMemory, PullRequestChange, SandboxPhase, ToolStatus,
+        TurnOutcome,
+    },
     limits::clip,
 };
 
@@ -169,6 +172,15 @@ impl Story {
                     text: "the model goes on from a summary of the conversation".to_owned(),
                     aside: format!("it had {} tokens to read", words::count(*tokens_before)),
                 })
+            }
+            EventBody::HarnessStarted { program, memory, duration_ms, agent, .. } => {
+                let name = if program.is_empty() { agent } else { program };
+                let knows = match memory {
+                    HarnessMemory::New => "",
+                    HarnessMemory::Loaded => ", with its own conversation",
+                    HarnessMemory::Told => ", told what was said before",
+                };
+                Some(line(Mark::Note, format!("{name} works{knows} ({})", words::duration(u64::from(*duration_ms)))))
             }
             // The program that asked shows what it was answered.
             EventBody::GatewayRequested { turn, .. } => {

@@ -187,7 +187,7 @@ fn prompt(request_id: &str, text: &str) -> NewPrompt {
 
 fn new_session(prompt: Option<NewPrompt>) -> NewSession {
     let repo = "acme/tiny".parse().unwrap();
-    NewSession { repo, base_branch: None, model: None, prompt, visibility: None }
+    NewSession { repo, base_branch: None, model: None, agent: None, prompt, visibility: None }
 }
 
 fn is_end_of(body: &EventBody, number: u32) -> bool {

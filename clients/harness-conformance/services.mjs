@@ -1,0 +1,38 @@
+// A double of the models' services for tests with real agents: aimock, which knows nothing of hangar and takes the one right key only.
+//
+// It writes the address of the services as its first line, and ends when its standard input does. What it says follows from the last line of
+// a person: `run «COMMAND»` makes it call the agent's own shell once, and then say `I am done.`; anything else it answers with `Hello.`.
+import assert from "node:assert/strict";
+import { LLMock } from "@copilotkit/aimock";
+
+const KEY = process.env.SERVICE_KEY ?? assert.fail("SERVICE_KEY is not set");
+const services = new LLMock({ port: 0, chunkSize: 4, auth: { apiKeys: [KEY] } });
+const usage = { input_tokens: 11, output_tokens: 7, prompt_tokens: 11, completion_tokens: 7 };
+
+const words = (content) => (typeof content === "string" ? content : (content ?? []).map((part) => part.text ?? "").join(""));
+/** Some agents put words of their own before a wish, or the wish before it that was never answered. */
+const lastWish = (request) => words(request.messages.findLast((message) => message.role === "user")?.content).trim().split("\n").at(-1);
+
+/** The agent's shell, as it describes it itself. */
+function shell(request, command) {
+  for (const { function: tool } of request.tools ?? []) {
+    const argument = ["command", "cmd"].find((name) => tool.parameters?.properties?.[name]);
+    if (argument && /shell|exec/.test(tool.name)) return { name: tool.name, arguments: { [argument]: command } };
+  }
+  throw new Error(`there is no shell among ${request.tools?.map((tool) => tool.function.name)}`);
+}
+
+const RUN = /run «([^»]*)»/;
+const hasTools = (request) => (request.tools ?? []).length > 0;
+const isAnswered = (request) => request.messages.at(-1)?.role === "tool";
+// Some agents ask for titles and the like besides.
+services.on({ predicate: (request) => !hasTools(request) }, { content: "An aside.", usage });
+services.on({ predicate: isAnswered }, { content: "I am done.", usage });
+services.on({ predicate: (request) => RUN.test(lastWish(request)) }, (request) => {
+  const [, command] = RUN.exec(lastWish(request));
+  return { content: "I run it.", toolCalls: [shell(request, command)], usage };
+});
+services.onMessage(/./, { content: "Hello.", usage });
+await services.start();
+console.log(services.url);
+process.stdin.on("end", () => services.stop().then(() => process.exit(0))).resume();

@@ -1,0 +1,572 @@
+//! A turn of an external agent, from its prompt to the end of its program.
+
+use std::sync::Arc;
+
+use hangar_protocol::{
+    Block, EventBody, Exhausted, ModelUsage, StopReason, TodoItem, TodoStatus, TurnId,
+    event::HarnessMemory,
+    frame::TextChannel,
+    limits::{TODO_ITEMS_MAX, clip},
+};
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+use tokio::{
+    sync::watch,
+    time::{Instant, sleep_until, timeout},
+};
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    HarnessTurn, Launch,
+    calls::Calls,
+    peer::{Ended, Peer},
+    told::{self, Beginning},
+    words::{
+        CallStatus, Incoming, Initialized, NewSession, PlanEntry, Prompted, RpcError, Stopped, Update, Updated, VERSION,
+    },
+};
+use crate::{
+    conversation::Facts,
+    hooks::{Occasion, Scene},
+    limits,
+    sink::TurnSink,
+    turn::{CUT_OFF, Halt, REFUSED, TurnEnd, identity, millis},
+};
+
+/// Where the program works.
+const CWD: &str = hangar_protocol::guest::WORKSPACE;
+/// What stands for the result of a call of which a program told no end.
+const SAID_NOTHING: &str = "The agent ended its turn without saying what came of this call.";
+/// Longest entry of a plan that is kept.
+const PLAN_CHARS_MAX: usize = 300;
+/// Longest name of a program, and longest name that one gives its conversation.
+const NAME_CHARS_MAX: usize = 200;
+
+/// Works on the open turn of a conversation with the program of an external agent until it ends. Cancelling `stop` asks the program to
+/// stop and ends its whole process tree, whether or not it does. The caller records [`EventBody::TurnEnded`].
+///
+/// Dropping the future instead leaves the turn as a crash would: the program ends, and the turn can be taken up again from the log.
+pub async fn run_harness_turn(input: HarnessTurn, sink: Arc<dyn TurnSink>, stop: CancellationToken) -> TurnEnd {
+    let open = input.conversation.open_turn().cloned();
+    let Some((open, facts)) = open.zip(input.conversation.facts().cloned()) else {
+        return TurnEnd::Failed { reason: "there is no open turn to work on".to_owned() };
+    };
+    let scene = Scene {
+        session: facts.session.clone(),
+        repo: facts.repo.clone(),
+        branch: facts.branch.clone(),
+        base_branch: facts.base_branch.clone(),
+        turn: open.id,
+        author: open.author.user.clone(),
+    };
+    let turn = Turn {
+        id: open.id,
+        step: open.steps,
+        scene,
+        facts,
+        beginning: if open.handed_over { Beginning::Again } else { Beginning::Fresh },
+        memory: HarnessMemory::New,
+        env: identity::environment(&open.author, &open.steerers),
+        deadline: Instant::now() + input.limits.duration_max,
+        said: Said::default(),
+        calls: Calls::default(),
+        asked_leave: None,
+        input,
+        sink,
+        stop,
+    };
+    match turn.work().await {
+        Ok(()) => TurnEnd::Done,
+        Err(Halt::Stopped) => TurnEnd::Stopped,
+        Err(Halt::Failed(reason)) => TurnEnd::Failed { reason },
+        Err(Halt::Paused(exhausted)) => TurnEnd::Paused(exhausted),
+        Err(Halt::Over) => TurnEnd::Over,
+    }
+}
+
+/// See the module's documentation.
+pub(super) struct Turn {
+    pub(super) id: TurnId,
+    /// The last reply that is written down.
+    pub(super) step: u32,
+    pub(super) scene: Scene,
+    facts: Facts,
+    beginning: Beginning,
+    /// What its program knows of what was said before.
+    memory: HarnessMemory,
+    env: Vec<(String, String)>,
+    deadline: Instant,
+    /// What it said since.
+    pub(super) said: Said,
+    pub(super) calls: Calls,
+    /// The wish for leave that is not answered.
+    pub(super) asked_leave: Option<Value>,
+    pub(super) input: HarnessTurn,
+    pub(super) sink: Arc<dyn TurnSink>,
+    stop: CancellationToken,
+}
+
+/// A reply that is being written.
+#[derive(Default)]
+pub(super) struct Said {
+    blocks: Vec<Block>,
+    began: Option<Instant>,
+    bytes: usize,
+}
+
+impl Said {
+    /// Adds the call with which a reply ends.
+    pub(super) fn call(&mut self, call: Block) {
+        self.blocks.push(call);
+    }
+}
+
+/// A program that can be given prompts.
+struct Speaker {
+    peer: Peer,
+    /// Its own name for the conversation.
+    conversation: String,
+}
+
+/// How a prompt was answered.
+enum Answered {
+    Ended(Stopped),
+    Fault(RpcError),
+}
+
+impl Turn {
+    async fn work(mut self) -> Result<(), Halt> {
+        self.begin().await?;
+        let mut speaker = self.start().await?;
+        let worked = self.converse(&mut speaker).await;
+        if let Err(Halt::Stopped | Halt::Failed(_) | Halt::Paused(_)) = &worked {
+            self.take_leave(&mut speaker).await?;
+        }
+        speaker.peer.end().await;
+        // What it had said is said, however it ended.
+        self.flush(StopReason::EndTurn).await?;
+        self.close_calls(worked.is_ok().then_some(SAID_NOTHING)).await?;
+        worked
+    }
+
+    /// Asks plugins about the turn's beginning, before any program works on it.
+    async fn begin(&mut self) -> Result<(), Halt> {
+        if self.beginning == Beginning::Again {
+            return Ok(());
+        }
+        let Some(open) = self.input.conversation.open_turn() else { return Ok(()) };
+        let (by, text) = (open.author.user.clone(), open.said.clone());
+        self.pass(Occasion::PromptSubmit { by: &by, text: &text }).await?;
+        if self.id.0 == 1 {
+            self.pass(Occasion::SessionStart).await?;
+        }
+        self.pass(Occasion::ContextInject).await
+    }
+
+    async fn pass(&mut self, occasion: Occasion<'_>) -> Result<(), Halt> {
+        self.asked(occasion).await?.map_err(Halt::Failed)
+    }
+
+    async fn asked(&mut self, occasion: Occasion<'_>) -> Result<Result<(), String>, Halt> {
+        let (point, mut decided) = (occasion.point(), Vec::new());
+        let answered = |plugin: &str| self.input.conversation.was_answered(point, plugin);
+        let asking = self.input.hooks.pass(&self.scene, occasion, answered, &mut decided);
+        let answer = self.within(asking).await?;
+        for decided in decided {
+            self.record(decided.event(self.id)).await?;
+        }
+        Ok(answer)
+    }
+
+    /// Starts the program and brings it to where it can be given the prompt.
+    async fn start(&mut self) -> Result<Speaker, Halt> {
+        let began = Instant::now();
+        let launch =
+            Launch { harness: self.input.harness.clone(), model: self.input.model.clone(), env: self.env.clone() };
+        let agent = self.agent();
+        let started = self.within(self.input.programs.start(launch)).await?;
+        let program = started.map_err(|words| Halt::Failed(format!("{agent} cannot be started: {words}")))?;
+        let mut peer = Peer::new(program);
+        let waited = self.within(timeout(self.input.times.start_max, self.greet(&mut peer))).await;
+        let greeted = match waited {
+            Ok(Ok(greeted)) => greeted,
+            Ok(Err(_elapsed)) => Err(Halt::Failed(format!(
+                "{agent} was not ready within {} s. Look whether its program works in the sandbox, then prompt again.",
+                self.input.times.start_max.as_secs()
+            ))),
+            Err(halt) => Err(halt),
+        };
+        let (program, conversation, memory) = match greeted {
+            Ok(greeted) => greeted,
+            Err(halt) => {
+                peer.end().await;
+                return Err(halt);
+            }
+        };
+        let ready = EventBody::HarnessStarted {
+            turn: self.id,
+            agent: self.input.harness.id.clone(),
+            program,
+            conversation: conversation.clone(),
+            memory,
+            duration_ms: millis(began.elapsed()),
+        };
+        self.record(ready).await?;
+        self.memory = memory;
+        Ok(Speaker { peer, conversation })
+    }
+
+    /// What it calls itself, its name for the conversation, and what it knows of it.
+    async fn greet(&self, peer: &mut Peer) -> Result<(String, String, HarnessMemory), Halt> {
+        let wish = json!({
+            "protocolVersion": VERSION,
+            "clientCapabilities": {"fs": {"readTextFile": false, "writeTextFile": false}, "terminal": false},
+            "clientInfo": {"name": "hangar", "title": "hangar", "version": env!("CARGO_PKG_VERSION")},
+        });
+        let initialized: Initialized = self.understood(self.exchange(peer, "initialize", wish).await?)?;
+        if initialized.protocol_version != VERSION {
+            return Err(Halt::Failed(format!(
+                "{} speaks version {} of the Agent Client Protocol, and hangar speaks version {VERSION}. Install a version of it that does.",
+                self.agent(),
+                initialized.protocol_version
+            )));
+        }
+        let name = initialized.agent_info.unwrap_or_default();
+        let program = clip(format!("{} {}", name.name, name.version).trim(), NAME_CHARS_MAX);
+        let known = self.input.conversation.harness().filter(|_| initialized.agent_capabilities.load_session);
+        if let Some(known) = known {
+            let wish = json!({"sessionId": known, "cwd": CWD, "mcpServers": []});
+            match self.exchange(peer, "session/load", wish).await? {
+                Ok(_) => return Ok((program, known.to_owned(), HarnessMemory::Loaded)),
+                Err(fault) => {
+                    tracing::info!(
+                        agent = self.input.harness.id,
+                        fault = fault.words(),
+                        "an agent has no conversation of that name"
+                    );
+                }
+            }
+        }
+        let made = self.exchange(peer, "session/new", json!({"cwd": CWD, "mcpServers": []})).await?;
+        let made: NewSession = self.understood(made)?;
+        if made.session_id.chars().count() > NAME_CHARS_MAX {
+            return Err(Halt::Failed(format!("{} names its conversation with too many words.", self.agent())));
+        }
+        let before = match self.beginning {
+            Beginning::Fresh => self.input.conversation.has_past(),
+            Beginning::Again => true,
+        };
+        let memory = if before { HarnessMemory::Told } else { HarnessMemory::New };
+        Ok((program, made.session_id, memory))
+    }
+
+    /// A question before there is a prompt. What the program tells meanwhile is its conversation of old.
+    async fn exchange(&self, peer: &mut Peer, method: &str, params: Value) -> Result<Result<Value, RpcError>, Halt> {
+        let agent = self.agent();
+        let gone = |ended: Ended| gone(&agent, &ended);
+        let asked = peer.ask(method, params).await.map_err(gone)?;
+        loop {
+            match peer.next().await.map_err(gone)? {
+                Incoming { method: Some(method), id: Some(id), .. } => peer.refuse(&id, &method).await.map_err(gone)?,
+                Incoming { id: Some(id), error: Some(fault), .. } if id == asked => return Ok(Err(fault)),
+                Incoming { id: Some(id), result, .. } if id == asked => return Ok(Ok(result.unwrap_or_default())),
+                Incoming { .. } => {}
+            }
+        }
+    }
+
+    fn understood<T: DeserializeOwned>(&self, answer: Result<Value, RpcError>) -> Result<T, Halt> {
+        let agent = self.agent();
+        let answer = answer.map_err(|fault| Halt::Failed(format!("{agent} cannot begin: {}", fault.words())))?;
+        serde_json::from_value(answer)
+            .map_err(|fault| Halt::Failed(format!("{agent} gave an answer that hangar cannot read: {fault}.")))
+    }
+
+    /// Gives it the prompt, and what plugins say to its end, until it may end.
+    async fn converse(&mut self, speaker: &mut Speaker) -> Result<(), Halt> {
+        let mut words = told::first_words(&self.input.conversation, &self.facts, self.memory, self.beginning);
+        let mut told_refusals = 0;
+        loop {
+            let given = self.input.conversation.said_to_turn(0).count();
+            self.calls.refusals.clear();
+            let prompt = json!({"sessionId": speaker.conversation, "prompt": [{"type": "text", "text": words}]});
+            let asked = self.within(speaker.peer.ask("session/prompt", prompt)).await?;
+            let asked = asked.map_err(|ended| gone(&self.agent(), &ended))?;
+            let answered = self.listen(&mut speaker.peer, asked).await?;
+            self.flush(StopReason::EndTurn).await?;
+            match answered {
+                Answered::Fault(fault) => {
+                    return Err(Halt::Failed(format!("{} cannot go on: {}", self.agent(), fault.words())));
+                }
+                Answered::Ended(Stopped::Cancelled) if !self.calls.refusals.is_empty() => {
+                    told_refusals += 1;
+                    if told_refusals > limits::TURN_SENT_BACK_MAX {
+                        return Err(Halt::Failed(self.calls.refusals.join(" · ")));
+                    }
+                    words = told::refused_words(&self.calls.refusals);
+                    continue;
+                }
+                Answered::Ended(Stopped::EndTurn) => {}
+                Answered::Ended(stopped) => return Err(Halt::Failed(self.stopped_words(stopped))),
+            }
+            if self.may_end().await? {
+                return Ok(());
+            }
+            words = self.input.conversation.said_to_turn(given).collect::<Vec<_>>().join("\n\n");
+        }
+    }
+
+    /// Whether plugins let the turn end; where not, what they say is in the conversation.
+    async fn may_end(&mut self) -> Result<bool, Halt> {
+        let sent_back = self.input.conversation.open_turn().map_or(0, |turn| turn.sent_back);
+        if sent_back >= limits::TURN_SENT_BACK_MAX {
+            return Ok(true);
+        }
+        match self.asked(Occasion::TurnEnd).await? {
+            Ok(()) => Ok(true),
+            // A guard that failed did not say what is missing: the agent could do nothing about it.
+            Err(words) if self.input.conversation.ended().is_some() => Err(Halt::Failed(words)),
+            Err(_) => Ok(false),
+        }
+    }
+
+    fn stopped_words(&self, stopped: Stopped) -> String {
+        match stopped {
+            Stopped::MaxTokens => CUT_OFF.to_owned(),
+            Stopped::Refusal => REFUSED.to_owned(),
+            Stopped::MaxTurnRequests => {
+                format!("{} reached its own limit of requests in one turn. Send \"go on\".", self.agent())
+            }
+            Stopped::Cancelled | Stopped::EndTurn => {
+                format!("{} gave up without saying why. Send another prompt to go on.", self.agent())
+            }
+        }
+    }
+
+    /// Takes in what the program tells until it answers the prompt.
+    async fn listen(&mut self, peer: &mut Peer, asked: u64) -> Result<Answered, Halt> {
+        loop {
+            let defied = self.calls.defied(self.input.times.leave_max);
+            let incoming = tokio::select! {
+                biased;
+                halt = self.halted() => return Err(halt),
+                incoming = timeout(self.input.times.silence_max, peer.next()) => incoming,
+                () = sleep_until(defied.unwrap_or(self.deadline)), if defied.is_some() => return Err(self.defiance()),
+            };
+            let incoming = incoming.map_err(|_elapsed| {
+                Halt::Failed(format!(
+                    "{} said nothing for {} s. Its processes were ended; send another prompt to go on.",
+                    self.agent(),
+                    self.input.times.silence_max.as_secs()
+                ))
+            })?;
+            let incoming = incoming.map_err(|ended| gone(&self.agent(), &ended))?;
+            match incoming {
+                Incoming { method: Some(method), id, params, .. } => self.told(peer, &method, id, params).await?,
+                Incoming { id: Some(id), error: Some(fault), .. } if id == asked => return Ok(Answered::Fault(fault)),
+                Incoming { id: Some(id), result, .. } if id == asked => {
+                    let prompted: Prompted = self.understood(Ok(result.unwrap_or_default()))?;
+                    return Ok(Answered::Ended(prompted.stop_reason));
+                }
+                Incoming { .. } => {}
+            }
+        }
+    }
+
+    /// Takes in one message that is no answer.
+    async fn told(&mut self, peer: &mut Peer, method: &str, id: Option<Value>, params: Value) -> Result<(), Halt> {
+        match (method, id) {
+            ("session/update", None) => {
+                let Updated { update } = serde_json::from_value(params).map_err(|fault| {
+                    Halt::Failed(format!("{} told something that hangar cannot read: {fault}.", self.agent()))
+                })?;
+                self.news(update).await
+            }
+            ("session/request_permission", Some(id)) => self.permission(peer, id, params).await,
+            (method, Some(id)) => {
+                self.within(peer.refuse(&id, method)).await?.map_err(|ended| gone(&self.agent(), &ended))
+            }
+            (_, None) => Ok(()),
+        }
+    }
+
+    async fn news(&mut self, update: Update) -> Result<(), Halt> {
+        match update {
+            Update::AgentMessageChunk { content } => self.more(TextChannel::Text, &content),
+            Update::AgentThoughtChunk { content } => self.more(TextChannel::Reasoning, &content),
+            Update::ToolCall(call) | Update::ToolCallUpdate(call) => self.call_news(call).await,
+            Update::Plan { entries } => {
+                let items = entries.iter().take(TODO_ITEMS_MAX).map(todo).collect();
+                self.record(EventBody::TodoChanged { items }).await
+            }
+            Update::Other => Ok(()),
+        }
+    }
+
+    /// More of its words or thoughts. What is no text is not shown.
+    fn more(&mut self, channel: TextChannel, content: &Value) -> Result<(), Halt> {
+        let Some(text) = content["text"].as_str().filter(|text| !text.is_empty()) else { return Ok(()) };
+        let Said { blocks, began, bytes } = &mut self.said;
+        began.get_or_insert_with(Instant::now);
+        *bytes += text.len();
+        if *bytes > limits::REPLY_BYTES_MAX {
+            return Err(Halt::Failed(format!(
+                "{} wrote a reply of more than {} MiB. Its processes were ended; send another prompt to go on.",
+                self.input.harness.id,
+                limits::REPLY_BYTES_MAX / 1024 / 1024
+            )));
+        }
+        let known = match (channel, blocks.last_mut()) {
+            (TextChannel::Text, Some(Block::Text { text }))
+            | (TextChannel::Reasoning, Some(Block::Reasoning { text, .. })) => Some(text),
+            (TextChannel::Text | TextChannel::Reasoning, _) => None,
+        };
+        let offset = match known {
+            Some(known) => {
+                let offset = known.len();
+                known.push_str(text);
+                offset
+            }
+            None => {
+                blocks.push(match channel {
+                    TextChannel::Text => Block::Text { text: text.to_owned() },
+                    TextChannel::Reasoning => Block::Reasoning { text: text.to_owned(), provider: Value::Null },
+                });
+                0
+            }
+        };
+        let block = u32::try_from(blocks.len() - 1).unwrap_or(u32::MAX);
+        self.sink.text(self.step + 1, block, channel, u32::try_from(offset).unwrap_or(u32::MAX), text);
+        Ok(())
+    }
+
+    /// Writes down what it said. What that cost, the gateway has counted.
+    pub(super) async fn flush(&mut self, stop: StopReason) -> Result<(), Halt> {
+        let Said { blocks, began, .. } = std::mem::take(&mut self.said);
+        if blocks.is_empty() {
+            return Ok(());
+        }
+        self.step += 1;
+        let replied = EventBody::ModelReplied {
+            turn: self.id,
+            step: self.step,
+            blocks,
+            usage: ModelUsage::default(),
+            cost_micro_usd: Some(0),
+            stop,
+            first_token_ms: 0,
+            duration_ms: began.map_or(0, |began| millis(began.elapsed())),
+        };
+        self.record(replied).await
+    }
+
+    /// Asks the program to stop, and takes in what it says until it has or its time for that is over.
+    async fn take_leave(&mut self, speaker: &mut Speaker) -> Result<(), Halt> {
+        let until = Instant::now() + self.input.times.farewell_max;
+        let cancelled = json!({"outcome": {"outcome": "cancelled"}});
+        let farewell = async {
+            if let Some(id) = self.asked_leave.take() {
+                speaker.peer.answer(&id, cancelled).await?;
+            }
+            speaker.peer.notify("session/cancel", json!({"sessionId": speaker.conversation})).await
+        };
+        let mut goes = matches!(tokio::time::timeout_at(until, farewell).await, Ok(Ok(())));
+        while goes {
+            let Ok(Ok(incoming)) = tokio::time::timeout_at(until, speaker.peer.next()).await else { break };
+            match incoming {
+                Incoming { method: Some(method), id: None, params, .. } if method == "session/update" => {
+                    goes = self.last_news(params).await?;
+                }
+                Incoming { method: Some(method), id: Some(id), .. } => {
+                    let refused = tokio::time::timeout_at(until, speaker.peer.refuse(&id, &method)).await;
+                    goes = matches!(refused, Ok(Ok(())));
+                }
+                Incoming { method: Some(_), .. } => {}
+                // The answer to the prompt.
+                Incoming { .. } => goes = false,
+            }
+        }
+        Ok(())
+    }
+
+    /// What a program that was asked to stop still has to say; `false` when it is not listened to any more.
+    async fn last_news(&mut self, params: Value) -> Result<bool, Halt> {
+        let Ok(Updated { update }) = serde_json::from_value(params) else { return Ok(true) };
+        match update {
+            Update::AgentMessageChunk { content } => Ok(self.more(TextChannel::Text, &content).is_ok()),
+            Update::AgentThoughtChunk { content } => Ok(self.more(TextChannel::Reasoning, &content).is_ok()),
+            Update::ToolCallUpdate(call) => match call.status {
+                Some(CallStatus::Completed) => {
+                    match self.end_call(&call.tool_call_id, hangar_protocol::event::ToolStatus::Ok, call.output()).await
+                    {
+                        Err(Halt::Over) => Err(Halt::Over),
+                        Ok(()) | Err(Halt::Stopped | Halt::Failed(_) | Halt::Paused(_)) => Ok(true),
+                    }
+                }
+                _ => Ok(true),
+            },
+            Update::ToolCall(_) | Update::Plan { .. } | Update::Other => Ok(true),
+        }
+    }
+
+    /// Makes an event durable and takes it into the conversation.
+    pub(super) async fn record(&mut self, body: EventBody) -> Result<(), Halt> {
+        self.sink.record(body.clone()).await?;
+        self.input.conversation.apply_body(&body);
+        Ok(())
+    }
+
+    /// Does something, unless the turn has to end first.
+    pub(super) async fn within<T>(&self, work: impl Future<Output = T>) -> Result<T, Halt> {
+        tokio::select! {
+            biased;
+            halt = self.halted() => Err(halt),
+            done = work => Ok(done),
+        }
+    }
+
+    /// Waits until the turn has to end.
+    async fn halted(&self) -> Halt {
+        tokio::select! {
+            biased;
+            () = self.stop.cancelled() => Halt::Stopped,
+            exhausted = refused(self.input.refused.clone(), self.id) => Halt::Paused(exhausted),
+            () = sleep_until(self.deadline) => Halt::Failed(format!(
+                "The turn took longer than {} minutes. Its files are kept; send another prompt to go on.",
+                self.input.limits.duration_max.as_secs() / 60
+            )),
+        }
+    }
+
+    /// The agent's name, for people.
+    pub(super) fn agent(&self) -> String {
+        format!("The agent {}", self.input.harness.id)
+    }
+}
+
+/// Waits until the gateway has refused a request of the turn for its budget.
+async fn refused(mut refused: watch::Receiver<Option<(TurnId, Exhausted)>>, turn: TurnId) -> Exhausted {
+    let exhausted = match refused.wait_for(|told| told.as_ref().is_some_and(|(of, _)| *of == turn)).await {
+        Ok(told) => told.as_ref().map(|(_, exhausted)| exhausted.clone()),
+        Err(_) => None,
+    };
+    match exhausted {
+        Some(exhausted) => exhausted,
+        // Nobody tells any more.
+        None => std::future::pending().await,
+    }
+}
+
+/// A program that is gone, for people.
+pub(super) fn gone(agent: &str, Ended(words): &Ended) -> Halt {
+    Halt::Failed(format!("{agent} is gone: {words}. Its files are kept; send another prompt to go on."))
+}
+
+fn todo(entry: &PlanEntry) -> TodoItem {
+    let status = match entry.status.as_str() {
+        "in_progress" => TodoStatus::InProgress,
+        "completed" => TodoStatus::Done,
+        _ => TodoStatus::Pending,
+    };
+    TodoItem { text: clip(entry.content.lines().next().unwrap_or_default(), PLAN_CHARS_MAX), status }
+}

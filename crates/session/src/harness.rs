@@ -1,0 +1,106 @@
+//! Programs of external agents, in the session's sandbox.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use hangar_agent::acp::{Command, Launch, PIECES_AHEAD, Piece, Program, Programs};
+use hangar_protocol::guest::{ExitStatus, Stream};
+use hangar_sandbox::{Ended, Exec, ExecSpec};
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    gateway::{TOKEN_VARIABLE, URL_VARIABLE},
+    home::Home,
+    sandbox_host::{Place, sandbox_refusal},
+    workspace::words_of,
+};
+
+/// See the module's documentation.
+pub(crate) struct SandboxPrograms {
+    pub(crate) home: Arc<Home>,
+}
+
+#[async_trait]
+impl Programs for SandboxPrograms {
+    async fn start(&self, launch: Launch) -> Result<Program, String> {
+        let Place { sandbox, env, .. } = self.home.sandbox.get().await.map_err(|refusal| refusal.to_string())?;
+        let (Some(url), Some(token)) = (env.get(URL_VARIABLE), env.get(TOKEN_VARIABLE)) else {
+            return Err("Its sandbox has no model gateway. Set sessions.model_gateway to \"commands\" in hangar.toml, and begin a new \
+                        session."
+                .to_owned());
+        };
+        let Command { argv, env: own } = launch.command(url, token);
+        let spec = ExecSpec::argv(argv).stdin_piped().kill_leftovers();
+        let spec = env.iter().chain(&own).fold(spec, |spec, (name, value)| spec.env(name, value));
+        let exec = sandbox.exec_stream(&spec).await.map_err(|error| sandbox_refusal(&error).to_string())?;
+        let (input, to_write) = mpsc::channel(PIECES_AHEAD);
+        let (read, output) = mpsc::channel(PIECES_AHEAD);
+        let running = CancellationToken::new();
+        let over = tokio::spawn(serve(exec, to_write, read, running.clone()));
+        Ok(Program::new(input, output, running, over))
+    }
+
+    async fn writable(&self) -> Result<(), String> {
+        let place = self.home.sandbox.get().await.map_err(|refusal| refusal.to_string())?;
+        if let Some(beside) = place.synced.wait().await.map_err(|refusal| refusal.to_string())? {
+            // What is still missing then is missing for commands of hangar's own agent too.
+            drop(beside.wait().await);
+        }
+        Ok(())
+    }
+}
+
+/// Carries what a program reads and writes, until it ends or is to end: then its whole process tree goes.
+async fn serve(
+    mut exec: Exec,
+    mut input: mpsc::Receiver<Bytes>,
+    output: mpsc::Sender<Piece>,
+    running: CancellationToken,
+) {
+    let stdin = exec.input();
+    let writing = async {
+        while let Some(bytes) = input.recv().await {
+            if stdin.write(&bytes).await.is_err() {
+                break;
+            }
+        }
+        // How it ended, its output says.
+        std::future::pending::<()>().await;
+    };
+    let reading = async {
+        loop {
+            let piece = match exec.next().await {
+                Ok(Some(chunk)) => match chunk.stream {
+                    Stream::Stdout => Piece::Out(chunk.bytes),
+                    Stream::Stderr => Piece::Err(chunk.bytes),
+                },
+                Ok(None) => return exec.ended().map_or_else(|| "it ended".to_owned(), words),
+                Err(error) => return error.to_string(),
+            };
+            // Nobody reads any more: whoever did cancels `running`.
+            drop(output.send(piece).await);
+        }
+    };
+    let ended = tokio::select! {
+        () = running.cancelled() => None,
+        () = writing => None,
+        words = reading => Some(words),
+    };
+    drop(exec);
+    if let Some(words) = ended {
+        drop(output.send(Piece::Ended(words)).await);
+    }
+}
+
+fn words(ended: Ended) -> String {
+    let how = match ended.status {
+        ExitStatus::Code(code) => format!("it ended with status {code}"),
+        ExitStatus::Signal(signal) => format!("it was ended by signal {signal}"),
+    };
+    match ended.limit {
+        Some(limit) => format!("{how} {}", words_of(limit).trim()),
+        None => how,
+    }
+}
