@@ -15,7 +15,7 @@ use hangar_protocol::{
 };
 
 use self::compact::{Cut, Outputs};
-use crate::{instructions, limits};
+use crate::{hooks, instructions, limits};
 
 mod compact;
 
@@ -133,6 +133,8 @@ pub struct Call {
     /// Its effect may have begun.
     pub started: bool,
     result: Option<CallOutput>,
+    /// Words of plugins that the model is shown below the results.
+    added: Vec<String>,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -268,7 +270,9 @@ impl Conversation {
                     known.result = Some(CallOutput { missing, image, ..CallOutput::new(*status, output) });
                 }
             }
-            EventBody::PluginDecided { plugin, hook, decision, .. } => self.hear_plugin(plugin, *hook, decision),
+            EventBody::PluginDecided { call, plugin, hook, decision, .. } => {
+                self.hear_plugin(call.as_ref(), plugin, *hook, decision);
+            }
             EventBody::BranchPushed { new, .. } => self.pushed = Some(new.clone()),
             EventBody::ForkedFrom { session, until, .. } => {
                 // Everybody who took part there is told by an event of their own.
@@ -368,6 +372,10 @@ impl Conversation {
         let Steer { author, text } = steer;
         self.entries.push(Entry::Prompt(format!("[{} ({}) says while you work:]\n\n{text}", author.name, author.user)));
         self.ended = None;
+        if let Some(turn) = &mut self.turn {
+            // These words are asked about by themselves, whoever added something to those before.
+            turn.given.retain(|(point, _)| *point != HookPoint::PromptSubmit);
+        }
         if let Some(turn) = &mut self.turn
             && turn.author.user != author.user
             && !turn.steerers.contains(&author)
@@ -376,20 +384,30 @@ impl Conversation {
         }
     }
 
-    /// Takes in what a plugin has to say to the model. About calls, their results say it.
-    fn hear_plugin(&mut self, plugin: &str, hook: HookPoint, decision: &PluginDecision) {
+    /// Takes in what a plugin has to say to the model. What became of calls, their results say.
+    fn hear_plugin(&mut self, call: Option<&CallId>, plugin: &str, hook: HookPoint, decision: &PluginDecision) {
+        let origin = hooks::origin(plugin);
         let said = match (decision, hook) {
+            (PluginDecision::Injected { text }, HookPoint::ToolExecuteBefore | HookPoint::ToolExecuteAfter) => {
+                let Some(known) = call.and_then(|call| self.call_mut(call)) else { return };
+                let words = format!("[{plugin}, {origin}, adds about the call {}:]\n\n{text}", known.call);
+                // A call that had not begun before a restart is asked about again.
+                if !known.added.contains(&words) {
+                    known.added.push(words);
+                }
+                return;
+            }
             (PluginDecision::Injected { text }, _) => {
                 if let Some(turn) = &mut self.turn {
                     turn.given.push((hook, plugin.to_owned()));
                 }
-                format!("[{plugin}, a plugin of this server, adds:]\n\n{text}")
+                format!("[{plugin}, {origin}, adds:]\n\n{text}")
             }
             (PluginDecision::Denied { words }, HookPoint::TurnEnd) => {
                 if let Some(turn) = &mut self.turn {
                     turn.sent_back = turn.sent_back.saturating_add(1);
                 }
-                format!("[{plugin}, a plugin of this server, does not let the turn end yet:]\n\n{words}")
+                format!("[{plugin}, {origin}, does not let the turn end yet:]\n\n{words}")
             }
             (PluginDecision::Denied { .. } | PluginDecision::Replaced | PluginDecision::Failed { .. }, _) => return,
         };
@@ -425,6 +443,7 @@ impl Conversation {
                     input: input.clone(),
                     started: false,
                     result: None,
+                    added: Vec::new(),
                 }),
                 Block::Text { .. } | Block::Reasoning { .. } => None,
             })
@@ -472,6 +491,20 @@ impl Conversation {
     pub fn was_answered(&self, point: HookPoint, plugin: &str) -> bool {
         let known = |(at, by): &(HookPoint, String)| *at == point && by == plugin;
         self.turn.as_ref().is_some_and(|turn| turn.given.iter().any(known))
+    }
+
+    /// The words of the model's last reply, where it has the last word.
+    #[must_use]
+    pub fn last_words(&self) -> String {
+        let blocks = match self.entries.last() {
+            Some(Entry::Reply(blocks)) => blocks.as_slice(),
+            Some(Entry::Prompt(_) | Entry::Calls(_)) | None => &[],
+        };
+        let text = |block: &Block| match block {
+            Block::Text { text } => Some(text.clone()),
+            Block::Reasoning { .. } | Block::ToolCall { .. } => None,
+        };
+        blocks.iter().filter_map(text).collect::<Vec<_>>().join("\n")
     }
 
     /// Calls of the last reply that have no result yet, in the model's order.

@@ -175,7 +175,9 @@ impl Conversation {
                 Entry::Reply(blocks) => messages.push(Message::Assistant(blocks)),
                 Entry::Prompt(text) => push(&mut messages, vec![Part::Text(text)]),
                 Entry::Calls(calls) => {
-                    push(&mut messages, calls.iter().filter_map(|call| call.part(outputs)).collect());
+                    let results = calls.iter().filter_map(|call| call.part(outputs));
+                    let added = calls.iter().flat_map(|call| &call.added).map(|words| Part::Text(words));
+                    push(&mut messages, results.chain(added).collect());
                 }
             }
         }
@@ -295,7 +297,8 @@ impl Entry {
             Self::Prompt(text) => text.len(),
             Self::Reply(blocks) => blocks.iter().map(block_bytes).sum(),
             Self::Calls(calls) => {
-                calls.iter().filter_map(|call| call.result.as_ref()).map(|result| result.bytes(outputs)).sum()
+                let results = calls.iter().filter_map(|call| call.result.as_ref()).map(|result| result.bytes(outputs));
+                results.chain(calls.iter().flat_map(|call| &call.added).map(String::len)).sum()
             }
         }
     }
