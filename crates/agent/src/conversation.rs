@@ -133,7 +133,7 @@ pub struct Call {
     /// Its effect may have begun.
     pub started: bool,
     result: Option<CallOutput>,
-    /// Words of plugins that the model is shown below the results.
+    /// Words of plugins that the model is shown below the result.
     added: Vec<String>,
 }
 
@@ -149,6 +149,8 @@ struct CallOutput {
     base64: String,
     /// What the model is shown instead, where it is left out.
     short: Option<String>,
+    /// The text with what plugins added, where they did.
+    with_added: Option<String>,
 }
 
 /// One message of a request to a model. Two of the same kind never follow each other.
@@ -267,7 +269,7 @@ impl Conversation {
                 self.given.extend(instructions::given_in(output));
                 if let Some(known) = self.call_mut(call) {
                     let (missing, image) = (blob.clone(), *image);
-                    known.result = Some(CallOutput { missing, image, ..CallOutput::new(*status, output) });
+                    known.answer(CallOutput { missing, image, ..CallOutput::new(*status, output) });
                 }
             }
             EventBody::PluginDecided { call, plugin, hook, decision, .. } => {
@@ -390,7 +392,7 @@ impl Conversation {
         let said = match (decision, hook) {
             (PluginDecision::Injected { text }, HookPoint::ToolExecuteBefore | HookPoint::ToolExecuteAfter) => {
                 let Some(known) = call.and_then(|call| self.call_mut(call)) else { return };
-                let words = format!("[{plugin}, {origin}, adds about the call {}:]\n\n{text}", known.call);
+                let words = format!("[{plugin}, {origin}, adds about this call:]\n\n{text}");
                 // A call that had not begun before a restart is asked about again.
                 if !known.added.contains(&words) {
                     known.added.push(words);
@@ -463,7 +465,7 @@ impl Conversation {
         let Some(Entry::Calls(calls)) = self.entries.last_mut() else { return };
         for call in calls.iter_mut().filter(|call| call.result.is_none()) {
             let text = if call.started { INTERRUPTED_CALL } else { UNSTARTED_CALL };
-            call.result = Some(CallOutput::new(ToolStatus::Interrupted, text));
+            call.answer(CallOutput::new(ToolStatus::Interrupted, text));
         }
     }
 
@@ -541,14 +543,16 @@ impl Conversation {
     pub fn supply(&mut self, blob: &BlobRef, whole: &[u8]) {
         for entry in &mut self.entries {
             let Entry::Calls(calls) = entry else { continue };
-            for output in calls.iter_mut().filter_map(|call| call.result.as_mut()) {
-                if output.missing.as_ref() == Some(blob) {
-                    match output.image {
-                        Some(_) => output.base64 = BASE64.encode(whole),
-                        None => output.text = String::from_utf8_lossy(whole).into_owned(),
-                    }
-                    output.missing = None;
+            for call in calls {
+                let Some(mut output) = call.result.take_if(|output| output.missing.as_ref() == Some(blob)) else {
+                    continue;
+                };
+                match output.image {
+                    Some(_) => output.base64 = BASE64.encode(whole),
+                    None => output.text = String::from_utf8_lossy(whole).into_owned(),
                 }
+                output.missing = None;
+                call.answer(output);
             }
         }
     }
@@ -556,7 +560,20 @@ impl Conversation {
 
 impl CallOutput {
     fn new(status: ToolStatus, text: &str) -> Self {
-        Self { status, text: text.to_owned(), missing: None, image: None, base64: String::new(), short: None }
+        Self {
+            status,
+            text: text.to_owned(),
+            missing: None,
+            image: None,
+            base64: String::new(),
+            short: None,
+            with_added: None,
+        }
+    }
+
+    /// What the model is shown of it where it is not left out.
+    fn shown(&self) -> &str {
+        self.with_added.as_ref().unwrap_or(&self.text)
     }
 
     fn image(&self, outputs: Outputs) -> Option<Image<'_>> {
@@ -569,11 +586,18 @@ impl CallOutput {
 }
 
 impl Call {
+    /// Takes in what it gave.
+    fn answer(&mut self, mut output: CallOutput) {
+        let added = |text: &str| format!("{text}\n\n{}", self.added.join("\n\n"));
+        output.with_added = (!self.added.is_empty()).then(|| added(&output.text));
+        self.result = Some(output);
+    }
+
     fn part(&self, outputs: Outputs) -> Option<Part<'_>> {
         let result = self.result.as_ref()?;
         let output = match (&result.short, outputs) {
             (Some(short), _) => short,
-            (None, Outputs::AsTheyAre) => result.text.as_str(),
+            (None, Outputs::AsTheyAre) => result.shown(),
             (None, Outputs::LeftOut) => clip_bytes(&result.text, limits::PRUNED_HEAD_BYTES),
         };
         let ok = match result.status {

@@ -529,6 +529,7 @@ impl Sessions {
         let log_reader = LogReader::new(&folder);
         let ports = Arc::clone(&self.inner.ports);
         tail.raise_head(state.seq);
+        ports.hooks.begin(&ports.forge, &state.repo, &state.base_commit);
         let meter = Meter::new(ports.budgets, Arc::clone(&self.inner.ledger));
         meter.read(&state, now_ms());
         let home = Arc::new(Home {

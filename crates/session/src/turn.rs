@@ -12,6 +12,7 @@ use hangar_agent::{
     models::Price,
     run_turn,
 };
+use hangar_forge::ForgeError;
 use hangar_protocol::{
     CallId, EventBody, Exhausted, OnFailure, Person, Seq, SessionState, TurnId, UserId,
     api::OpenPullRequest,
@@ -28,6 +29,7 @@ use crate::{
     decide::Report,
     driver::Message,
     home::{Home, Inbox},
+    ports::Ports,
     pull_request,
     steps::SessionStep,
 };
@@ -53,17 +55,27 @@ pub(crate) fn spawn(
         return;
     };
     home.sandbox.prepare_for(author.user);
-    let input = TurnInput {
-        conversation: conversation.clone(),
-        model,
-        sandboxes: Arc::new(SessionSandboxes { home: Arc::clone(home) }),
-        jobs: home.jobs.clone(),
-        hooks: hooks(home.ports.plugins.of(&state.repo)),
-        limits: TurnLimits::default(),
-    };
+    let (conversation, repo, commit) = (conversation.clone(), state.repo.clone(), state.base_commit.clone());
     SessionStep::TurnHandedOver.done();
     let by = Arc::clone(home);
     tokio::spawn(async move {
+        let sandboxes: Arc<dyn Sandboxes> = Arc::new(SessionSandboxes { home: Arc::clone(&by) });
+        let Ports { hooks, forge, plugins, .. } = &*by.ports;
+        let own = match hooks.of(forge, &repo, &commit).await {
+            Ok(own) => own.installed(&sandboxes),
+            // Guards may stand there: nothing goes on without them.
+            Err(error) => {
+                return end(&inbox, turn, TurnOutcome::Failed { reason: unknown_hooks(&commit, &error) }).await;
+            }
+        };
+        let input = TurnInput {
+            conversation,
+            model,
+            sandboxes,
+            jobs: by.jobs.clone(),
+            hooks: watching(own, plugins.of(&repo)),
+            limits: TurnLimits::default(),
+        };
         let ended = run_turn(input, Arc::new(sink), stop).await;
         let outcome = match ended {
             TurnEnd::Done => TurnOutcome::Done,
@@ -85,16 +97,24 @@ async fn end(inbox: &Inbox, turn: TurnId, outcome: TurnOutcome) {
     drop(inbox.send(Message::Report(Report::TurnOver { turn, outcome })).await);
 }
 
-/// What watches over a turn. hangar's own guards come last: they see a call as it will be made.
-fn hooks(mut plugins: Vec<Installed>) -> Bus {
+fn unknown_hooks(commit: &str, error: &ForgeError) -> String {
+    format!(
+        "The hooks of the repository cannot be read from the session's commit {commit}: {error}. Prompt again; where the commit is gone from the \
+         repository, start a new session."
+    )
+}
+
+/// What watches over a turn: the repository's own hooks, then plugins. hangar's own guards come last: they see a call as it will be made.
+fn watching(mut hooks: Vec<Installed>, plugins: Vec<Installed>) -> Bus {
+    hooks.extend(plugins);
     let git = SandboxPath::parse(".git").into_iter().collect();
-    plugins.push(Installed {
+    hooks.push(Installed {
         plugin: ProtectedPaths::PLUGIN.to_owned(),
         hook: Arc::new(ProtectedPaths::new(git)),
         on_failure: OnFailure::Closed,
         deadline: OWN_HOOK_DEADLINE,
     });
-    Bus::new(plugins)
+    Bus::new(hooks)
 }
 
 impl Home {

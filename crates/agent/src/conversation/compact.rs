@@ -175,9 +175,7 @@ impl Conversation {
                 Entry::Reply(blocks) => messages.push(Message::Assistant(blocks)),
                 Entry::Prompt(text) => push(&mut messages, vec![Part::Text(text)]),
                 Entry::Calls(calls) => {
-                    let results = calls.iter().filter_map(|call| call.part(outputs));
-                    let added = calls.iter().flat_map(|call| &call.added).map(|words| Part::Text(words));
-                    push(&mut messages, results.chain(added).collect());
+                    push(&mut messages, calls.iter().filter_map(|call| call.part(outputs)).collect());
                 }
             }
         }
@@ -297,8 +295,7 @@ impl Entry {
             Self::Prompt(text) => text.len(),
             Self::Reply(blocks) => blocks.iter().map(block_bytes).sum(),
             Self::Calls(calls) => {
-                let results = calls.iter().filter_map(|call| call.result.as_ref()).map(|result| result.bytes(outputs));
-                results.chain(calls.iter().flat_map(|call| &call.added).map(String::len)).sum()
+                calls.iter().filter_map(|call| call.result.as_ref()).map(|result| result.bytes(outputs)).sum()
             }
         }
     }
@@ -324,8 +321,8 @@ impl CallOutput {
     fn bytes(&self, outputs: Outputs) -> usize {
         match (&self.short, outputs) {
             (Some(short), _) => short.len(),
-            (None, Outputs::AsTheyAre) => self.text.len() + self.image.map_or(0, |_| limits::IMAGE_BYTES_COUNTED),
-            (None, Outputs::LeftOut) => self.shortened().map_or(self.text.len(), |short| short.len()),
+            (None, Outputs::AsTheyAre) => self.shown().len() + self.image.map_or(0, |_| limits::IMAGE_BYTES_COUNTED),
+            (None, Outputs::LeftOut) => self.shortened().map_or(self.shown().len(), |short| short.len()),
         }
     }
 }

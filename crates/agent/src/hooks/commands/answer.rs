@@ -260,7 +260,7 @@ mod tests {
                 0,
                 "{\"decision\": ",
                 "",
-                Err("its answer cannot be used: EOF while parsing a value at line 1 column 13"),
+                Err("its answer cannot be used: EOF while parsing a value at line 1 column 12"),
             );
         }
         let faulty = |out: &str| {

@@ -71,7 +71,9 @@ impl Unusable {
 /// # Errors
 /// Why nothing of it can be used.
 pub(super) fn read(file: &str, text: &[u8]) -> Result<Found, String> {
-    let settings: Settings = serde_json::from_slice(text).map_err(|error| format!("it cannot be used: {error}"))?;
+    let unusable = |error: serde_json::Error| format!("it cannot be used: {error}");
+    let settings: Map<String, Value> = serde_json::from_slice(text).map_err(unusable)?;
+    let settings: Settings = serde_json::from_value(Value::Object(settings)).map_err(unusable)?;
     let mut found = Found::default();
     if settings.disabled {
         return Ok(found);
