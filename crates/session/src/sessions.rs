@@ -180,6 +180,7 @@ impl Sessions {
         beginning: &[Event],
     ) -> Result<SessionState, Refusal> {
         let state = SessionState::fold(beginning).map_err(|error| log_refusal(&error.into()))?;
+        self.begin_hooks(&state);
         let rows = beginning.iter().map(StoredEvent::new).collect::<Result<Vec<_>, _>>();
         let rows = rows.map_err(|error| log_refusal(&error))?;
         // Side by side: neither is of any use without the other, and a mark without a session goes at the next start.
@@ -507,6 +508,7 @@ impl Sessions {
             Err(error) => return Err(self.unreadable(id, &error).await),
         };
         SessionStep::WakeFolded.done();
+        self.begin_hooks(&state);
         let log = SessionLog::new(&self.inner.writers, &self.folder(id));
         let working = &self.inner.working;
         // The mark is on disk before anything is accepted: a crash from here on is put right at the next start.
@@ -522,6 +524,12 @@ impl Sessions {
         Ok(self.start_task(id, tail, Start { state, conversation, log, woken: Woken::FromLog }))
     }
 
+    /// Lets the hooks of the session's commit be read while its log is written or opened, so that its first turn need not wait for them.
+    fn begin_hooks(&self, state: &SessionState) {
+        let Ports { hooks, forge, .. } = &*self.inner.ports;
+        hooks.begin(forge, &state.repo, &state.base_commit);
+    }
+
     fn start_task(&self, id: &SessionId, tail: Arc<Tail>, start: Start) -> Task {
         let Start { state, conversation, log, woken } = start;
         let (sender, inbox) = mpsc::channel(INBOX_MAX);
@@ -529,7 +537,6 @@ impl Sessions {
         let log_reader = LogReader::new(&folder);
         let ports = Arc::clone(&self.inner.ports);
         tail.raise_head(state.seq);
-        ports.hooks.begin(&ports.forge, &state.repo, &state.base_commit);
         let meter = Meter::new(ports.budgets, Arc::clone(&self.inner.ledger));
         meter.read(&state, now_ms());
         let home = Arc::new(Home {

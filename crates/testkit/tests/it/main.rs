@@ -26,6 +26,7 @@ mod prompts;
 mod read_only_disk;
 mod refusals;
 mod removal;
+mod repository_hooks;
 mod secrets;
 mod session;
 mod soak;
