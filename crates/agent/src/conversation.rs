@@ -19,7 +19,7 @@ use self::{
     compact::{Cut, Outputs},
 };
 use crate::{
-    instructions, limits,
+    hooks, instructions, limits,
     tools::{ask, is_repeatable},
 };
 
@@ -33,6 +33,10 @@ pub const INTERRUPTED_CALL: &str =
     "This call was interrupted after it had begun. It may have had some of its effects; look before you repeat it.";
 /// What a model is told about a call that had not begun when the turn was cut off.
 pub const UNSTARTED_CALL: &str = "The turn ended before this call began. It had no effect.";
+
+/// What a model is told about a call that a person has to allow.
+pub const NEEDS_PERMISSION: &str = "This call needs a person's permission, and they were asked. Your turn ends here; their answer is the next message. \
+    If they allow it, make exactly this call again. If not, go on without it.";
 
 /// What was said in a session so far, as its model is to see it.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -152,6 +156,8 @@ pub struct Call {
     /// Its effect may have begun.
     pub started: bool,
     result: Option<CallOutput>,
+    /// Words of plugins that the model is shown below the result.
+    added: Vec<String>,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -166,6 +172,8 @@ struct CallOutput {
     base64: String,
     /// What the model is shown instead, where it is left out.
     short: Option<String>,
+    /// The text with what plugins added, where they did.
+    with_added: Option<String>,
 }
 
 /// How far a transcript goes.
@@ -305,13 +313,15 @@ impl Conversation {
                 if let Some(known) = self.call_mut(call) {
                     let asked = is_repeatable(&known.name);
                     let (missing, image) = (blob.clone(), *image);
-                    known.result = Some(CallOutput { missing, image, ..CallOutput::new(*status, output) });
+                    known.answer(CallOutput { missing, image, ..CallOutput::new(*status, output) });
                     if asked {
                         self.children.told_in(output);
                     }
                 }
             }
-            EventBody::PluginDecided { plugin, hook, decision, .. } => self.hear_plugin(plugin, *hook, decision),
+            EventBody::PluginDecided { call, plugin, hook, decision, .. } => {
+                self.hear_plugin(call.as_ref(), plugin, *hook, decision);
+            }
             EventBody::QuestionAsked { question, .. } => {
                 self.asked = true;
                 self.permission.clone_from(&question.permission);
@@ -424,6 +434,10 @@ impl Conversation {
         self.hear_answer(&text);
         self.entries.push(Entry::Prompt(format!("[{} ({}) says while you work:]\n\n{text}", author.name, author.user)));
         self.ended = None;
+        if let Some(turn) = &mut self.turn {
+            // These words are asked about by themselves, whoever added something to those before.
+            turn.given.retain(|(point, _)| *point != HookPoint::PromptSubmit);
+        }
         if let Some(turn) = &mut self.turn
             && turn.author.user != author.user
             && !turn.steerers.contains(&author)
@@ -438,20 +452,30 @@ impl Conversation {
         self.permitted.extend(self.permission.take().filter(|_| text.trim() == Permission::ALLOW));
     }
 
-    /// Takes in what a plugin has to say to the model. About calls, their results say it.
-    fn hear_plugin(&mut self, plugin: &str, hook: HookPoint, decision: &PluginDecision) {
+    /// Takes in what a plugin has to say to the model. What became of calls, their results say.
+    fn hear_plugin(&mut self, call: Option<&CallId>, plugin: &str, hook: HookPoint, decision: &PluginDecision) {
+        let origin = hooks::origin(plugin);
         let said = match (decision, hook) {
+            (PluginDecision::Injected { text }, HookPoint::ToolExecuteBefore | HookPoint::ToolExecuteAfter) => {
+                let Some(known) = call.and_then(|call| self.call_mut(call)) else { return };
+                let words = format!("[{plugin}, {origin}, adds about this call:]\n\n{text}");
+                // A call that had not begun before a restart is asked about again.
+                if !known.added.contains(&words) {
+                    known.added.push(words);
+                }
+                return;
+            }
             (PluginDecision::Injected { text }, _) => {
                 if let Some(turn) = &mut self.turn {
                     turn.given.push((hook, plugin.to_owned()));
                 }
-                format!("[{plugin}, a plugin of this server, adds:]\n\n{text}")
+                format!("[{plugin}, {origin}, adds:]\n\n{text}")
             }
             (PluginDecision::Denied { words }, HookPoint::TurnEnd) => {
                 if let Some(turn) = &mut self.turn {
                     turn.sent_back = turn.sent_back.saturating_add(1);
                 }
-                format!("[{plugin}, a plugin of this server, does not let the turn end yet:]\n\n{words}")
+                format!("[{plugin}, {origin}, does not let the turn end yet:]\n\n{words}")
             }
             (PluginDecision::Permitted { call }, _) => {
                 self.permitted.retain(|known| !(known.plugin == plugin && known.call == *call));
@@ -497,6 +521,7 @@ impl Conversation {
                     input: input.clone(),
                     started: false,
                     result: None,
+                    added: Vec::new(),
                 }),
                 Block::Text { .. } | Block::Reasoning { .. } => None,
             })
@@ -518,7 +543,7 @@ impl Conversation {
         let calls = self.entries.iter_mut().skip(first).flat_map(Entry::calls_mut);
         for call in calls.filter(|call| call.result.is_none()) {
             let text = if call.started { INTERRUPTED_CALL } else { UNSTARTED_CALL };
-            call.result = Some(CallOutput::new(ToolStatus::Interrupted, text));
+            call.answer(CallOutput::new(ToolStatus::Interrupted, text));
         }
     }
 
@@ -576,6 +601,20 @@ impl Conversation {
         self.turn.as_ref().is_some_and(|turn| turn.given.iter().any(known))
     }
 
+    /// The words of the model's last reply, where it has the last word.
+    #[must_use]
+    pub fn last_words(&self) -> String {
+        let blocks = match self.entries.last() {
+            Some(Entry::Reply(blocks)) => blocks.as_slice(),
+            Some(Entry::Prompt(_) | Entry::Calls(_)) | None => &[],
+        };
+        let text = |block: &Block| match block {
+            Block::Text { text } => Some(text.clone()),
+            Block::Reasoning { .. } | Block::ToolCall { .. } => None,
+        };
+        blocks.iter().filter_map(text).collect::<Vec<_>>().join("\n")
+    }
+
     /// Calls of the last reply that have no result yet, in the model's order.
     pub fn open_calls(&self) -> impl Iterator<Item = &Call> {
         let calls: &[Call] = match self.entries.last() {
@@ -625,14 +664,16 @@ impl Conversation {
     pub fn supply(&mut self, blob: &BlobRef, whole: &[u8]) {
         for entry in &mut self.entries {
             let Entry::Calls(calls) = entry else { continue };
-            for output in calls.iter_mut().filter_map(|call| call.result.as_mut()) {
-                if output.missing.as_ref() == Some(blob) {
-                    match output.image {
-                        Some(_) => output.base64 = BASE64.encode(whole),
-                        None => output.text = String::from_utf8_lossy(whole).into_owned(),
-                    }
-                    output.missing = None;
+            for call in calls {
+                let Some(mut output) = call.result.take_if(|output| output.missing.as_ref() == Some(blob)) else {
+                    continue;
+                };
+                match output.image {
+                    Some(_) => output.base64 = BASE64.encode(whole),
+                    None => output.text = String::from_utf8_lossy(whole).into_owned(),
                 }
+                output.missing = None;
+                call.answer(output);
             }
         }
     }
@@ -657,7 +698,20 @@ impl Entry {
 
 impl CallOutput {
     fn new(status: ToolStatus, text: &str) -> Self {
-        Self { status, text: text.to_owned(), missing: None, image: None, base64: String::new(), short: None }
+        Self {
+            status,
+            text: text.to_owned(),
+            missing: None,
+            image: None,
+            base64: String::new(),
+            short: None,
+            with_added: None,
+        }
+    }
+
+    /// What the model is shown of it where it is not left out.
+    fn shown(&self) -> &str {
+        self.with_added.as_ref().unwrap_or(&self.text)
     }
 
     fn image(&self, outputs: Outputs) -> Option<Image<'_>> {
@@ -675,11 +729,18 @@ impl Call {
         format!("[{} {}]\n{output}\n\n", self.name, self.input)
     }
 
+    /// Takes in what it gave.
+    fn answer(&mut self, mut output: CallOutput) {
+        let added = |text: &str| format!("{text}\n\n{}", self.added.join("\n\n"));
+        output.with_added = (!self.added.is_empty()).then(|| added(&output.text));
+        self.result = Some(output);
+    }
+
     fn part(&self, outputs: Outputs) -> Option<Part<'_>> {
         let result = self.result.as_ref()?;
         let output = match (&result.short, outputs) {
             (Some(short), _) => short,
-            (None, Outputs::AsTheyAre) => result.text.as_str(),
+            (None, Outputs::AsTheyAre) => result.shown(),
             (None, Outputs::LeftOut) => clip_bytes(&result.text, limits::PRUNED_HEAD_BYTES),
         };
         let ok = match result.status {

@@ -8,6 +8,7 @@
 //! however often the server was restarted in between.
 
 mod bus;
+mod commands;
 mod protected;
 
 use std::{sync::Arc, time::Duration};
@@ -18,6 +19,7 @@ use serde_json::Value;
 
 pub(crate) use bus::Held;
 pub use bus::{Bus, Decided};
+pub use commands::RepositoryHooks;
 pub use protected::ProtectedPaths;
 
 /// In which session and turn something is asked.
@@ -35,6 +37,8 @@ pub struct Scene {
     pub turn: TurnId,
     /// Whose prompt it works on.
     pub author: UserId,
+    /// The model that is asked, as sessions name it.
+    pub model: String,
 }
 
 /// A call as hooks see it.
@@ -80,7 +84,12 @@ pub enum Occasion<'a> {
     /// See [`HookPoint::ToolExecuteAfter`].
     ToolExecuteAfter(&'a ToolCall, &'a ToolResult),
     /// See [`HookPoint::TurnEnd`].
-    TurnEnd,
+    TurnEnd {
+        /// The model's last words.
+        said: &'a str,
+        /// How often the turn was not let end before.
+        sent_back: u32,
+    },
 }
 
 impl Occasion<'_> {
@@ -94,7 +103,7 @@ impl Occasion<'_> {
             Self::ToolExecuteBefore(_) => HookPoint::ToolExecuteBefore,
             Self::PermissionAsk(_) => HookPoint::PermissionAsk,
             Self::ToolExecuteAfter(..) => HookPoint::ToolExecuteAfter,
-            Self::TurnEnd => HookPoint::TurnEnd,
+            Self::TurnEnd { .. } => HookPoint::TurnEnd,
         }
     }
 }
@@ -114,6 +123,13 @@ pub enum Verdict {
     Ask(String),
     /// Refuse, with words for the model, or for people where no model is told. Not for the two points that only add words.
     Deny(String),
+    /// Add these words for the model beside another verdict. For a call, whose result they stand below, and for [`HookPoint::PromptSubmit`].
+    Adding {
+        /// The words.
+        words: String,
+        /// What else it says; no more words.
+        and: Box<Self>,
+    },
 }
 
 /// Something that is asked. Plugins are hooks, and so is what hangar itself guards.
@@ -129,10 +145,15 @@ pub trait Hook: Send + Sync {
     async fn ask(&self, scene: &Scene, occasion: Occasion<'_>) -> Result<Verdict, String>;
 }
 
+/// Whose a hook is, by the name it was installed with: for words to the model and to people.
+pub(crate) fn origin(plugin: &str) -> &'static str {
+    if plugin.starts_with(RepositoryHooks::PREFIX) { "a hook of the repository" } else { "a plugin of this server" }
+}
+
 /// A hook with what was said about it when it was installed.
 #[derive(Clone)]
 pub struct Installed {
-    /// The plugin's name, as events have it. Those that begin with `hangar.` are hangar's own.
+    /// The plugin's name, as events have it. Those that begin with `hangar.` are hangar's own, those with [`RepositoryHooks::PREFIX`] the repository's.
     pub plugin: String,
     /// What is asked.
     pub hook: Arc<dyn Hook>,

@@ -66,6 +66,24 @@ pub const OWN_HOOK_DEADLINE: Duration = Duration::from_secs(5);
 pub const PLUGIN_WORDS_BYTES_MAX: usize = 4 * 1024;
 /// How many words for the model a plugin may add at one point.
 pub const PLUGIN_CONTEXT_BYTES_MAX: usize = 16 * 1024;
+/// Largest file of hooks that a repository may have.
+pub const HOOK_FILE_BYTES_MAX: u64 = 64 * 1024;
+/// Hooks of a repository that are heeded, all files together.
+pub const HOOKS_MAX: usize = 32;
+/// Memory that the expression of one matcher may take once it is compiled.
+pub const HOOK_MATCHER_BYTES_MAX: usize = 256 * 1024;
+/// How long a hook of a repository may take about one thing, unless its `timeout` says otherwise.
+pub const HOOK_TIMEOUT_DEFAULT: Duration = Duration::from_secs(60);
+/// The longest that its `timeout` may say.
+pub const HOOK_TIMEOUT_MAX: Duration = Duration::from_secs(300);
+/// The shortest that its `timeout` may say.
+pub const HOOK_TIMEOUT_MIN: Duration = Duration::from_secs(1);
+/// How long a hook of a repository waits until there is a sandbox that it can run in, and until that has told of the hook's end.
+pub const HOOK_SANDBOX_WAIT_MAX: Duration = Duration::from_secs(900);
+/// How much a hook of a repository may write to each of its outputs. One that writes more has failed.
+pub const HOOK_OUTPUT_BYTES_MAX: usize = 64 * 1024;
+/// Files of one patch about which a hook of a repository is asked. About a larger patch it has failed.
+pub const HOOK_PATCH_FILES_MAX: usize = 32;
 /// How often plugins may refuse to let one turn end. Then it ends.
 pub const TURN_SENT_BACK_MAX: u32 = 5;
 /// Size of one file of project instructions that the model is given.

@@ -97,6 +97,8 @@ pub async fn run_turn(input: TurnInput, sink: Arc<dyn TurnSink>, stop: Cancellat
     let Some((open, facts)) = open.zip(input.conversation.facts()) else {
         return TurnEnd::Failed { reason: "there is no open turn to work on".to_owned() };
     };
+    let fallen_to = open.fell_back_to.and_then(|id| input.model.or_fallback(&id));
+    let model = fallen_to.unwrap_or_else(|| Arc::clone(&input.model));
     let scene = Scene {
         session: facts.session.clone(),
         repo: facts.repo.clone(),
@@ -104,12 +106,12 @@ pub async fn run_turn(input: TurnInput, sink: Arc<dyn TurnSink>, stop: Cancellat
         base_branch: facts.base_branch.clone(),
         turn: open.id,
         author: open.author.user.clone(),
+        model: model.id.clone(),
     };
     let tools = toolbox();
-    let fallen_to = open.fell_back_to.and_then(|id| input.model.or_fallback(&id));
     let mut turn = Turn {
         id: open.id,
-        model: fallen_to.unwrap_or_else(|| Arc::clone(&input.model)),
+        model,
         scene,
         system: prompt::system(&input.conversation),
         env: identity::environment(&open.author, &open.steerers),

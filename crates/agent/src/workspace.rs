@@ -41,6 +41,13 @@ pub trait Workspace: Send + Sync {
     /// When the command cannot be started or the workspace is lost. A command that fails is not an error.
     async fn exec(&self, command: Exec, output: mpsc::Sender<Bytes>) -> Result<Exited, WorkspaceError>;
 
+    /// Runs a shell command to its end with something on its standard input, and keeps what it says. Dropping the future kills the command
+    /// with its whole process tree; so does output beyond [`Piped::output_bytes_max`].
+    ///
+    /// # Errors
+    /// As for [`exec`](Self::exec).
+    async fn pipe(&self, piped: Piped) -> Result<Said, WorkspaceError>;
+
     /// At most `limit` bytes of a file, from byte `offset`.
     ///
     /// # Errors
@@ -100,6 +107,41 @@ pub struct Exec {
     pub env: Vec<(String, String)>,
     /// After so long the process tree is ended.
     pub timeout: Duration,
+}
+
+/// When a command may begin.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Begin {
+    /// At once: while a sync is under way it finds the workspace read only.
+    AtOnce,
+    /// When the workspace can be written, and what the repository's commands need runs beside it.
+    Writable,
+}
+
+/// A shell command that is given something and says something.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Piped {
+    /// The command.
+    pub exec: Exec,
+    /// What is on its standard input. A command that does not read it is not disturbed.
+    pub input: Bytes,
+    /// When it may begin; its time counts from then.
+    pub begin: Begin,
+    /// It is ended when it writes more than this to either of its outputs.
+    pub output_bytes_max: usize,
+}
+
+/// What a command said, and how it ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Said {
+    /// How it ended; `None` where it was ended because it said too much.
+    pub exited: Option<Exited>,
+    /// Its standard output.
+    pub stdout: Vec<u8>,
+    /// Its standard error.
+    pub stderr: Vec<u8>,
+    /// How long it ran.
+    pub took: Duration,
 }
 
 /// How a command ended.

@@ -42,7 +42,39 @@ pub enum Content {
     File(Entry, Vec<u8>),
 }
 
+/// An entry with its bytes, where it is a small file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Small {
+    /// The entry.
+    pub entry: Entry,
+    /// Its bytes; `None` where it is no file, or a larger one than was asked for.
+    pub bytes: Option<Vec<u8>>,
+}
+
 impl LocalForge {
+    /// Those of these paths at which there is something at a commit, with the bytes of files up to so many. Links are not followed. One call of git where
+    /// there is nothing.
+    pub async fn small_files(
+        &self,
+        repo: &RepoPath,
+        commit: &CommitId,
+        paths: &[&str],
+        bytes_max: u64,
+    ) -> Result<Vec<Small>> {
+        let literal: Vec<String> = paths.iter().map(|path| format!(":(literal){path}")).collect();
+        let args: Vec<&str> = [commit.as_str(), "--"].into_iter().chain(literal.iter().map(String::as_str)).collect();
+        let mut found = Vec::new();
+        for entry in self.list_tree(repo, &args).await? {
+            let bytes = if entry.kind == EntryKind::File && entry.size <= bytes_max {
+                Some(self.git(repo, &["cat-file", "blob", entry.id.as_str()]).must().await?)
+            } else {
+                None
+            };
+            found.push(Small { entry, bytes });
+        }
+        Ok(found)
+    }
+
     /// What lies at a path at a commit. An empty path is the top directory.
     pub async fn contents(&self, repo: &RepoPath, commit: &CommitId, path: &str) -> Result<Content> {
         let path = path.trim_matches('/');

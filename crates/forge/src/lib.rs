@@ -47,7 +47,7 @@ pub use check_runs::{CheckProgress, CheckRun, Conclusion, NewCheckRun};
 pub use checks::{CHECK_NAME_CHARS_MAX, CheckState, NewStatus, Status, newest_by_context};
 pub use comments::Comment;
 pub use commits::{COMMITS_BETWEEN_MAX, Commit, Stamp};
-pub use contents::{Content, ENTRIES_MAX, Entry, EntryKind};
+pub use contents::{Content, ENTRIES_MAX, Entry, EntryKind, Small};
 pub use diff::{Diff, FileDiff, FileStatus, Patch};
 pub use door::{Access, Doorkeeper, ForgeUser, Token};
 pub use error::{ForgeError, Invalid, NotMergeable, Result};

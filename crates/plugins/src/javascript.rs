@@ -91,7 +91,7 @@ fn question(scene: &Scene, occasion: Occasion<'_>) -> (Value, Value) {
             input["ok"] = json!(result.status == ToolStatus::Ok);
             json!({"output": result.output})
         }
-        Occasion::TurnEnd => json!({}),
+        Occasion::TurnEnd { .. } => json!({}),
     };
     (input, output)
 }
@@ -99,7 +99,7 @@ fn question(scene: &Scene, occasion: Occasion<'_>) -> (Value, Value) {
 /// What `output`, as the hook left it, means.
 fn verdict(occasion: Occasion<'_>, mut left: Map<String, Value>) -> Result<Verdict, String> {
     match occasion {
-        Occasion::PromptSubmit { .. } | Occasion::TurnEnd => Ok(Verdict::Allow),
+        Occasion::PromptSubmit { .. } | Occasion::TurnEnd { .. } => Ok(Verdict::Allow),
         Occasion::ToolExecuteBefore(call) => match left.remove("args") {
             Some(args) if args == call.input => Ok(Verdict::Allow),
             Some(args @ Value::Object(_)) => Ok(Verdict::Arguments(args)),

@@ -45,6 +45,7 @@ mod registry;
 #[allow(clippy::unwrap_used, reason = "a test that cannot go on says so by panicking")]
 mod released;
 mod removal;
+mod repository_hooks;
 mod ring;
 mod sandbox_host;
 mod sessions;
@@ -76,6 +77,7 @@ pub use list::{Before, SessionQuery, Shelf};
 pub use log::sessions_in;
 pub use outbound::{Credential, Offer, Outbound};
 pub use ports::{People, Ports};
+pub use repository_hooks::HooksOfCommits;
 pub use sandbox_host::origin_url;
 pub use sessions::{ForkWish, Page, Sessions, StartError, random_request_id};
 pub use subscription::{Delivery, Subscription};

@@ -10,7 +10,9 @@ use hangar_plugins::Plugins;
 use hangar_protocol::{Refusal, UserId};
 use hangar_sandbox::{Engine, layers::LayerStore};
 
-use crate::{budgets::Budgets, clones::Clones, gateway::ModelGateway, outbound::Outbound};
+use crate::{
+    budgets::Budgets, clones::Clones, gateway::ModelGateway, outbound::Outbound, repository_hooks::HooksOfCommits,
+};
 
 /// The parts of this machine that sessions drive.
 pub struct Ports {
@@ -38,6 +40,8 @@ pub struct Ports {
     pub harnesses: Harnesses,
     /// What the administrator lets watch over sessions.
     pub plugins: Plugins,
+    /// What repositories let watch over their own sessions.
+    pub hooks: HooksOfCommits,
     /// What sessions may use up.
     pub budgets: Budgets,
     /// Knows the people.

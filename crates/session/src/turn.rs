@@ -13,8 +13,9 @@ use hangar_agent::{
     models::Price,
     run_turn,
 };
+use hangar_forge::ForgeError;
 use hangar_protocol::{
-    CallId, EventBody, Exhausted, OnFailure, Person, RepoPath, Seq, SessionState, TurnId, UserId,
+    CallId, EventBody, Exhausted, OnFailure, Person, Seq, SessionState, TurnId, UserId,
     api::OpenPullRequest,
     event::{BlobRef, TurnOutcome},
     frame::TextChannel,
@@ -30,6 +31,7 @@ use crate::{
     driver::Message,
     harness::SandboxPrograms,
     home::{Home, Inbox},
+    ports::Ports,
     pull_request,
     steps::SessionStep,
 };
@@ -55,59 +57,55 @@ pub(crate) fn spawn(
         return;
     };
     home.sandbox.prepare_for(author.user);
-    if let Some(agent) = &state.agent {
-        spawn_harness(home, agent, conversation, &model.id, sink, stop, &state.repo);
-        return;
-    }
-    let input = TurnInput {
-        conversation: conversation.clone(),
-        model,
-        sandboxes: Arc::new(SessionSandboxes { home: Arc::clone(home) }),
-        jobs: home.jobs.clone(),
-        hooks: hooks(home.ports.plugins.of(&state.repo)),
-        limits: TurnLimits::default(),
+    let harness = match &state.agent {
+        None => None,
+        Some(agent) => match home.ports.harnesses.find(agent) {
+            Some(harness) => Some(harness),
+            None => {
+                let reason = format!(
+                    "This server has no agent {agent} any more. Configure it again ([[agents]]), or start a session with another one."
+                );
+                tokio::spawn(async move { end(&inbox, turn, TurnOutcome::Failed { reason }).await });
+                return;
+            }
+        },
     };
+    let (conversation, repo, commit) = (conversation.clone(), state.repo.clone(), state.base_commit.clone());
     SessionStep::TurnHandedOver.done();
     let by = Arc::clone(home);
     tokio::spawn(async move {
-        let ended = run_turn(input, Arc::new(sink), stop).await;
-        by.report_end(&inbox, turn, ended).await;
-    });
-}
-
-/// Lets an external agent work on a turn.
-fn spawn_harness(
-    home: &Arc<Home>,
-    agent: &str,
-    conversation: &Conversation,
-    model: &str,
-    sink: Sink,
-    stop: CancellationToken,
-    repo: &RepoPath,
-) {
-    let (by, inbox, turn) = (Arc::clone(home), sink.inbox.clone(), sink.turn);
-    let Some(harness) = home.ports.harnesses.find(agent) else {
-        let reason = format!(
-            "This server has no agent {agent} any more. Configure it again ([[agents]]), or start a session with another one."
-        );
-        tokio::spawn(async move { end(&inbox, turn, TurnOutcome::Failed { reason }).await });
-        return;
-    };
-    // What was refused before it was raised does not count.
-    home.refused.send_replace(None);
-    let input = HarnessTurn {
-        conversation: conversation.clone(),
-        harness,
-        model: model.to_owned(),
-        programs: Arc::new(SandboxPrograms { home: Arc::clone(home) }),
-        refused: home.refused.subscribe(),
-        hooks: hooks(home.ports.plugins.of(repo)),
-        limits: TurnLimits::default(),
-        times: HarnessTimes::default(),
-    };
-    SessionStep::TurnHandedOver.done();
-    tokio::spawn(async move {
-        let ended = run_harness_turn(input, Arc::new(sink), stop).await;
+        let sandboxes: Arc<dyn Sandboxes> = Arc::new(SessionSandboxes { home: Arc::clone(&by) });
+        let Ports { hooks, forge, plugins, .. } = &*by.ports;
+        let own = match hooks.of(forge, &repo, &commit).await {
+            Ok(own) => own.installed(&sandboxes),
+            // Guards may stand there: nothing goes on without them.
+            Err(error) => {
+                return end(&inbox, turn, TurnOutcome::Failed { reason: unknown_hooks(&commit, &error) }).await;
+            }
+        };
+        let hooks = watching(own, plugins.of(&repo));
+        let (sink, limits) = (Arc::new(sink), TurnLimits::default());
+        let ended = match harness {
+            None => {
+                let jobs = by.jobs.clone();
+                run_turn(TurnInput { conversation, model, sandboxes, jobs, hooks, limits }, sink, stop).await
+            }
+            Some(harness) => {
+                // What was refused before it was raised does not count.
+                by.refused.send_replace(None);
+                let input = HarnessTurn {
+                    conversation,
+                    harness,
+                    model: model.id.clone(),
+                    programs: Arc::new(SandboxPrograms { home: Arc::clone(&by) }),
+                    refused: by.refused.subscribe(),
+                    hooks,
+                    limits,
+                    times: HarnessTimes::default(),
+                };
+                run_harness_turn(input, sink, stop).await
+            }
+        };
         by.report_end(&inbox, turn, ended).await;
     });
 }
@@ -117,16 +115,24 @@ async fn end(inbox: &Inbox, turn: TurnId, outcome: TurnOutcome) {
     drop(inbox.send(Message::Report(Report::TurnOver { turn, outcome })).await);
 }
 
-/// What watches over a turn. hangar's own guards come last: they see a call as it will be made.
-fn hooks(mut plugins: Vec<Installed>) -> Bus {
+fn unknown_hooks(commit: &str, error: &ForgeError) -> String {
+    format!(
+        "The hooks of the repository cannot be read from the session's commit {commit}: {error}. Prompt again; where the commit is gone from the \
+         repository, start a new session."
+    )
+}
+
+/// What watches over a turn: the repository's own hooks, then plugins. hangar's own guards come last: they see a call as it will be made.
+fn watching(mut hooks: Vec<Installed>, plugins: Vec<Installed>) -> Bus {
+    hooks.extend(plugins);
     let git = SandboxPath::parse(".git").into_iter().collect();
-    plugins.push(Installed {
+    hooks.push(Installed {
         plugin: ProtectedPaths::PLUGIN.to_owned(),
         hook: Arc::new(ProtectedPaths::new(git)),
         on_failure: OnFailure::Closed,
         deadline: OWN_HOOK_DEADLINE,
     });
-    Bus::new(plugins)
+    Bus::new(hooks)
 }
 
 impl Home {

@@ -2,21 +2,24 @@
 
 use std::{
     collections::BTreeMap,
+    convert::Infallible,
+    future::pending,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
+    time::{Duration, Instant},
 };
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use hangar_agent::{
     SandboxPath, Workspace, WorkspaceError,
-    workspace::{Exec, Exited, FileBytes, Listing, Matches, Written},
+    workspace::{Begin, Exec, Exited, FileBytes, Listing, Matches, Piped, Said, Written},
 };
 use hangar_image::LOG_FOLDER;
 use hangar_protocol::guest::{Failure, FailureKind, Found, GlobRequest, GrepRequest, Stat};
-use hangar_sandbox::{Error, ExecSpec, LimitHit, Sandbox};
+use hangar_sandbox::{Error, Exec as RunningExec, ExecSpec, LimitHit, Sandbox, Stream};
 use tokio::sync::mpsc;
 
 use crate::{reads::Reads, sandbox_host::Place, started::Beside, sync::Synced};
@@ -38,6 +41,14 @@ impl SandboxWorkspace {
     /// Waits until the workspace can be written: what changes something does not fail because a sync is under way.
     async fn writable(&self) -> Result<Option<Beside>, WorkspaceError> {
         self.synced.wait().await.map_err(|refusal| WorkspaceError::Lost(refusal.to_string()))
+    }
+
+    /// A command as the sandbox runs it.
+    fn spec(&self, command: Exec) -> ExecSpec {
+        let timeout_ms = u64::try_from(command.timeout.as_millis()).unwrap_or(u64::MAX);
+        let spec = ExecSpec::shell(command.command).cwd(command.cwd.as_str()).timeout_ms(timeout_ms).kill_leftovers();
+        let spec = self.env.iter().fold(spec, |spec, (name, value)| spec.env(name, value));
+        command.env.into_iter().fold(spec, |spec, (name, value)| spec.env(name, value))
     }
 
     fn told(&self, error: Error) -> WorkspaceError {
@@ -65,11 +76,7 @@ impl SandboxWorkspace {
 impl Workspace for SandboxWorkspace {
     async fn exec(&self, command: Exec, output: mpsc::Sender<Bytes>) -> Result<Exited, WorkspaceError> {
         self.beside(&output).await?;
-        let timeout_ms = u64::try_from(command.timeout.as_millis()).unwrap_or(u64::MAX);
-        let spec = ExecSpec::shell(command.command).cwd(command.cwd.as_str()).timeout_ms(timeout_ms).kill_leftovers();
-        let spec = self.env.iter().fold(spec, |spec, (name, value)| spec.env(name, value));
-        let spec = command.env.into_iter().fold(spec, |spec, (name, value)| spec.env(name, value));
-        let mut exec = self.sandbox.exec_stream(&spec).await.map_err(|error| self.told(error))?;
+        let mut exec = self.sandbox.exec_stream(&self.spec(command)).await.map_err(|error| self.told(error))?;
         while let Some(chunk) = exec.next().await.map_err(|error| self.told(error))? {
             // Nobody reads any more: the command goes on all the same.
             drop(output.send(chunk.bytes).await);
@@ -79,6 +86,30 @@ impl Workspace for SandboxWorkspace {
             drop(output.send(Bytes::from_static(words_of(limit).as_bytes())).await);
         }
         Ok(Exited { status: ended.status, timed_out: ended.timed_out })
+    }
+
+    async fn pipe(&self, piped: Piped) -> Result<Said, WorkspaceError> {
+        let Piped { exec: command, input, begin, output_bytes_max } = piped;
+        if begin == Begin::Writable
+            && let Some(beside) = self.writable().await?
+        {
+            // What is still missing is told by the next command of the agent's own.
+            drop(beside.wait().await);
+        }
+        let mut exec =
+            self.sandbox.exec_stream(&self.spec(command).stdin_piped()).await.map_err(|error| self.told(error))?;
+        let to = exec.input();
+        let feed = async {
+            // A command that ends without having read all of it has not failed for that.
+            if to.write(&input).await.is_ok() {
+                drop(to.end().await);
+            }
+            pending::<Infallible>().await
+        };
+        tokio::select! {
+            said = keep(&mut exec, output_bytes_max) => said.map_err(|error| self.told(error)),
+            never = feed => match never {},
+        }
     }
 
     async fn read(&self, path: &SandboxPath, offset: u64, limit: u64) -> Result<FileBytes, WorkspaceError> {
@@ -129,6 +160,28 @@ impl Workspace for SandboxWorkspace {
         }
         Ok(Matches { matches, truncated })
     }
+}
+
+/// Takes what a command says until it ends or has said too much.
+async fn keep(exec: &mut RunningExec, bytes_max: usize) -> Result<Said, Error> {
+    let began = Instant::now();
+    let mut said = Said { exited: None, stdout: Vec::new(), stderr: Vec::new(), took: Duration::ZERO };
+    while let Some(chunk) = exec.next().await? {
+        let kept = match chunk.stream {
+            Stream::Stdout => &mut said.stdout,
+            Stream::Stderr => &mut said.stderr,
+        };
+        kept.extend_from_slice(&chunk.bytes);
+        if kept.len() > bytes_max {
+            kept.truncate(bytes_max);
+            said.took = began.elapsed();
+            return Ok(said);
+        }
+    }
+    let ended = exec.wait().await?;
+    said.exited = Some(Exited { status: ended.status, timed_out: ended.timed_out });
+    said.took = Duration::from_millis(ended.duration_ms);
+    Ok(said)
 }
 
 /// Why a file is not written: it would undo what came with the sync.

@@ -17,8 +17,8 @@ use super::{
     words::{Call, CallStatus, Permission},
 };
 use crate::{
-    conversation::{INTERRUPTED_CALL, UNSTARTED_CALL},
-    hooks::{ToolCall, ToolResult},
+    conversation::{INTERRUPTED_CALL, NEEDS_PERMISSION, UNSTARTED_CALL},
+    hooks::{Held, ToolCall, ToolResult},
     limits,
     tools::{Tell, output},
     turn::{Halt, millis},
@@ -199,13 +199,20 @@ impl Turn {
             }
             let asked = seen.input.clone();
             let (mut decided, mutates) = (Vec::new(), seen.mutates);
-            let before = self.input.hooks.before(&self.scene, seen, |_| mutates, &mut decided);
+            let permitted = self.input.conversation.permitted();
+            let before = self.input.hooks.before(&self.scene, seen, |_| mutates, permitted, &mut decided);
             let answer = self.within(before).await?;
             for decided in decided {
                 self.record(decided.event(self.id)).await?;
             }
-            if let Err(Tell(words)) = answer {
-                return Ok(Some(words));
+            match answer {
+                Ok(()) => {}
+                Err(Held::Refused(Tell(words))) => return Ok(Some(words)),
+                Err(Held::Asks(question)) => {
+                    let asked = EventBody::QuestionAsked { turn: self.id, call: seen.call.clone(), question };
+                    self.record(asked).await?;
+                    return Ok(Some(NEEDS_PERMISSION.to_owned()));
+                }
             }
             if seen.input != asked {
                 seen.input = asked;

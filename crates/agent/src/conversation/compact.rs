@@ -321,8 +321,8 @@ impl CallOutput {
     fn bytes(&self, outputs: Outputs) -> usize {
         match (&self.short, outputs) {
             (Some(short), _) => short.len(),
-            (None, Outputs::AsTheyAre) => self.text.len() + self.image.map_or(0, |_| limits::IMAGE_BYTES_COUNTED),
-            (None, Outputs::LeftOut) => self.shortened().map_or(self.text.len(), |short| short.len()),
+            (None, Outputs::AsTheyAre) => self.shown().len() + self.image.map_or(0, |_| limits::IMAGE_BYTES_COUNTED),
+            (None, Outputs::LeftOut) => self.shortened().map_or(self.shown().len(), |short| short.len()),
         }
     }
 }

@@ -11,7 +11,7 @@ use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 use tokio::time::{Instant, timeout};
 
-use super::{Installed, Occasion, Scene, ToolCall, ToolResult, Verdict};
+use super::{Installed, Occasion, RepositoryHooks, Scene, ToolCall, ToolResult, Verdict};
 use crate::{
     limits,
     tools::{Tell, output},
@@ -163,8 +163,30 @@ impl Installed {
             Err(_) => Err(format!("it took longer than {} ms", self.deadline.as_millis())),
         };
         let took = began.elapsed();
+        let call = match occasion {
+            Occasion::ToolExecuteBefore(call)
+            | Occasion::PermissionAsk(call)
+            | Occasion::ToolExecuteAfter(call, _) => Some(&call.call),
+            Occasion::SessionStart
+            | Occasion::PromptSubmit { .. }
+            | Occasion::ContextInject
+            | Occasion::TurnEnd { .. } => None,
+        };
+        let mut note = |decision| {
+            decided.push(Decided { plugin: self.plugin.clone(), hook: point, call: call.cloned(), decision, took });
+        };
+        let verdict = verdict.map(|verdict| match verdict {
+            Verdict::Adding { words, and } => {
+                note(PluginDecision::Injected {
+                    text: clip_bytes(&words, limits::PLUGIN_CONTEXT_BYTES_MAX).to_owned(),
+                });
+                *and
+            }
+            verdict => verdict,
+        });
         let (decision, answer) = match verdict {
-            Ok(Verdict::Allow) => return Answer::Passed,
+            // What was added beside it is noted, and more does not fit.
+            Ok(Verdict::Allow | Verdict::Adding { .. }) => return Answer::Passed,
             Ok(Verdict::Arguments(input)) => (PluginDecision::Replaced, Answer::Arguments(input)),
             Ok(Verdict::Output(text)) => {
                 let text = if text.len() > limits::OUTPUT_BYTES_MAX {
@@ -188,15 +210,7 @@ impl Installed {
             }
             Err(reason) => self.failed(point, clip_bytes(&reason, limits::PLUGIN_WORDS_BYTES_MAX).to_owned()),
         };
-        let call = match occasion {
-            Occasion::ToolExecuteBefore(call) | Occasion::PermissionAsk(call) | Occasion::ToolExecuteAfter(call, _) => {
-                Some(call.call.clone())
-            }
-            Occasion::SessionStart | Occasion::PromptSubmit { .. } | Occasion::ContextInject | Occasion::TurnEnd => {
-                None
-            }
-        };
-        decided.push(Decided { plugin: self.plugin.clone(), hook: point, call, decision, took });
+        note(decision);
         answer
     }
 
@@ -230,11 +244,20 @@ impl Installed {
         tracing::warn!(plugin, hook = point.name(), reason, "a plugin failed");
         let answer = match self.on_failure {
             OnFailure::Open => Answer::Passed,
-            OnFailure::Closed => Answer::Refused(format!(
-                "The plugin {plugin} failed at {} ({reason}). It guards this, so nothing passes without its answer. Whoever runs this \
-                 server can mend the plugin.",
-                point.name()
-            )),
+            OnFailure::Closed => {
+                let (what, mend) = if plugin.starts_with(RepositoryHooks::PREFIX) {
+                    (
+                        "hook",
+                        "It can be mended in the repository: sessions that begin from a commit with the mended hook have it.",
+                    )
+                } else {
+                    ("plugin", "Whoever runs this server can mend the plugin.")
+                };
+                Answer::Refused(format!(
+                    "The {what} {plugin} failed at {} ({reason}). It guards this, so nothing passes without its answer. {mend}",
+                    point.name()
+                ))
+            }
         };
         (PluginDecision::Failed { reason, on_failure: self.on_failure }, answer)
     }
@@ -257,6 +280,13 @@ fn fitting(point: HookPoint, verdict: Verdict) -> Result<Verdict, String> {
         Verdict::Context(_) => adds_words,
         Verdict::Ask(_) => matches!(point, HookPoint::ToolExecuteBefore | HookPoint::PermissionAsk),
         Verdict::Deny(_) => !adds_words,
+        Verdict::Adding { and, .. } => {
+            let beside = match point {
+                HookPoint::ToolExecuteBefore | HookPoint::ToolExecuteAfter | HookPoint::PromptSubmit => true,
+                HookPoint::SessionStart | HookPoint::ContextInject | HookPoint::PermissionAsk | HookPoint::TurnEnd => false,
+            };
+            beside && !matches!(**and, Verdict::Adding { .. }) && fitting(point, (**and).clone()).is_ok()
+        }
     };
     if fits { Ok(verdict) } else { Err(format!("its answer does not fit {}", point.name())) }
 }

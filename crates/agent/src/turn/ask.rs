@@ -87,6 +87,7 @@ impl Turn {
         let (from, to) = (self.model.id.clone(), next.id.clone());
         tracing::warn!(turn = self.id.0, step, %from, %to, %reason, "the turn goes on with another model");
         self.model = next;
+        self.scene.model.clone_from(&self.model.id);
         self.record(EventBody::ModelFellBack { turn: self.id, step, from, to, reason }).await
     }
 

@@ -15,16 +15,12 @@ use tokio::time::Instant;
 use super::{Halt, Turn, ask::UNPARSED, millis};
 use crate::{
     Conversation,
-    conversation::{Call, INTERRUPTED_CALL, UNSTARTED_CALL},
+    conversation::{Call, INTERRUPTED_CALL, NEEDS_PERMISSION, UNSTARTED_CALL},
     hooks::{Decided, Held, ToolCall, ToolResult},
     instructions, limits,
     tools::{CallContext, Effect, Picture, Tell, Tool, ToolError, ToolOutput, output},
     workspace::SandboxPath,
 };
-
-/// What the model is told of a call that a person has to allow.
-const NEEDS_PERMISSION: &str = "This call needs a person's permission, and they were asked. Your turn ends here; their answer is the next message. \
-    If they allow it, make exactly this call again. If not, go on without it.";
 
 /// Which instruction files the model has been given, and which directories were looked into.
 pub(super) struct Instructed(Mutex<BTreeSet<String>>);

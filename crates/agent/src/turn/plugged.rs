@@ -35,7 +35,8 @@ impl Turn {
         if sent_back >= limits::TURN_SENT_BACK_MAX {
             return Ok(true);
         }
-        match self.asked(Occasion::TurnEnd).await? {
+        let said = self.input.conversation.last_words();
+        match self.asked(Occasion::TurnEnd { said: &said, sent_back }).await? {
             Ok(()) => Ok(true),
             // A guard that failed did not say what is missing: the model could do nothing about it.
             Err(words) => match self.input.conversation.ended() {

@@ -6,6 +6,7 @@ use std::{
     path::{Path, PathBuf},
     process::{ExitStatus as ProcessStatus, Stdio},
     sync::atomic::{AtomicUsize, Ordering},
+    time::Instant,
 };
 
 use async_trait::async_trait;
@@ -13,7 +14,7 @@ use bytes::Bytes;
 use globset::GlobBuilder;
 use hangar_agent::{
     SandboxPath, Workspace, WorkspaceError,
-    workspace::{Exec, Exited, FileBytes, Listing, Matches, Written},
+    workspace::{Exec, Exited, FileBytes, Listing, Matches, Piped, Said, Written},
 };
 use hangar_protocol::guest::{
     ExitStatus, Failure, FailureKind, FileKind, Found, GlobRequest, GrepMatch, GrepRequest, Listed, Stat,
@@ -21,8 +22,8 @@ use hangar_protocol::guest::{
 use ignore::WalkBuilder;
 use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::{
-    io::{AsyncRead, AsyncReadExt},
-    process::Command,
+    io::{AsyncRead, AsyncReadExt, AsyncWriteExt},
+    process::{Child, Command},
     sync::{Barrier, mpsc},
 };
 
@@ -56,6 +57,20 @@ impl Directory {
         Self { root: root.to_owned(), reading: AtomicUsize::new(0), reading_most: AtomicUsize::new(0), meeting: None }
     }
 
+    fn child(&self, command: &Exec, stdin: Stdio) -> Result<Child, WorkspaceError> {
+        Command::new("bash")
+            .arg("-c")
+            .arg(&command.command)
+            .current_dir(self.place(command.cwd.as_str()))
+            .envs(command.env.clone())
+            .stdin(stdin)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .process_group(0)
+            .spawn()
+            .map_err(|error| failed("bash", &error))
+    }
+
     fn place(&self, path: &str) -> PathBuf {
         self.root.join(path.trim_start_matches('/'))
     }
@@ -78,17 +93,7 @@ fn invalid(error: impl ToString) -> WorkspaceError {
 #[async_trait]
 impl Workspace for Directory {
     async fn exec(&self, command: Exec, output: mpsc::Sender<Bytes>) -> Result<Exited, WorkspaceError> {
-        let mut child = Command::new("bash")
-            .arg("-c")
-            .arg(&command.command)
-            .current_dir(self.place(command.cwd.as_str()))
-            .envs(command.env)
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .process_group(0)
-            .spawn()
-            .map_err(|error| failed("bash", &error))?;
+        let mut child = self.child(&command, Stdio::null())?;
         let group = Group(Pid::from_raw(child.id().unwrap().try_into().unwrap()).unwrap());
         let (out, err) = (child.stdout.take().unwrap(), child.stderr.take().unwrap());
         let pumps = async { tokio::join!(pump(out, output.clone()), pump(err, output.clone())) };
@@ -101,6 +106,39 @@ impl Workspace for Directory {
         };
         let status = status.map_err(|error| failed("bash", &error))?;
         Ok(Exited { status: exit_status(status), timed_out })
+    }
+
+    async fn pipe(&self, piped: Piped) -> Result<Said, WorkspaceError> {
+        let Piped { exec: command, input, begin: _, output_bytes_max } = piped;
+        let mut child = self.child(&command, Stdio::piped())?;
+        let began = Instant::now();
+        let group = Group(Pid::from_raw(child.id().unwrap().try_into().unwrap()).unwrap());
+        let (mut to, mut out, mut err) =
+            (child.stdin.take().unwrap(), child.stdout.take().unwrap(), child.stderr.take().unwrap());
+        let feed = async {
+            // A command that does not read its input is not disturbed.
+            let _ = to.write_all(&input).await;
+            drop(to);
+            std::future::pending::<std::convert::Infallible>().await
+        };
+        let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
+        let took_all = {
+            let reading = async {
+                tokio::select! {
+                    read = async { tokio::try_join!(up_to(&mut out, &mut stdout, output_bytes_max), up_to(&mut err, &mut stderr, output_bytes_max)) } => read,
+                    never = feed => match never {},
+                }
+            };
+            tokio::time::timeout(command.timeout, reading).await
+        };
+        drop(group);
+        let status = exit_status(child.wait().await.map_err(|error| failed("bash", &error))?);
+        let exited = match took_all {
+            Ok(Ok(_)) => Some(Exited { status, timed_out: false }),
+            Ok(Err(TooMuch)) => None,
+            Err(_) => Some(Exited { status, timed_out: true }),
+        };
+        Ok(Said { exited, stdout, stderr, took: began.elapsed() })
     }
 
     async fn read(&self, path: &SandboxPath, offset: u64, limit: u64) -> Result<FileBytes, WorkspaceError> {
@@ -224,4 +262,20 @@ async fn pump(mut from: impl AsyncRead + Unpin, to: mpsc::Sender<Bytes>) {
         // Nobody listens any more: the output is thrown away.
         let _ = to.send(Bytes::copy_from_slice(&buffer[..count])).await;
     }
+}
+
+/// A command wrote more than it may.
+struct TooMuch;
+
+/// Reads to the end, or until there is more than fits.
+async fn up_to(from: &mut (impl AsyncRead + Unpin), to: &mut Vec<u8>, bytes_max: usize) -> Result<(), TooMuch> {
+    let mut buffer = vec![0; 8 * 1024];
+    while let Ok(count @ 1..) = from.read(&mut buffer).await {
+        to.extend_from_slice(&buffer[..count]);
+        if to.len() > bytes_max {
+            to.truncate(bytes_max);
+            return Err(TooMuch);
+        }
+    }
+    Ok(())
 }

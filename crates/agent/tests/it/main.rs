@@ -18,6 +18,7 @@ mod openai;
 mod patch;
 mod plugins;
 mod recorded;
+mod repository_hooks;
 mod responses;
 mod resume;
 mod sessions;

@@ -42,7 +42,9 @@ impl<F: Fn(Occasion<'_>) -> Result<Verdict, String> + Send + Sync> Hook for Aske
             Occasion::PermissionAsk(call) => format!("permission {} {}", call.name, call.input),
             Occasion::ToolExecuteAfter(call, result) => format!("after {} {:?}", call.name, result.output),
             Occasion::PromptSubmit { by, text } => format!("prompt of {by}: {text}"),
-            Occasion::SessionStart | Occasion::ContextInject | Occasion::TurnEnd => occasion.point().name().to_owned(),
+            Occasion::SessionStart | Occasion::ContextInject | Occasion::TurnEnd { .. } => {
+                occasion.point().name().to_owned()
+            }
         };
         self.seen.lock().unwrap().push(what);
         (self.answer)(occasion)

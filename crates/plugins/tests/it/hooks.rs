@@ -75,7 +75,10 @@ async fn words_are_added_and_ends_and_prompts_refused() {
     assert_eq!(plugin.ask(Occasion::PromptSubmit { by: &bob, text: "Go." }).await, Ok(Verdict::Allow));
     let refused = Verdict::Deny("No passwords, bob.".to_owned());
     assert_eq!(plugin.ask(Occasion::PromptSubmit { by: &bob, text: "my password" }).await, Ok(refused));
-    assert_eq!(plugin.ask(Occasion::TurnEnd).await, Ok(Verdict::Deny("Not yet, s1.".to_owned())));
+    assert_eq!(
+        plugin.ask(Occasion::TurnEnd { said: "Done.", sent_back: 0 }).await,
+        Ok(Verdict::Deny("Not yet, s1.".to_owned()))
+    );
 }
 
 #[tokio::test]

@@ -61,6 +61,7 @@ impl Plugin {
             base_branch: "main".to_owned(),
             turn: hangar_protocol::TurnId(1),
             author: "ada".parse().unwrap(),
+            model: "scripted/test".to_owned(),
         };
         self.0.hook.ask(&scene, occasion).await
     }

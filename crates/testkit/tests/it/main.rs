@@ -30,6 +30,7 @@ mod questions;
 mod read_only_disk;
 mod refusals;
 mod removal;
+mod repository_hooks;
 mod secrets;
 mod session;
 mod soak;

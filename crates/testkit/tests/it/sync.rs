@@ -8,7 +8,7 @@ use std::{
 };
 
 use hangar_protocol::{
-    Event, EventBody,
+    Event, EventBody, PluginDecision,
     api::NewRepo,
     event::{SandboxPhase, ToolStatus, TurnOutcome},
 };
@@ -88,8 +88,11 @@ impl Behind {
             let done = git.output().unwrap();
             assert!(done.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&done.stderr));
         };
-        git(&["clone", "--quiet", &url, work.to_str().unwrap()]);
+        if !work.is_dir() {
+            git(&["clone", "--quiet", &url, work.to_str().unwrap()]);
+        }
         for (name, text) in files {
+            fs::create_dir_all(work.join(name).parent().unwrap()).unwrap();
             fs::write(work.join(name), text).unwrap();
         }
         git(&["add", "-A"]);
@@ -186,6 +189,46 @@ async fn what_was_read_before_the_sync_changed_it_is_named_and_not_undone() {
     }
     assert_eq!((again.0, again.1.as_str()), (ToolStatus::Ok, "1\tnew line\n"));
     assert_eq!(written.0, ToolStatus::Ok, "{written:?}");
+    let mut server = behind.server;
+    server.stop().await;
+    assert!(server.traces().is_empty(), "left behind:\n{}", server.traces());
+}
+
+#[tokio::test]
+async fn a_hook_about_a_reading_tool_runs_at_once_in_a_workspace_that_is_read_only() {
+    let script = [
+        Reply::say("I look.").and_call("read", json!({"path": "README.md"})),
+        Reply::bash("cat README.md; ls"),
+        Reply::say("Done."),
+    ];
+    let behind = Behind::new(Transcript::new().on("look", script)).await;
+    let command = r#"if touch made 2> /tmp/why; then echo '{"hookSpecificOutput": {"additionalContext": "It was writable."}}';
+        else echo "{\"hookSpecificOutput\": {\"additionalContext\": \"$(cat /tmp/why) $(cat README.md)\"}}"; fi"#;
+    let hooks =
+        json!({"hooks": {"PreToolUse": [{"matcher": "Read", "hooks": [{"type": "command", "command": command}]}]}});
+    // The image does not have the hooks: they are those of the commit that the session begins with.
+    behind.push(&[(".claude/settings.json", &hooks.to_string())]).await;
+    let jane = behind.server.owner().clone();
+    let session = jane.begin("acme/app", "Please look.").await.id;
+    let mut watch = Watch::new(&jane, &session);
+    watch.tool_started("bash").await;
+    // The sync is under way, as the filter waits.
+    assert!(!watch.events().iter().any(|event| is_phase(event, SandboxPhase::Ready)));
+    let told: Vec<String> = watch
+        .events()
+        .iter()
+        .filter_map(|event| match &event.body {
+            EventBody::PluginDecided { decision: PluginDecision::Injected { text }, .. } => Some(text.clone()),
+            EventBody::PluginDecided { decision, .. } => panic!("{decision:?}"),
+            _ => None,
+        })
+        .collect();
+    let [told] = told.as_slice() else { panic!("{told:?}") };
+    assert!(told.contains("Read-only file system") && told.ends_with("old line"), "{told}");
+    behind.go().await;
+    assert_eq!(watch.turn_ended(1).await, TurnOutcome::Done, "{}", Story::of(watch.events()));
+    let (_, said) = results(watch.events()).pop().unwrap();
+    assert!(said.starts_with("new line\n") && !said.contains("made"), "{said}");
     let mut server = behind.server;
     server.stop().await;
     assert!(server.traces().is_empty(), "left behind:\n{}", server.traces());

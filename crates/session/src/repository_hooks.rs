@@ -1,0 +1,81 @@
+//! Which hooks a session has: those in the files of the commit that it began with.
+//!
+//! They are read by git from the repository at the forge, never from a work tree: what an agent, or whoever speaks to it through a file or a page,
+//! writes into these files has no effect in the session, and in later ones only once it is in the commit that they begin with. A commit never changes, so
+//! what was read is kept, and a session whose repository has no hooks waits for nothing.
+
+use std::{
+    collections::VecDeque,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use hangar_agent::{hooks::RepositoryHooks, limits::HOOK_FILE_BYTES_MAX};
+use hangar_forge::{EntryKind, ForgeError, LocalForge, Small};
+use hangar_protocol::RepoPath;
+use tokio::sync::OnceCell;
+
+/// Commits whose hooks are kept in memory; those asked for longest ago go first.
+const COMMITS_MAX: usize = 64;
+
+/// What was read of one commit, or is being read.
+type Read = Arc<OnceCell<Arc<RepositoryHooks>>>;
+
+/// The hooks of the commits that sessions began with. A cheap handle.
+#[derive(Clone, Default)]
+pub struct HooksOfCommits {
+    /// The one asked for last at the end.
+    known: Arc<Mutex<VecDeque<(RepoPath, String, Read)>>>,
+}
+
+impl HooksOfCommits {
+    /// The hooks of a repository at a commit. Whoever asks at the same time waits for the same reading.
+    ///
+    /// # Errors
+    /// When the forge cannot read the commit. The next one who asks tries again.
+    pub(crate) async fn of(
+        &self,
+        forge: &LocalForge,
+        repo: &RepoPath,
+        commit: &str,
+    ) -> Result<Arc<RepositoryHooks>, ForgeError> {
+        self.place(repo, commit).get_or_try_init(|| read(forge, repo, commit)).await.cloned()
+    }
+
+    /// Begins to read what will be asked for soon.
+    pub(crate) fn begin(&self, forge: &LocalForge, repo: &RepoPath, commit: &str) {
+        let (hooks, forge, repo, commit) = (self.clone(), forge.clone(), repo.clone(), commit.to_owned());
+        tokio::spawn(async move {
+            // Whoever needs them asks again, and is told why they cannot be read.
+            drop(hooks.of(&forge, &repo, &commit).await);
+        });
+    }
+
+    fn place(&self, repo: &RepoPath, commit: &str) -> Read {
+        // A poisoned lock means that a reader of it panicked; what is there is whole.
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let place = known.iter().position(|(of, at, _)| of == repo && at == commit);
+        let (of, at, read) = place
+            .and_then(|place| known.remove(place))
+            .unwrap_or_else(|| (repo.clone(), commit.to_owned(), Read::default()));
+        known.push_back((of, at, Arc::clone(&read)));
+        if known.len() > COMMITS_MAX {
+            known.pop_front();
+        }
+        read
+    }
+}
+
+async fn read(forge: &LocalForge, repo: &RepoPath, commit: &str) -> Result<Arc<RepositoryHooks>, ForgeError> {
+    let (path, commit) = (repo.to_string().parse()?, commit.parse()?);
+    let found = forge.small_files(&path, &commit, &RepositoryHooks::FILES, HOOK_FILE_BYTES_MAX).await?;
+    let content = |file: &str| {
+        let Small { entry, bytes } = found.iter().find(|small| small.entry.path == file)?;
+        Some(match (entry.kind, bytes) {
+            (EntryKind::File, Some(bytes)) => Ok(bytes.clone()),
+            (EntryKind::File, None) => Err(format!("it is larger than {} KiB", HOOK_FILE_BYTES_MAX / 1024)),
+            (EntryKind::Symlink | EntryKind::Dir | EntryKind::Submodule, _) => Err("it is no file".to_owned()),
+        })
+    };
+    let files: Vec<_> = RepositoryHooks::FILES.into_iter().filter_map(|file| Some((file, content(file)?))).collect();
+    Ok(Arc::new(RepositoryHooks::parse(&files)))
+}
