@@ -58,6 +58,7 @@ pub async fn run_harness_turn(input: HarnessTurn, sink: Arc<dyn TurnSink>, stop:
         base_branch: facts.base_branch.clone(),
         turn: open.id,
         author: open.author.user.clone(),
+        model: input.model.clone(),
     };
     let turn = Turn {
         id: open.id,
@@ -322,7 +323,8 @@ impl Turn {
         if sent_back >= limits::TURN_SENT_BACK_MAX {
             return Ok(true);
         }
-        match self.asked(Occasion::TurnEnd).await? {
+        let said = self.input.conversation.last_words();
+        match self.asked(Occasion::TurnEnd { said: &said, sent_back }).await? {
             Ok(()) => Ok(true),
             // A guard that failed did not say what is missing: the agent could do nothing about it.
             Err(words) if self.input.conversation.ended().is_some() => Err(Halt::Failed(words)),

@@ -164,9 +164,9 @@ impl Installed {
         };
         let took = began.elapsed();
         let call = match occasion {
-            Occasion::ToolExecuteBefore(call)
-            | Occasion::PermissionAsk(call)
-            | Occasion::ToolExecuteAfter(call, _) => Some(&call.call),
+            Occasion::ToolExecuteBefore(call) | Occasion::PermissionAsk(call) | Occasion::ToolExecuteAfter(call, _) => {
+                Some(&call.call)
+            }
             Occasion::SessionStart
             | Occasion::PromptSubmit { .. }
             | Occasion::ContextInject
@@ -283,7 +283,9 @@ fn fitting(point: HookPoint, verdict: Verdict) -> Result<Verdict, String> {
         Verdict::Adding { and, .. } => {
             let beside = match point {
                 HookPoint::ToolExecuteBefore | HookPoint::ToolExecuteAfter | HookPoint::PromptSubmit => true,
-                HookPoint::SessionStart | HookPoint::ContextInject | HookPoint::PermissionAsk | HookPoint::TurnEnd => false,
+                HookPoint::SessionStart | HookPoint::ContextInject | HookPoint::PermissionAsk | HookPoint::TurnEnd => {
+                    false
+                }
             };
             beside && !matches!(**and, Verdict::Adding { .. }) && fitting(point, (**and).clone()).is_ok()
         }

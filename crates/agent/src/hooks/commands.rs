@@ -195,7 +195,7 @@ impl Hook for CommandHook {
         }
         let shown = clip_bytes(&self.command.command, COMMAND_SHOWN_BYTES);
         let answered = match occasion {
-            Occasion::ToolExecuteBefore(call) | Occasion::ToolExecuteAfter(call, _) => {
+            Occasion::ToolExecuteBefore(call) | Occasion::PermissionAsk(call) | Occasion::ToolExecuteAfter(call, _) => {
                 self.ask_about_call(scene, call, occasion).await
             }
             Occasion::SessionStart
@@ -287,7 +287,9 @@ impl Command {
     fn is_for(&self, occasion: Occasion<'_>) -> bool {
         match occasion {
             Occasion::SessionStart => self.matcher.fits(&[question::SOURCE]),
-            Occasion::ToolExecuteBefore(call) => self.matcher.fits(tools::names(&call.name).as_slice()),
+            Occasion::ToolExecuteBefore(call) | Occasion::PermissionAsk(call) => {
+                self.matcher.fits(tools::names(&call.name).as_slice())
+            }
             Occasion::ToolExecuteAfter(call, result) => {
                 let wanted = match result.status {
                     ToolStatus::Ok => Moment::PostToolUse,

@@ -79,7 +79,10 @@ async fn what_makes_no_sense_is_told_to_the_model() {
     assert_eq!(ok, [false, false, false, false, false, false, true], "{outputs:?}");
     assert_eq!(outputs[1].1, "budget_percent is 1 to 100.");
     assert_eq!(outputs[2].1, "\"no id!\" is no session id.");
-    assert_eq!((outputs[3].1.as_str(), outputs[4].1.as_str()), ("There is no session stranger.", "There is no session stranger."));
+    assert_eq!(
+        (outputs[3].1.as_str(), outputs[4].1.as_str()),
+        ("There is no session stranger.", "There is no session stranger.")
+    );
     assert_eq!((outputs[5].1.as_str(), outputs[6].1.as_str()), ("The text is empty.", "This session has begun none."));
 }
 

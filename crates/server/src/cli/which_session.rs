@@ -66,6 +66,7 @@ mod tests {
             members: BTreeMap::new(),
             archived_ms: None,
             deleted: None,
+            parent: None,
         }
     }
 

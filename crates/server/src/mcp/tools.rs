@@ -72,6 +72,8 @@ struct StartSession {
     base_branch: Option<String>,
     /// `provider/model`; the server's default where left out.
     model: Option<String>,
+    /// The external agent that works on it, as the server's configuration names it; hangar's own where left out.
+    agent: Option<String>,
 }
 
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -180,6 +182,7 @@ impl SessionTools {
             repo: repository(&asked.repository)?,
             base_branch: asked.base_branch,
             model: asked.model,
+            agent: asked.agent,
             prompt: Some(NewPrompt { request_id: None, text: asked.prompt }),
             visibility: None,
         };

@@ -112,6 +112,7 @@ impl Sessions {
             base_branch: base.to_string(),
             base_commit: commit.to_string(),
             model,
+            agent: parent.agent.clone(),
             title: title.unwrap_or_else(|| format!("Work on {}", repo.path)),
             visibility: parent.visibility,
         })

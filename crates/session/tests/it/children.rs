@@ -158,7 +158,8 @@ fn a_stop_goes_down_unless_it_is_for_this_session_alone() {
     let stopped = story.command("bob", stop(Reach::WithChildren)).unwrap();
     // One that has ended may have begun others.
     assert_eq!(stopped.effects, [Effect::StopTurn(TurnId(1)), stop_child(1, "bob"), stop_child(2, "bob")]);
-    let asked = |story: &Story| story.state.children.iter().map(|child| child.stop_requested_by.is_some()).collect::<Vec<_>>();
+    let asked =
+        |story: &Story| story.state.children.iter().map(|child| child.stop_requested_by.is_some()).collect::<Vec<_>>();
     assert_eq!(asked(&story), [false, true]);
     // Killed before the child heard of it, it is told again, until it is heard to have ended.
     story.end(1, TurnOutcome::Stopped { by: "bob".parse().unwrap() });
@@ -247,8 +248,12 @@ fn a_budget_counts_for_the_family_and_those_below_go_on_when_it_is_raised() {
 fn calls_that_may_be_made_twice_are_not_answered_as_interrupted() {
     let mut story = parent_of(0);
     for (number, name) in [(1, "spawn_session"), (2, "wait_sessions"), (3, "bash")] {
-        let body =
-            EventBody::ToolStarted { turn: TurnId(1), call: call(number), name: name.to_owned(), input: serde_json::json!({}) };
+        let body = EventBody::ToolStarted {
+            turn: TurnId(1),
+            call: call(number),
+            name: name.to_owned(),
+            input: serde_json::json!({}),
+        };
         story.report(Report::Agent { turn: TurnId(1), body });
     }
     let woken = story.report(Report::Woken { reason: "killed".to_owned() });

@@ -97,10 +97,10 @@ fn answered(moment: Moment, answer: Answer, own: Own<'_>) -> Result<Verdict, Str
         return Err("additionalContext is no answer to Stop: it has decision \"block\" with a reason".to_owned());
     }
     let stopped = answer.goes_on == Some(false);
-    let denied = match specific.permission_decision.as_deref() {
-        None | Some("allow") => false,
-        // Nobody can be asked here: what wants to be asked about is refused.
-        Some("deny" | "ask") => true,
+    let (denied, asks) = match specific.permission_decision.as_deref() {
+        None | Some("allow") => (false, false),
+        Some("ask") => (false, true),
+        Some("deny") => (true, false),
         Some(other) => return Err(format!("the permissionDecision {other:?} is not known")),
     };
     let blocked = match answer.decision.as_deref() {
@@ -117,6 +117,8 @@ fn answered(moment: Moment, answer: Answer, own: Own<'_>) -> Result<Verdict, Str
         refused(moment, specific.permission_decision_reason.as_deref())?
     } else if blocked {
         refused(moment, answer.reason.as_deref())?
+    } else if asks {
+        asked(moment, specific.permission_decision_reason.as_deref())?
     } else if let Some(updated) = specific.updated_input {
         match moment {
             Moment::PreToolUse => Verdict::Arguments(own(updated)?),
@@ -153,6 +155,19 @@ fn refused(moment: Moment, words: Option<&str>) -> Result<Verdict, String> {
     }
 }
 
+/// A person is to decide. Their answer allows the call as the model made it.
+fn asked(moment: Moment, words: Option<&str>) -> Result<Verdict, String> {
+    let words = words.map(str::trim).filter(|words| !words.is_empty()).unwrap_or(NO_WORDS).to_owned();
+    match moment {
+        Moment::PreToolUse => Ok(Verdict::Ask(words)),
+        Moment::SessionStart
+        | Moment::UserPromptSubmit
+        | Moment::PostToolUse
+        | Moment::PostToolUseFailure
+        | Moment::Stop => Err("the permissionDecision \"ask\" is no answer here".to_owned()),
+    }
+}
+
 /// A verdict with words for the model.
 fn adding(moment: Moment, words: &str, verdict: Verdict) -> Verdict {
     match (moment, verdict) {
@@ -165,7 +180,7 @@ fn adding(moment: Moment, words: &str, verdict: Verdict) -> Verdict {
 /// Whether a verdict ends the matter.
 pub(super) fn refuses(verdict: &Verdict) -> bool {
     match verdict {
-        Verdict::Deny(_) => true,
+        Verdict::Deny(_) | Verdict::Ask(_) => true,
         Verdict::Adding { and, .. } => refuses(and),
         Verdict::Allow | Verdict::Arguments(_) | Verdict::Output(_) | Verdict::Context(_) => false,
     }
@@ -295,7 +310,13 @@ mod tests {
         check(PreToolUse, 0, r#"{"systemMessage": "x", "suppressOutput": true}"#, "", Ok(Verdict::Allow));
         let reasoned = json!({"permissionDecision": "deny", "permissionDecisionReason": "No."});
         check(PreToolUse, 0, &specific(reasoned), "", deny("No."));
-        check(PreToolUse, 0, &specific(json!({"permissionDecision": "ask"})), "", deny(NO_WORDS));
+        check(
+            PreToolUse,
+            0,
+            &specific(json!({"permissionDecision": "ask"})),
+            "",
+            Ok(Verdict::Ask(NO_WORDS.to_owned())),
+        );
         check(PreToolUse, 0, &specific(json!({"permissionDecision": "allow"})), "", Ok(Verdict::Allow));
         check(PreToolUse, 0, r#"{"decision": "block", "reason": "No."}"#, "", deny("No."));
         check(PreToolUse, 0, r#"{"continue": false, "stopReason": "Enough."}"#, "", deny("Enough."));

@@ -31,7 +31,7 @@ pub(super) fn about(moment: Moment, scene: &Scene, occasion: Occasion<'_>, input
         Occasion::SessionStart => question["source"] = json!(SOURCE),
         Occasion::PromptSubmit { text, .. } => question["prompt"] = json!(text),
         Occasion::ContextInject => {}
-        Occasion::ToolExecuteBefore(asked) => call(asked),
+        Occasion::ToolExecuteBefore(asked) | Occasion::PermissionAsk(asked) => call(asked),
         Occasion::ToolExecuteAfter(asked, result) if moment == Moment::PostToolUseFailure => {
             call(asked);
             question["error"] = json!(result.output);
