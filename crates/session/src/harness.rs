@@ -1,12 +1,15 @@
 //! Programs of external agents, in the session's sandbox.
 
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use hangar_agent::acp::{Command, Launch, PIECES_AHEAD, Piece, Program, Programs};
 use hangar_protocol::guest::{ExitStatus, Stream};
-use hangar_sandbox::{Ended, Exec, ExecSpec};
+use hangar_sandbox::{Ended, Error, Exec, ExecSpec};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
@@ -25,7 +28,7 @@ pub(crate) struct SandboxPrograms {
 #[async_trait]
 impl Programs for SandboxPrograms {
     async fn start(&self, launch: Launch) -> Result<Program, String> {
-        let Place { sandbox, env, .. } = self.home.sandbox.get().await.map_err(|refusal| refusal.to_string())?;
+        let Place { sandbox, env, gone, .. } = self.home.sandbox.get().await.map_err(|refusal| refusal.to_string())?;
         let (Some(url), Some(token)) = (env.get(URL_VARIABLE), env.get(TOKEN_VARIABLE)) else {
             return Err("Its sandbox has no model gateway. Set sessions.model_gateway to \"commands\" in hangar.toml, and begin a new \
                         session."
@@ -34,11 +37,14 @@ impl Programs for SandboxPrograms {
         let Command { argv, env: own } = launch.command(url, token);
         let spec = ExecSpec::argv(argv).stdin_piped().kill_leftovers();
         let spec = env.iter().chain(&own).fold(spec, |spec, (name, value)| spec.env(name, value));
-        let exec = sandbox.exec_stream(&spec).await.map_err(|error| sandbox_refusal(&error).to_string())?;
+        let exec = sandbox.exec_stream(&spec).await.map_err(|error| {
+            note_gone(&gone, &error);
+            sandbox_refusal(&error).to_string()
+        })?;
         let (input, to_write) = mpsc::channel(PIECES_AHEAD);
         let (read, output) = mpsc::channel(PIECES_AHEAD);
         let running = CancellationToken::new();
-        let over = tokio::spawn(serve(exec, to_write, read, running.clone()));
+        let over = tokio::spawn(serve(exec, to_write, read, running.clone(), gone));
         Ok(Program::new(input, output, running, over))
     }
 
@@ -58,6 +64,7 @@ async fn serve(
     mut input: mpsc::Receiver<Bytes>,
     output: mpsc::Sender<Piece>,
     running: CancellationToken,
+    gone: Arc<AtomicBool>,
 ) {
     let stdin = exec.input();
     let writing = async {
@@ -77,7 +84,10 @@ async fn serve(
                     Stream::Stderr => Piece::Err(chunk.bytes),
                 },
                 Ok(None) => return exec.ended().map_or_else(|| "it ended".to_owned(), words),
-                Err(error) => return error.to_string(),
+                Err(error) => {
+                    note_gone(&gone, &error);
+                    return error.to_string();
+                }
             };
             // Nobody reads any more: whoever did cancels `running`.
             drop(output.send(piece).await);
@@ -91,6 +101,13 @@ async fn serve(
     drop(exec);
     if let Some(words) = ended {
         drop(output.send(Piece::Ended(words)).await);
+    }
+}
+
+/// A sandbox that has ended is not given to the next turn: its guest is silent before its end is noticed.
+fn note_gone(gone: &AtomicBool, error: &Error) {
+    if let Error::Gone = error {
+        gone.store(true, Ordering::Release);
     }
 }
 

@@ -160,6 +160,13 @@ impl Turn {
             )));
         }
         let (tool, input) = call.named();
+        if input.to_string().len() > limits::REPLY_BYTES_MAX {
+            return Err(Halt::Failed(format!(
+                "{} made a call with arguments of more than {} MiB. Its processes were ended; send another prompt to go on.",
+                self.agent(),
+                limits::REPLY_BYTES_MAX / 1024 / 1024
+            )));
+        }
         let id = self.call_id(&call.tool_call_id);
         self.said.call(Block::ToolCall { call: id.clone(), name: tool.clone(), input: input.clone() });
         self.flush(StopReason::ToolUse).await?;

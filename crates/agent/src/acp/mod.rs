@@ -69,7 +69,7 @@ impl Default for HarnessTimes {
             start_max: Duration::from_secs(120),
             silence_max: Duration::from_secs(30 * 60),
             farewell_max: Duration::from_secs(3),
-            leave_max: Duration::from_secs(2),
+            leave_max: Duration::from_secs(5),
         }
     }
 }

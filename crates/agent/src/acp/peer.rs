@@ -127,9 +127,7 @@ impl Peer {
             Ok(()) => Ok(()),
             // It has ended; what it said last says why.
             Err(_) => loop {
-                if let Err(ended) = self.next().await {
-                    return Err(ended);
-                }
+                drop(self.next().await?);
             },
         }
     }

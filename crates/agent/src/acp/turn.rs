@@ -396,7 +396,7 @@ impl Turn {
         match update {
             Update::AgentMessageChunk { content } => self.more(TextChannel::Text, &content),
             Update::AgentThoughtChunk { content } => self.more(TextChannel::Reasoning, &content),
-            Update::ToolCall(call) | Update::ToolCallUpdate(call) => self.call_news(call).await,
+            Update::ToolCall(call) | Update::CallNews(call) => self.call_news(call).await,
             Update::Plan { entries } => {
                 let items = entries.iter().take(TODO_ITEMS_MAX).map(todo).collect();
                 self.record(EventBody::TodoChanged { items }).await
@@ -497,7 +497,7 @@ impl Turn {
         match update {
             Update::AgentMessageChunk { content } => Ok(self.more(TextChannel::Text, &content).is_ok()),
             Update::AgentThoughtChunk { content } => Ok(self.more(TextChannel::Reasoning, &content).is_ok()),
-            Update::ToolCallUpdate(call) => match call.status {
+            Update::CallNews(call) => match call.status {
                 Some(CallStatus::Completed) => {
                     match self.end_call(&call.tool_call_id, hangar_protocol::event::ToolStatus::Ok, call.output()).await
                     {

@@ -115,7 +115,8 @@ pub(super) enum Update {
     /// It calls a tool.
     ToolCall(Call),
     /// A call goes on or ends.
-    ToolCallUpdate(Call),
+    #[serde(rename = "tool_call_update")]
+    CallNews(Call),
     /// Its to-do list.
     Plan { entries: Vec<PlanEntry> },
     /// What hangar has no use for.

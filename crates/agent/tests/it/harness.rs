@@ -163,7 +163,12 @@ impl World {
             directory,
             refused: watch::Sender::new(None),
             plugins: Vec::new(),
-            times: HarnessTimes::default(),
+            // A busy machine reaches none of these.
+            times: HarnessTimes {
+                farewell_max: Duration::from_secs(60),
+                leave_max: Duration::from_secs(60),
+                ..HarnessTimes::default()
+            },
             stop: CancellationToken::new(),
         }
     }
@@ -203,7 +208,7 @@ impl World {
             times: self.times,
         };
         let turn = run_harness_turn(input, self.log.clone(), self.stop.clone());
-        tokio::time::timeout(Duration::from_secs(60), turn).await.expect("the turn ends")
+        tokio::time::timeout(Duration::from_secs(120), turn).await.expect("the turn ends")
     }
 
     /// What the programs heard.
@@ -298,6 +303,11 @@ async fn whatever_a_program_does_wrong_ends_the_turn_with_its_cause() {
             "greet; chunk=$(head -c 60000 /dev/zero | tr '\\0' a); for i in {1..100}; do text $chunk; done; hear",
             "a reply of more than 4 MiB",
         ),
+        (
+            "greet; printf '{\"jsonrpc\":\"2.0\",\"method\":\"session/update\",\"params\":{\"update\":{\"sessionUpdate\":\"tool_call\",\"toolCallId\":\"a\",\"rawInput\":{\"text\":\"'; \
+             head -c 5000000 /dev/zero | tr '\\0' a; say '\"}}}}'; hear",
+            "arguments of more than 4 MiB",
+        ),
         ("greet; update '{\"sessionUpdate\":\"tool_call\",\"title\":\"no id\"}'; hear", "cannot read"),
         (
             "greet; say '{\"jsonrpc\":\"2.0\",\"id\":3,\"error\":{\"code\":-1,\"message\":\"No\",\"data\":{\"message\":\"no quota\"}}}'; hear",
@@ -333,11 +343,7 @@ async fn a_program_that_says_nothing_is_not_waited_for_for_ever() {
     world.times.silence_max = Duration::from_millis(200);
     world.times.farewell_max = Duration::from_millis(200);
     assert!(failure(world.run().await).contains("said nothing for 0 s"));
-    assert!(
-        world.story().last().unwrap().starts_with("a Interrupted This call was interrupted"),
-        "{:?}",
-        world.story()
-    );
+    assert_eq!(world.log.conversation().open_calls().count(), 0);
 }
 
 #[tokio::test]

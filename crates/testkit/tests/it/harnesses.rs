@@ -30,6 +30,7 @@ struct Services {
 }
 
 /// Where the programs are installed; `None`, and said aloud, where they are not and need not be.
+#[allow(clippy::print_stderr, reason = "whoever runs the tests is told what they did not check")]
 fn installed() -> Option<PathBuf> {
     let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../clients/harness-conformance");
     if directory.join("node_modules").exists() {
@@ -369,20 +370,51 @@ async fn a_turn_of_codex_goes_on_after_the_server_was_killed() {
 }
 
 #[tokio::test]
-async fn an_agent_or_a_model_that_cannot_be_had_is_refused() {
-    let mut server = TestServer::start(Transcript::new()).await;
+async fn agents_that_cannot_be_had_are_refused_and_programs_that_do_not_work_fail_their_turn() {
+    let agents = [
+        ("deaf", "", "/bin/false"),
+        ("absent", "", "/opt/absent"),
+        ("codex", "wire = \"openai_responses\"", "/bin/false"),
+    ];
+    let agents =
+        agents.map(|(id, wire, program)| format!("[[agents]]\nid = {id:?}\n{wire}\ncommand = [{program:?}]\n"));
+    let lines = format!("sessions.model_gateway = \"commands\"\n{}", agents.concat());
+    let mut server = TestServer::start_with(Setting::new(Transcript::new()).configured(&lines)).await;
     server.tiny().await;
     let jane = server.owner().clone();
-    let new = new_session("acme/tiny", "codex");
-    match within("a refusal", jane.client().create_session(&new)).await {
-        Err(Error::Refused(refusal)) => {
-            assert_eq!(refusal.code, RefusalCode::NotFound);
-            assert!(refusal.to_string().contains("There is no agent \"codex\""), "{refusal}");
+    let known = within("the agents", jane.client().agents()).await.unwrap();
+    assert_eq!(known.iter().map(|agent| agent.id.as_str()).collect::<Vec<_>>(), ["deaf", "absent", "codex"]);
+    for (agent, code, words) in [
+        ("goose", RefusalCode::NotFound, "There is no agent \"goose\". There are: deaf, absent, codex"),
+        ("codex", RefusalCode::BadRequest, "asks over OpenAI Responses, and scripted/test does not speak that"),
+    ] {
+        match within("a refusal", jane.client().create_session(&new_session("acme/tiny", agent))).await {
+            Err(Error::Refused(refusal)) => {
+                assert_eq!(refusal.code, code);
+                assert!(refusal.to_string().contains(words), "{refusal}");
+            }
+            other => panic!("{other:?}"),
         }
-        other => panic!("{other:?}"),
     }
-    assert_eq!(within("the agents", jane.client().agents()).await.unwrap(), []);
+    for (agent, words) in
+        [("deaf", "The agent deaf is gone: it ended with status 1"), ("absent", "The agent absent cannot be started: ")]
+    {
+        let prompt = Some(NewPrompt { request_id: None, text: "Anything.".to_owned() });
+        let new = NewSession { prompt, ..new_session("acme/tiny", agent) };
+        let session = within("the session", jane.client().create_session(&new)).await.expect("the session begins").id;
+        match Watch::new(&jane, &session).turn_ended(1).await {
+            TurnOutcome::Failed { reason } => assert!(reason.contains(words), "{reason}"),
+            other => panic!("{other:?}"),
+        }
+    }
     server.stop().await;
+    // Without the gateway they could ask nobody.
+    let ground = hangar_testkit::Ground::new();
+    std::fs::write(ground.path().join("hangar.toml"), format!("{}\n", agents[0])).unwrap();
+    let mut up = ground.command(&["up", "--data", "data", "--config", "hangar.toml", "--port", "0"]);
+    let refused = within("the refusal", up.output()).await.unwrap();
+    let told = String::from_utf8_lossy(&refused.stderr);
+    assert!(!refused.status.success() && told.contains("asks models through the gateway, which is off"), "{told}");
 }
 
 /// How many processes of the machine are this command.

@@ -182,7 +182,10 @@ impl Story {
                     HarnessMemory::Loaded => ", with its own conversation",
                     HarnessMemory::Told => ", told what was said before",
                 };
-                Some(line(Mark::Note, format!("{name} works{knows} ({})", words::duration(u64::from(*duration_ms)))))
+                Some(line(
+                    Mark::Note,
+                    format!("{} works{knows} ({})", words::one_line(name), words::duration(u64::from(*duration_ms))),
+                ))
             }
             // The program that asked shows what it was answered.
             EventBody::GatewayRequested { turn, .. } => {
