@@ -10,19 +10,19 @@ pub enum HookPoint {
     /// The session's first turn begins. Words for the model may be added.
     #[serde(rename = "session.start")]
     SessionStart,
-    /// A person's words are about to be shown to the model. They may be refused: the turn then fails.
+    /// A person's words are about to be shown to the model. They may be refused: the turn then fails. Words for the model may be added.
     #[serde(rename = "prompt.submit")]
     PromptSubmit,
     /// A turn begins. Words for the model may be added.
     #[serde(rename = "context.inject")]
     ContextInject,
-    /// A tool is about to be called. Its arguments may be replaced, or the call refused.
+    /// A tool is about to be called. Its arguments may be replaced, or the call refused. Words may be added below its result.
     #[serde(rename = "tool.execute.before")]
     ToolExecuteBefore,
     /// A call has passed that, with the arguments it will be made with. A person may be asked to allow it, or it may be refused.
     #[serde(rename = "permission.ask")]
     PermissionAsk,
-    /// A tool has run. What the model is told may be replaced, or withheld.
+    /// A tool has run. What the model is told may be replaced, or withheld. Words may be added below it.
     #[serde(rename = "tool.execute.after")]
     ToolExecuteAfter,
     /// The model says that it is done. The turn may be refused to end: the model is told why and goes on.

@@ -79,3 +79,86 @@ async fn read(forge: &LocalForge, repo: &RepoPath, commit: &str) -> Result<Arc<R
     let files: Vec<_> = RepositoryHooks::FILES.into_iter().filter_map(|file| Some((file, content(file)?))).collect();
     Ok(Arc::new(RepositoryHooks::parse(&files)))
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test that cannot go on says so by panicking")]
+mod tests {
+    use std::{fs, path::Path};
+
+    use async_trait::async_trait;
+    use hangar_agent::{Sandboxes, Workspace, WorkspaceError};
+    use hangar_forge::{ForgeConfig, ImportSource, Limits, NewRepo, Signature};
+
+    use super::*;
+
+    struct Nowhere;
+
+    #[async_trait]
+    impl Sandboxes for Nowhere {
+        async fn workspace(&self) -> Result<Arc<dyn Workspace>, WorkspaceError> {
+            Err(WorkspaceError::Lost("there is none".to_owned()))
+        }
+    }
+
+    /// Brings a directory in under this name; gives the commit.
+    async fn imported(forge: &LocalForge, repo: &RepoPath, directory: &Path) -> String {
+        let author = Signature { name: "Ann".into(), email: "ann@example.org".into() };
+        let source = ImportSource::detect(directory.to_str().unwrap(), author, "It begins".into());
+        let new = NewRepo { path: repo.to_string().parse().unwrap(), description: String::new() };
+        let made = forge.import(new, source).await.unwrap();
+        forge.branch_tip(&made.path, &made.default_branch).await.unwrap().to_string()
+    }
+
+    fn names(hooks: &RepositoryHooks) -> Vec<String> {
+        let sandboxes: Arc<dyn Sandboxes> = Arc::new(Nowhere);
+        hooks.installed(&sandboxes).into_iter().map(|installed| installed.plugin).collect()
+    }
+
+    #[tokio::test]
+    async fn hooks_are_those_of_the_commit_and_read_once() {
+        let root = tempfile::tempdir().unwrap();
+        let config = ForgeConfig { data_dir: root.path().join("forge"), limits: Limits::default() };
+        let forge = LocalForge::open(config).await.unwrap();
+        let with = root.path().join("with");
+        for folder in [".claude", ".codex", ".hangar"] {
+            fs::create_dir_all(with.join(folder)).unwrap();
+        }
+        let hooks = br#"{"hooks": {"Stop": [{"hooks": [{"type": "command", "command": "true"}]}]}}"#;
+        fs::write(with.join("elsewhere"), hooks).unwrap();
+        // A link could lead anywhere; it is not followed.
+        std::os::unix::fs::symlink("../elsewhere", with.join(".claude/settings.json")).unwrap();
+        let large = usize::try_from(HOOK_FILE_BYTES_MAX).unwrap() + 1;
+        fs::write(with.join(".codex/hooks.json"), " ".repeat(large)).unwrap();
+        fs::write(with.join(".hangar/hooks.json"), hooks).unwrap();
+        let repo: RepoPath = "acme/with".parse().unwrap();
+        let commit = imported(&forge, &repo, &with).await;
+        let known = HooksOfCommits::default();
+        let found = known.of(&forge, &repo, &commit).await.unwrap();
+        assert_eq!(
+            names(&found),
+            [
+                "repository:.claude/settings.json",
+                "repository:.codex/hooks.json",
+                "repository:.hangar/hooks.json:Stop#1"
+            ]
+        );
+        let again = known.of(&forge, &repo, &commit).await.unwrap();
+        assert!(Arc::ptr_eq(&found, &again));
+
+        let without = root.path().join("without");
+        fs::create_dir_all(without.join(".claude")).unwrap();
+        fs::write(without.join(".claude/CLAUDE.md"), "Be kind.\n").unwrap();
+        let other: RepoPath = "acme/without".parse().unwrap();
+        let other_commit = imported(&forge, &other, &without).await;
+        assert!(known.of(&forge, &other, &other_commit).await.unwrap().is_empty());
+
+        // What cannot be read is not taken for a commit without hooks, and takes the place of nothing for long.
+        for number in 0..COMMITS_MAX + 3 {
+            let gone = format!("{number:040x}");
+            assert!(known.of(&forge, &repo, &gone).await.is_err());
+        }
+        assert_eq!(known.known.lock().unwrap().len(), COMMITS_MAX);
+        let once_more = known.of(&forge, &repo, &commit).await.unwrap();
+        assert_eq!(names(&once_more), names(&found));
+    }
+}

@@ -37,7 +37,8 @@ use crate::{
     workspace::{Begin, Exec, Exited, Piped, SandboxPath, Sandboxes, Workspace},
 };
 use answer::Ran;
-use file::{Command, Unusable};
+use file::{Blocks, Command, Unusable};
+use matcher::Matcher;
 
 /// How much of a command is shown where it has failed.
 const COMMAND_SHOWN_BYTES: usize = 100;
@@ -82,6 +83,23 @@ impl Moment {
             Self::PreToolUse => HookPoint::ToolExecuteBefore,
             Self::PostToolUse | Self::PostToolUseFailure => HookPoint::ToolExecuteAfter,
             Self::Stop => HookPoint::TurnEnd,
+        }
+    }
+
+    /// Whether this is the moment, and about something that the matcher fits.
+    fn is(self, occasion: Occasion<'_>, matcher: &Matcher) -> bool {
+        match occasion {
+            Occasion::SessionStart => matcher.fits(&[question::SOURCE]),
+            Occasion::ToolExecuteBefore(call) => matcher.fits(&tools::names(&call.name)),
+            Occasion::ToolExecuteAfter(call, result) => {
+                let moment = match result.status {
+                    ToolStatus::Ok => Self::PostToolUse,
+                    ToolStatus::Error | ToolStatus::Interrupted => Self::PostToolUseFailure,
+                };
+                self == moment && matcher.fits(&tools::names(&call.name))
+            }
+            // These have no matcher.
+            Occasion::PromptSubmit { .. } | Occasion::ContextInject | Occasion::TurnEnd { .. } => true,
         }
     }
 }
@@ -146,33 +164,31 @@ impl RepositoryHooks {
 impl Unusable {
     fn installed(&self) -> Installed {
         let Self { name, fault, blocks } = self;
-        let (at, on_failure) = match blocks {
-            Some(moment) => (moment.point(), OnFailure::Closed),
-            None => (HookPoint::SessionStart, OnFailure::Open),
-        };
+        let on_failure = if blocks.is_some() { OnFailure::Closed } else { OnFailure::Open };
         Installed {
             plugin: name.clone(),
-            hook: Arc::new(Faulty { at, fault: fault.clone() }),
+            hook: Arc::new(Faulty { blocks: blocks.clone(), fault: fault.clone() }),
             on_failure,
             deadline: limits::OWN_HOOK_DEADLINE,
         }
     }
 }
 
-/// What stands in a file and cannot be asked: it fails where it is to be told of.
+/// What stands in a file and cannot be asked: it fails where it blocks, and else where the session begins.
 struct Faulty {
-    at: HookPoint,
+    blocks: Option<Blocks>,
     fault: String,
 }
 
 #[async_trait]
 impl Hook for Faulty {
     fn listens(&self, point: HookPoint) -> bool {
-        point == self.at
+        point == self.blocks.as_ref().map_or(HookPoint::SessionStart, |blocks| blocks.moment.point())
     }
 
-    async fn ask(&self, _scene: &Scene, _occasion: Occasion<'_>) -> Result<Verdict, String> {
-        Err(self.fault.clone())
+    async fn ask(&self, _scene: &Scene, occasion: Occasion<'_>) -> Result<Verdict, String> {
+        let passes = |blocks: &Blocks| !blocks.moment.is(occasion, &blocks.matcher);
+        if self.blocks.as_ref().is_some_and(passes) { Ok(Verdict::Allow) } else { Err(self.fault.clone()) }
     }
 }
 
@@ -190,7 +206,7 @@ impl Hook for CommandHook {
 
     async fn ask(&self, scene: &Scene, occasion: Occasion<'_>) -> Result<Verdict, String> {
         let moment = self.command.moment;
-        if !self.command.is_for(occasion) {
+        if !moment.is(occasion, &self.command.matcher) {
             return Ok(Verdict::Allow);
         }
         let shown = clip_bytes(&self.command.command, COMMAND_SHOWN_BYTES);
@@ -278,27 +294,9 @@ impl CommandHook {
 }
 
 impl Command {
-    /// The moment at which its failure blocks.
-    fn blocks(&self) -> Option<Moment> {
-        (self.on_failure == OnFailure::Closed).then_some(self.moment)
-    }
-
-    /// Whether it wants to be asked about this.
-    fn is_for(&self, occasion: Occasion<'_>) -> bool {
-        match occasion {
-            Occasion::SessionStart => self.matcher.fits(&[question::SOURCE]),
-            Occasion::ToolExecuteBefore(call) | Occasion::PermissionAsk(call) => {
-                self.matcher.fits(tools::names(&call.name).as_slice())
-            }
-            Occasion::ToolExecuteAfter(call, result) => {
-                let wanted = match result.status {
-                    ToolStatus::Ok => Moment::PostToolUse,
-                    ToolStatus::Error | ToolStatus::Interrupted => Moment::PostToolUseFailure,
-                };
-                self.moment == wanted && self.matcher.fits(tools::names(&call.name).as_slice())
-            }
-            // These have no matcher.
-            Occasion::PromptSubmit { .. } | Occasion::ContextInject | Occasion::TurnEnd { .. } => true,
-        }
+    /// What its failure blocks.
+    fn blocks(&self) -> Option<Blocks> {
+        let Self { moment, matcher, .. } = self;
+        (self.on_failure == OnFailure::Closed).then(|| Blocks { moment: *moment, matcher: matcher.clone() })
     }
 }

@@ -344,8 +344,10 @@ async fn what_cannot_be_used_is_told_when_the_session_begins_and_blocks_where_it
     assert_eq!(decisions(&world.log), [told]);
     assert!(world.path("made").exists());
 
-    let unknown = json!({"hooks": [{"type": "http", "url": "http://x", "onFailure": "block"}]});
-    let world = self::world(json!({"PreToolUse": [unknown]}), replies()).await;
+    let unknown = json!({"matcher": "Bash", "hooks": [{"type": "http", "url": "http://x", "onFailure": "block"}]});
+    let reading = json!({"calls": [{"tool": "read", "input": {"path": "f"}}, {"tool": "bash", "input": {"command": "touch made"}}]});
+    let world = self::world(json!({"PreToolUse": [unknown]}), json!([reading, {"say": "Done."}])).await;
+    world.put("f", "x");
     assert_eq!(world.run().await, TurnEnd::Done);
     assert!(!world.path("made").exists());
     let fault = failed("hooks of type \"http\" are not run here, only those of type \"command\"", OnFailure::Closed);

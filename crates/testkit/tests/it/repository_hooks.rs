@@ -22,7 +22,7 @@ const GUARD: &str = r#"#!/bin/sh
 set -e
 asked=$(cat)
 case "$asked" in
-  *'"tool_name":"Bash"'*'rm README'*) echo "Nothing is removed here." >&2; exit 2 ;;
+  *'rm README'*) echo "Nothing is removed here." >&2; exit 2 ;;
   *'sudo id'*)
     echo '{"hookSpecificOutput": {"hookEventName": "PreToolUse", "permissionDecision": "allow",'
     echo '  "updatedInput": {"command": "id -u"}, "additionalContext": "There is no sudo here."}}' ;;
@@ -36,6 +36,8 @@ fn group(matcher: &str, command: &str) -> Value {
 /// Brings in `acme/tiny` with these hooks and the guard.
 async fn repository(server: &TestServer, hooks: Value) -> PathBuf {
     let source = tiny_repository(server.directory());
+    // Its instructions would ride on the first result.
+    fs::remove_file(source.join("AGENTS.md")).unwrap();
     for (name, text) in [(FILE, json!({"hooks": hooks}).to_string().as_str()), ("scripts/guard.sh", GUARD)] {
         let path = source.join(name);
         fs::create_dir_all(path.parent().unwrap()).unwrap();

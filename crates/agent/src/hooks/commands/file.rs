@@ -27,13 +27,21 @@ pub(super) struct Command {
 }
 
 /// What is in a file and cannot be asked.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub(super) struct Unusable {
     /// Its name in events.
     pub(super) name: String,
     pub(super) fault: String,
-    /// Where it says that its failure blocks, and at which moment.
-    pub(super) blocks: Option<Moment>,
+    /// Where it says that its failure blocks: what it refuses then.
+    pub(super) blocks: Option<Blocks>,
+}
+
+/// What is refused because it cannot be asked about.
+#[derive(Clone, Debug)]
+pub(super) struct Blocks {
+    pub(super) moment: Moment,
+    /// Everything where the matcher is what cannot be used.
+    pub(super) matcher: Matcher,
 }
 
 /// What a file has.
@@ -94,12 +102,13 @@ pub(super) fn read(file: &str, text: &[u8]) -> Result<Found, String> {
                 Some(word) if word == "continue" => OnFailure::Open,
                 Some(_) => OnFailure::Closed,
             };
+            let fits = matcher.clone().unwrap_or(Matcher::All);
             match matcher.and_then(|matcher| Ok((matcher, command(&hook)?, timeout(&hook)?))) {
                 Ok((matcher, command, timeout)) => {
                     found.commands.push(Command { name, moment, matcher, command, timeout, on_failure });
                 }
                 Err(fault) => {
-                    let blocks = (on_failure == OnFailure::Closed).then_some(moment);
+                    let blocks = (on_failure == OnFailure::Closed).then_some(Blocks { moment, matcher: fits });
                     found.unusable.push(Unusable { name, fault, blocks });
                 }
             }
@@ -165,7 +174,7 @@ mod tests {
             "Notification": [{"hooks": [hook("never")]}],
             "Stop": [{"hooks": [hook("d")]}],
         }}));
-        assert_eq!(found.unusable, []);
+        assert!(found.unusable.is_empty(), "{found:?}");
         let read: Vec<_> = found
             .commands
             .iter()
@@ -189,10 +198,9 @@ mod tests {
             assert!(found.commands.is_empty());
             let [unusable] = &found.unusable[..] else { panic!("{found:?}") };
             assert!(unusable.fault.starts_with(fault), "{}", unusable.fault);
-            assert_eq!(
-                (unusable.name.as_str(), unusable.blocks),
-                ("repository:.claude/settings.json:PreToolUse#1", blocks)
-            );
+            let blocking = unusable.blocks.as_ref().map(|blocks| blocks.moment);
+            let name = "repository:.claude/settings.json:PreToolUse#1";
+            assert_eq!((unusable.name.as_str(), blocking), (name, blocks));
         };
         let hook = |hook: Value| json!({"hooks": [hook]});
         check(hook(json!({"type": "prompt", "prompt": "x"})), "hooks of type \"prompt\" are not run here", None);
@@ -233,12 +241,10 @@ mod tests {
         let text = json!({"hooks": {"Stop": [{"hooks": hooks}]}}).to_string();
         let all = RepositoryHooks::parse(&[(FILE, Ok(text.into_bytes()))]);
         assert_eq!(all.commands.len(), limits::HOOKS_MAX);
-        let left_out = Unusable {
-            name: "repository:.claude/settings.json:Stop#33".to_owned(),
-            fault: "only 32 hooks are heeded".to_owned(),
-            blocks: Some(Moment::Stop),
-        };
-        assert_eq!(all.unusable, [left_out]);
+        let [left_out] = &all.unusable[..] else { panic!("{all:?}") };
+        assert_eq!(left_out.name, "repository:.claude/settings.json:Stop#33");
+        assert_eq!(left_out.fault, "only 32 hooks are heeded");
+        assert_eq!(left_out.blocks.as_ref().map(|blocks| blocks.moment), Some(Moment::Stop));
         let absent = RepositoryHooks::parse(&[]);
         assert!(absent.is_empty());
     }
