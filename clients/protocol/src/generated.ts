@@ -7,6 +7,19 @@
 export type AfterStop = "drain" | "pause";
 
 /**
+ * An external agent that can work in a session.
+ */
+export type AgentInfo = {
+/**
+ * Its id, as sessions name it.
+ */
+id: string,
+/**
+ * `provider/model` that it asks unless a session says otherwise; `None` for the server's default.
+ */
+model: string | null, };
+
+/**
  * What a client may say on a WebSocket. Anything else is ignored on the stream of one session, and refused on that of many.
  */
 export type Ask = { "ask": "follow",
@@ -104,6 +117,10 @@ archived_ms: number | null,
  */
 deleted: Deletion | null,
 /**
+ * The session whose agent began it; not there where a person did.
+ */
+parent?: SessionId,
+/**
  * What is wrong with its log on disk; not there where it is whole.
  */
 damaged?: string,
@@ -178,7 +195,7 @@ tool_calls: number | null, };
 /**
  * Whose budget it is.
  */
-export type BudgetScope = "session" | "user_day" | "team_day";
+export type BudgetScope = "session" | "parent" | "user_day" | "team_day";
 
 /**
  * A build of an image.
@@ -271,6 +288,64 @@ name: string,
 status: string, };
 
 /**
+ * How far a child is.
+ */
+export type ChildPhase = "working" | "paused" | "done" | "asking" | "stopped" | "failed";
+
+/**
+ * A child, as the state of the session that began it remembers it.
+ */
+export type ChildState = {
+/**
+ * The session that it is.
+ */
+session: SessionId,
+/**
+ * In which turn it was begun.
+ */
+turn: TurnId,
+/**
+ * By which call.
+ */
+call: CallId,
+/**
+ * The repository it works on.
+ */
+repo: RepoPath,
+/**
+ * What it was called at its beginning.
+ */
+title: string,
+/**
+ * What it may use up, as far as that is limited.
+ */
+share: Budget,
+/**
+ * How far it is.
+ */
+phase: ChildPhase,
+/**
+ * The beginning of its agent's last words, or why it failed or waits.
+ */
+words: string,
+/**
+ * Its newest pull request.
+ */
+pull_request: PullRequestState | null,
+/**
+ * What it had used up when it was last heard of, with those that it began itself.
+ */
+spent: Spent,
+/**
+ * After which of its own events that was.
+ */
+as_of: Seq,
+/**
+ * Who stopped this session and thereby the child, until that is heard to have ended.
+ */
+stop_requested_by: UserId | null, };
+
+/**
  * A wish of a person, carried to a session's task together with who wished it.
  */
 export type Command = { "type": "create" } & RepoTarget | { "type": "prompt",
@@ -345,7 +420,11 @@ turn: TurnId | null,
 /**
  * What becomes of the prompts that wait.
  */
-then: AfterStop, } | { "type": "resume" } | { "type": "continue_turn" } | { "type": "set_budget" } & Budget | { "type": "rename",
+then: AfterStop,
+/**
+ * Whether the sessions that this one began are stopped with it.
+ */
+reach: Reach, } | { "type": "resume" } | { "type": "continue_turn" } | { "type": "set_budget" } & Budget | { "type": "rename",
 /**
  * 1 to [`crate::limits::TITLE_CHARS_MAX`] characters.
  */
@@ -584,6 +663,10 @@ branch: string,
  */
 model: string,
 /**
+ * The external agent that works in it, by its id in the configuration; `None` for hangar's own.
+ */
+agent?: string,
+/**
  * First words of the first prompt, until somebody renames it.
  */
 title: string, } | { "type": "participant_joined",
@@ -720,13 +803,17 @@ turn: TurnId, } | { "type": "budget_changed",
  */
 budget: Budget, } | { "type": "stop_requested",
 /**
- * Which.
+ * Which. Where none ran and only children are to be stopped, the last.
  */
 turn: TurnId,
 /**
  * Who.
  */
-by: UserId, } | { "type": "turn_ended",
+by: UserId,
+/**
+ * Whether the sessions that this one began are stopped with it.
+ */
+reach: Reach, } | { "type": "turn_ended",
 /**
  * Which.
  */
@@ -869,6 +956,30 @@ stop: StopReason,
 first_token_ms: number,
 /**
  * From the request's first byte out to the last token in.
+ */
+duration_ms: number, } | { "type": "harness_started",
+/**
+ * In which turn.
+ */
+turn: TurnId,
+/**
+ * The agent, by its id in the configuration.
+ */
+agent: string,
+/**
+ * What the program calls itself, with its version; empty where it does not say.
+ */
+program: string,
+/**
+ * The program's own name for the conversation, by which it takes it up again.
+ */
+conversation: string,
+/**
+ * What it knows of what was said before.
+ */
+memory: HarnessMemory,
+/**
+ * From the wish for it until it could be given a prompt.
  */
 duration_ms: number, } | { "type": "gateway_requested",
 /**
@@ -1150,7 +1261,71 @@ session: SessionId,
 /**
  * In which round of attempts.
  */
-round: number, } | { "type": "member_added",
+round: number, } | { "type": "child_of",
+/**
+ * The other session.
+ */
+parent: SessionId,
+/**
+ * In which of its turns.
+ */
+turn: TurnId,
+/**
+ * By which call: one call begins one session, however often it is made.
+ */
+call: CallId,
+/**
+ * How many sessions are above this one, from 1.
+ */
+depth: number, } | { "type": "child_spawned",
+/**
+ * The session.
+ */
+child: SessionId,
+/**
+ * In which turn.
+ */
+turn: TurnId,
+/**
+ * By which call.
+ */
+call: CallId,
+/**
+ * The repository it works on.
+ */
+repo: RepoPath,
+/**
+ * Its title.
+ */
+title: string,
+/**
+ * What it may use up, as far as that is limited.
+ */
+share: Budget, } | { "type": "child_reported",
+/**
+ * The session.
+ */
+child: SessionId,
+/**
+ * How far it is.
+ */
+phase: ChildPhase,
+/**
+ * The last words of its agent, or why it failed or waits; at most [`crate::limits::CHILD_WORDS_BYTES_MAX`] bytes.
+ */
+words: string,
+/**
+ * Its newest pull request.
+ */
+pull_request: PullRequestState | null,
+/**
+ * What it has used up so far, with those that it began itself.
+ */
+spent: Spent,
+/**
+ * After which of its own events this is so: what is older than what is known is not written.
+ */
+as_of: Seq, } | { "type": "member_added",
 /**
  * Who.
  */
@@ -1227,7 +1402,7 @@ text: string, };
 /**
  *A kind of event, as `kinds=` names it: the `type` of the event's body.
  */
-export type EventKind = "session_created" | "participant_joined" | "title_changed" | "prompt_added" | "prompt_cancelled" | "prompt_edited" | "prompt_moved" | "steer_requested" | "prompt_steered" | "queue_paused" | "queue_resumed" | "turn_started" | "turn_resumed" | "turn_paused" | "turn_continued" | "budget_changed" | "stop_requested" | "turn_ended" | "sandbox_changed" | "model_requested" | "model_retried" | "model_fell_back" | "outputs_left_out" | "conversation_summarized" | "model_replied" | "gateway_requested" | "gateway_replied" | "tool_started" | "tool_finished" | "plugin_decided" | "todo_changed" | "question_asked" | "files_changed" | "branch_pushed" | "push_refused" | "pull_request_opened" | "pull_request_changed" | "image_chosen" | "snapshot_taken" | "network_denied" | "network_allowed" | "forked_from" | "session_forked" | "rewound" | "attempt_kept" | "member_added" | "role_changed" | "member_removed" | "ownership_taken" | "visibility_changed" | "invitation_made" | "invitation_revoked" | "session_archived" | "session_unarchived" | "session_deleted" | "session_restored" | "warning";
+export type EventKind = "session_created" | "participant_joined" | "title_changed" | "prompt_added" | "prompt_cancelled" | "prompt_edited" | "prompt_moved" | "steer_requested" | "prompt_steered" | "queue_paused" | "queue_resumed" | "turn_started" | "turn_resumed" | "turn_paused" | "turn_continued" | "budget_changed" | "stop_requested" | "turn_ended" | "sandbox_changed" | "model_requested" | "model_retried" | "model_fell_back" | "outputs_left_out" | "conversation_summarized" | "model_replied" | "harness_started" | "gateway_requested" | "gateway_replied" | "tool_started" | "tool_finished" | "plugin_decided" | "todo_changed" | "question_asked" | "files_changed" | "branch_pushed" | "push_refused" | "pull_request_opened" | "pull_request_changed" | "image_chosen" | "snapshot_taken" | "network_denied" | "network_allowed" | "forked_from" | "session_forked" | "rewound" | "attempt_kept" | "child_of" | "child_spawned" | "child_reported" | "member_added" | "role_changed" | "member_removed" | "ownership_taken" | "visibility_changed" | "invitation_made" | "invitation_revoked" | "session_archived" | "session_unarchived" | "session_deleted" | "session_restored" | "warning";
 
 /**
  * A page of history.
@@ -1525,6 +1700,11 @@ status: number | null,
  * What it said, or what happened, without secrets.
  */
 reason: string, } | { "type": "cut_off" };
+
+/**
+ * What an external agent knows of what was said before.
+ */
+export type HarnessMemory = "new" | "loaded" | "told";
 
 /**
  * `GET /healthz`.
@@ -1920,6 +2100,10 @@ base_branch: string | null,
  */
 model: string | null,
 /**
+ * An external agent of this server, by its id; `None` for hangar's own.
+ */
+agent: string | null,
+/**
  * The first prompt; `None` opens a session that waits for one.
  */
 prompt: NewPrompt | null,
@@ -2013,6 +2197,27 @@ turn: TurnId,
  * The last event that was copied from there. Work up to it was paid for there and is not part of this session's usage and cost.
  */
 until: Seq, };
+
+/**
+ * The call that began a session.
+ */
+export type Parent = {
+/**
+ * The session whose agent made it.
+ */
+session: SessionId,
+/**
+ * In which of its turns: the author of that turn's prompt began this session.
+ */
+turn: TurnId,
+/**
+ * The call.
+ */
+call: CallId,
+/**
+ * How many sessions are above this one: 1 for the child of one that a person began.
+ */
+depth: number, };
 
 /**
  * What a person is asked to allow.
@@ -2365,6 +2570,11 @@ choices: Array<string>,
 permission: Permission | null, };
 
 /**
+ * How far a stop goes.
+ */
+export type Reach = "with_children" | "alone";
+
+/**
  * Why a request was not carried out. Nothing of it was: a refusal leaves no half-done work.
  */
 export type Refusal = {
@@ -2485,6 +2695,10 @@ branch: string,
  * `provider/model`.
  */
 model: string,
+/**
+ * The external agent that works in it; `None` for hangar's own.
+ */
+agent?: string,
 /**
  * Shown in lists.
  */
@@ -2795,6 +3009,10 @@ branch: string,
  */
 model: string,
 /**
+ * The external agent that works in it; `None` for hangar's own.
+ */
+agent?: string,
+/**
  * Its title.
  */
 title: string,
@@ -2942,7 +3160,15 @@ forks: Array<ForkState>,
 /**
  * The last time it was taken back; `None` where it never was.
  */
-rewound: RewoundState | null, };
+rewound: RewoundState | null,
+/**
+ * The call of another session's agent that began it; `None` where a person did.
+ */
+parent: Parent | null,
+/**
+ * The sessions that its agent began, oldest first (at most [`limits::DESCENDANTS_MAX`]).
+ */
+children: Array<ChildState>, };
 
 /**
  * What a session is doing, as lists group it.
@@ -3001,6 +3227,10 @@ archived_ms: number | null,
  * Whether it was deleted, and until when it can be taken back.
  */
 deleted: Deletion | null,
+/**
+ * The session whose agent began it; not there where a person did.
+ */
+parent?: SessionId,
 /**
  * What is wrong with its log on disk; not there where it is whole.
  */
@@ -3130,7 +3360,11 @@ turn: TurnId | null,
 /**
  * What becomes of the prompts that wait.
  */
-then: AfterStop, };
+then: AfterStop,
+/**
+ * Whether the sessions that this one began are stopped with it.
+ */
+reach: Reach, };
 
 /**
  * What streamed text is.
