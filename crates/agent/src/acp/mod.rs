@@ -29,7 +29,9 @@ use crate::{Conversation, gateway::ModelWire, hooks::Bus, limits::TurnLimits};
 
 mod calls;
 mod harness;
+mod leave;
 mod peer;
+mod start;
 mod told;
 mod turn;
 mod words;

@@ -8,7 +8,6 @@ use hangar_protocol::{
     frame::TextChannel,
     limits::{TODO_ITEMS_MAX, clip},
 };
-use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use tokio::{
     sync::watch,
@@ -17,13 +16,11 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    HarnessTurn, Launch,
+    HarnessTurn,
     calls::Calls,
     peer::{Ended, Peer},
     told::{self, Beginning},
-    words::{
-        CallStatus, Incoming, Initialized, NewSession, PlanEntry, Prompted, RpcError, Stopped, Update, Updated, VERSION,
-    },
+    words::{Incoming, PlanEntry, Prompted, RpcError, Stopped, Update, Updated},
 };
 use crate::{
     conversation::Facts,
@@ -33,14 +30,10 @@ use crate::{
     turn::{CUT_OFF, Halt, REFUSED, TurnEnd, identity, millis},
 };
 
-/// Where the program works.
-const CWD: &str = hangar_protocol::guest::WORKSPACE;
 /// What stands for the result of a call of which a program told no end.
 const SAID_NOTHING: &str = "The agent ended its turn without saying what came of this call.";
 /// Longest entry of a plan that is kept.
 const PLAN_CHARS_MAX: usize = 300;
-/// Longest name of a program, and longest name that one gives its conversation.
-const NAME_CHARS_MAX: usize = 200;
 
 /// Works on the open turn of a conversation with the program of an external agent until it ends. Cancelling `stop` asks the program to
 /// stop and ends its whole process tree, whether or not it does. The caller records [`EventBody::TurnEnded`].
@@ -92,10 +85,10 @@ pub(super) struct Turn {
     pub(super) step: u32,
     pub(super) scene: Scene,
     facts: Facts,
-    beginning: Beginning,
+    pub(super) beginning: Beginning,
     /// What its program knows of what was said before.
-    memory: HarnessMemory,
-    env: Vec<(String, String)>,
+    pub(super) memory: HarnessMemory,
+    pub(super) env: Vec<(String, String)>,
     deadline: Instant,
     /// What it said since.
     pub(super) said: Said,
@@ -123,10 +116,10 @@ impl Said {
 }
 
 /// A program that can be given prompts.
-struct Speaker {
-    peer: Peer,
+pub(super) struct Speaker {
+    pub(super) peer: Peer,
     /// Its own name for the conversation.
-    conversation: String,
+    pub(super) conversation: String,
 }
 
 /// How a prompt was answered.
@@ -177,110 +170,6 @@ impl Turn {
             self.record(decided.event(self.id)).await?;
         }
         Ok(answer)
-    }
-
-    /// Starts the program and brings it to where it can be given the prompt.
-    async fn start(&mut self) -> Result<Speaker, Halt> {
-        let began = Instant::now();
-        let launch =
-            Launch { harness: self.input.harness.clone(), model: self.input.model.clone(), env: self.env.clone() };
-        let agent = self.agent();
-        let started = self.within(self.input.programs.start(launch)).await?;
-        let program = started.map_err(|words| Halt::Failed(format!("{agent} cannot be started: {words}")))?;
-        let mut peer = Peer::new(program);
-        let waited = self.within(timeout(self.input.times.start_max, self.greet(&mut peer))).await;
-        let greeted = match waited {
-            Ok(Ok(greeted)) => greeted,
-            Ok(Err(_elapsed)) => Err(Halt::Failed(format!(
-                "{agent} was not ready within {} s. Look whether its program works in the sandbox, then prompt again.",
-                self.input.times.start_max.as_secs()
-            ))),
-            Err(halt) => Err(halt),
-        };
-        let (program, conversation, memory) = match greeted {
-            Ok(greeted) => greeted,
-            Err(halt) => {
-                peer.end().await;
-                return Err(halt);
-            }
-        };
-        let ready = EventBody::HarnessStarted {
-            turn: self.id,
-            agent: self.input.harness.id.clone(),
-            program,
-            conversation: conversation.clone(),
-            memory,
-            duration_ms: millis(began.elapsed()),
-        };
-        self.record(ready).await?;
-        self.memory = memory;
-        Ok(Speaker { peer, conversation })
-    }
-
-    /// What it calls itself, its name for the conversation, and what it knows of it.
-    async fn greet(&self, peer: &mut Peer) -> Result<(String, String, HarnessMemory), Halt> {
-        let wish = json!({
-            "protocolVersion": VERSION,
-            "clientCapabilities": {"fs": {"readTextFile": false, "writeTextFile": false}, "terminal": false},
-            "clientInfo": {"name": "hangar", "title": "hangar", "version": env!("CARGO_PKG_VERSION")},
-        });
-        let initialized: Initialized = self.understood(self.exchange(peer, "initialize", wish).await?)?;
-        if initialized.protocol_version != VERSION {
-            return Err(Halt::Failed(format!(
-                "{} speaks version {} of the Agent Client Protocol, and hangar speaks version {VERSION}. Install a version of it that does.",
-                self.agent(),
-                initialized.protocol_version
-            )));
-        }
-        let name = initialized.agent_info.unwrap_or_default();
-        let program = clip(format!("{} {}", name.name, name.version).trim(), NAME_CHARS_MAX);
-        let known = self.input.conversation.harness().filter(|_| initialized.agent_capabilities.load_session);
-        if let Some(known) = known {
-            let wish = json!({"sessionId": known, "cwd": CWD, "mcpServers": []});
-            match self.exchange(peer, "session/load", wish).await? {
-                Ok(_) => return Ok((program, known.to_owned(), HarnessMemory::Loaded)),
-                Err(fault) => {
-                    tracing::info!(
-                        agent = self.input.harness.id,
-                        fault = fault.words(),
-                        "an agent has no conversation of that name"
-                    );
-                }
-            }
-        }
-        let made = self.exchange(peer, "session/new", json!({"cwd": CWD, "mcpServers": []})).await?;
-        let made: NewSession = self.understood(made)?;
-        if made.session_id.chars().count() > NAME_CHARS_MAX {
-            return Err(Halt::Failed(format!("{} names its conversation with too many words.", self.agent())));
-        }
-        let before = match self.beginning {
-            Beginning::Fresh => self.input.conversation.has_past(),
-            Beginning::Again => true,
-        };
-        let memory = if before { HarnessMemory::Told } else { HarnessMemory::New };
-        Ok((program, made.session_id, memory))
-    }
-
-    /// A question before there is a prompt. What the program tells meanwhile is its conversation of old.
-    async fn exchange(&self, peer: &mut Peer, method: &str, params: Value) -> Result<Result<Value, RpcError>, Halt> {
-        let agent = self.agent();
-        let gone = |ended: Ended| gone(&agent, &ended);
-        let asked = peer.ask(method, params).await.map_err(gone)?;
-        loop {
-            match peer.next().await.map_err(gone)? {
-                Incoming { method: Some(method), id: Some(id), .. } => peer.refuse(&id, &method).await.map_err(gone)?,
-                Incoming { id: Some(id), error: Some(fault), .. } if id == asked => return Ok(Err(fault)),
-                Incoming { id: Some(id), result, .. } if id == asked => return Ok(Ok(result.unwrap_or_default())),
-                Incoming { .. } => {}
-            }
-        }
-    }
-
-    fn understood<T: DeserializeOwned>(&self, answer: Result<Value, RpcError>) -> Result<T, Halt> {
-        let agent = self.agent();
-        let answer = answer.map_err(|fault| Halt::Failed(format!("{agent} cannot begin: {}", fault.words())))?;
-        serde_json::from_value(answer)
-            .map_err(|fault| Halt::Failed(format!("{agent} gave an answer that hangar cannot read: {fault}.")))
     }
 
     /// Gives it the prompt, and what plugins say to its end, until it may end.
@@ -406,7 +295,7 @@ impl Turn {
     }
 
     /// More of its words or thoughts. What is no text is not shown.
-    fn more(&mut self, channel: TextChannel, content: &Value) -> Result<(), Halt> {
+    pub(super) fn more(&mut self, channel: TextChannel, content: &Value) -> Result<(), Halt> {
         let Some(text) = content["text"].as_str().filter(|text| !text.is_empty()) else { return Ok(()) };
         let Said { blocks, began, bytes } = &mut self.said;
         began.get_or_insert_with(Instant::now);
@@ -460,55 +349,6 @@ impl Turn {
             duration_ms: began.map_or(0, |began| millis(began.elapsed())),
         };
         self.record(replied).await
-    }
-
-    /// Asks the program to stop, and takes in what it says until it has or its time for that is over.
-    async fn take_leave(&mut self, speaker: &mut Speaker) -> Result<(), Halt> {
-        let until = Instant::now() + self.input.times.farewell_max;
-        let cancelled = json!({"outcome": {"outcome": "cancelled"}});
-        let farewell = async {
-            if let Some(id) = self.asked_leave.take() {
-                speaker.peer.answer(&id, cancelled).await?;
-            }
-            speaker.peer.notify("session/cancel", json!({"sessionId": speaker.conversation})).await
-        };
-        let mut goes = matches!(tokio::time::timeout_at(until, farewell).await, Ok(Ok(())));
-        while goes {
-            let Ok(Ok(incoming)) = tokio::time::timeout_at(until, speaker.peer.next()).await else { break };
-            match incoming {
-                Incoming { method: Some(method), id: None, params, .. } if method == "session/update" => {
-                    goes = self.last_news(params).await?;
-                }
-                Incoming { method: Some(method), id: Some(id), .. } => {
-                    let refused = tokio::time::timeout_at(until, speaker.peer.refuse(&id, &method)).await;
-                    goes = matches!(refused, Ok(Ok(())));
-                }
-                Incoming { method: Some(_), .. } => {}
-                // The answer to the prompt.
-                Incoming { .. } => goes = false,
-            }
-        }
-        Ok(())
-    }
-
-    /// What a program that was asked to stop still has to say; `false` when it is not listened to any more.
-    async fn last_news(&mut self, params: Value) -> Result<bool, Halt> {
-        let Ok(Updated { update }) = serde_json::from_value(params) else { return Ok(true) };
-        match update {
-            Update::AgentMessageChunk { content } => Ok(self.more(TextChannel::Text, &content).is_ok()),
-            Update::AgentThoughtChunk { content } => Ok(self.more(TextChannel::Reasoning, &content).is_ok()),
-            Update::CallNews(call) => match call.status {
-                Some(CallStatus::Completed) => {
-                    match self.end_call(&call.tool_call_id, hangar_protocol::event::ToolStatus::Ok, call.output()).await
-                    {
-                        Err(Halt::Over) => Err(Halt::Over),
-                        Ok(()) | Err(Halt::Stopped | Halt::Failed(_) | Halt::Paused(_)) => Ok(true),
-                    }
-                }
-                _ => Ok(true),
-            },
-            Update::ToolCall(_) | Update::Plan { .. } | Update::Other => Ok(true),
-        }
     }
 
     /// Makes an event durable and takes it into the conversation.

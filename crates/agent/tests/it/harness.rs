@@ -304,8 +304,10 @@ async fn whatever_a_program_does_wrong_ends_the_turn_with_its_cause() {
             "a reply of more than 4 MiB",
         ),
         (
-            "greet; printf '{\"jsonrpc\":\"2.0\",\"method\":\"session/update\",\"params\":{\"update\":{\"sessionUpdate\":\"tool_call\",\"toolCallId\":\"a\",\"rawInput\":{\"text\":\"'; \
-             head -c 5000000 /dev/zero | tr '\\0' a; say '\"}}}}'; hear",
+            concat!(
+                "greet; printf '{\"jsonrpc\":\"2.0\",\"method\":\"session/update\",\"params\":{\"update\":{\"sessionUpdate\":\"tool_call\",",
+                "\"toolCallId\":\"a\",\"rawInput\":{\"text\":\"'; head -c 5000000 /dev/zero | tr '\\0' a; say '\"}}}}'; hear",
+            ),
             "arguments of more than 4 MiB",
         ),
         ("greet; update '{\"sessionUpdate\":\"tool_call\",\"title\":\"no id\"}'; hear", "cannot read"),
