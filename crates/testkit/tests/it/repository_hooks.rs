@@ -138,7 +138,7 @@ async fn what_is_written_into_hook_files_has_no_effect_until_it_is_merged() {
     let session = jane.begin("acme/tiny", "Please overwrite them.").await.id;
     let watch = ended(&jane, &session, 1).await;
     let refused = ("PreToolUse#1".to_owned(), BEFORE, PluginDecision::Denied { words: "Not that.".to_owned() });
-    assert_eq!(decisions(&watch), [refused.clone()], "{}", Story::of(watch.events()));
+    assert_eq!(decisions(&watch), std::slice::from_ref(&refused), "{}", Story::of(watch.events()));
     assert_eq!(results(&watch)[0].0, ToolStatus::Ok, "{}", Story::of(watch.events()));
     let pushed = watch.events().iter().find_map(|event| match &event.body {
         EventBody::BranchPushed { new, .. } => Some(new.clone()),
