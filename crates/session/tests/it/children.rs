@@ -1,7 +1,7 @@
 //! Sessions that an agent begins: limits, shares, what is heard of them, and how far a stop goes.
 
 use hangar_protocol::{
-    Budget, CallId, Cause, ChildPhase, ChildState, Command, EventBody, Exhausted, Parent, RefusalCode, Seq,
+    Budget, CallId, Cause, ChildFiles, ChildPhase, ChildState, Command, EventBody, Exhausted, Parent, RefusalCode, Seq,
     SessionRole, SessionState, Spent, TurnId, Visibility,
     api::RepoTarget,
     budget::{BudgetScope, Measure},
@@ -60,7 +60,7 @@ fn stop(reach: Reach) -> Command {
 
 /// A session that another one's agent began.
 fn child(visibility: Visibility) -> SessionState {
-    let parent = Parent { session: "parent".parse().unwrap(), turn: TurnId(2), call: call(1), depth: 1 };
+    let parent = Parent { session: "parent".parse().unwrap(), turn: TurnId(2), call: call(1), depth: 1, files: ChildFiles::Branch };
     let members = [("ann", SessionRole::Owner), ("bob", SessionRole::Viewer)];
     let members = members.map(|(user, role)| (person(user), role)).to_vec();
     let share = Budget { tool_calls: Some(3), ..Budget::default() };
