@@ -16,7 +16,8 @@ pub use follow::Page;
 pub use fork::ForkWish;
 use hangar_agent::{Conversation, Jobs};
 use hangar_protocol::{
-    Cause, Command, Event, EventBody, Person, Refusal, RefusalCode, RequestId, Seq, SessionId, SessionRole, SessionState, UserId,
+    Cause, Command, Event, EventBody, Person, Refusal, RefusalCode, RequestId, Seq, SessionId, SessionRole,
+    SessionState, UserId,
     api::{DayBudgets, NewPrompt, RepoTarget, SessionDiff, SessionSummary},
     budget::day_of,
     command::Commanded,

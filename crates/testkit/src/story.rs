@@ -180,7 +180,8 @@ impl Teller {
             EventBody::ChildOf { turn, depth, .. } => format!("child_of turn {turn} of another session, depth {depth}"),
             EventBody::ChildSpawned { turn, repo, title, .. } => format!("child_spawned {turn} on {repo}: {title:?}"),
             EventBody::ChildReported { phase, words, pull_request, .. } => {
-                let pull = pull_request.as_ref().map(|pull| format!(", pull request {}", pull.number)).unwrap_or_default();
+                let pull =
+                    pull_request.as_ref().map(|pull| format!(", pull request {}", pull.number)).unwrap_or_default();
                 format!("child_reported {}{pull}: {words:?}", phase.word())
             }
             EventBody::Rewound { to_turn, .. } => format!("rewound to turn {to_turn}"),

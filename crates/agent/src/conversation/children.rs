@@ -47,7 +47,10 @@ impl Children {
         let told = std::mem::take(&mut self.untold).into_iter().map(|(child, (phase, words))| {
             let title = self.titles.get(&child).map(|title| format!(" ({title})")).unwrap_or_default();
             let words = clip(words.trim(), WORDS_CHARS_MAX);
-            format!("[Session {child}{title}, which you began, is {} since you last heard of it. {words}]\n\n", phase.word())
+            format!(
+                "[Session {child}{title}, which you began, is {} since you last heard of it. {words}]\n\n",
+                phase.word()
+            )
         });
         told.collect()
     }

@@ -253,7 +253,8 @@ mod tests {
 
     #[test]
     fn what_is_repeatable_is_there() {
-        let names: Vec<&str> = toolbox().iter().map(|tool| tool.spec().name).filter(|name| is_repeatable(name)).collect();
+        let names: Vec<&str> =
+            toolbox().iter().map(|tool| tool.spec().name).filter(|name| is_repeatable(name)).collect();
         assert_eq!(names, sessions::NAMES);
     }
 

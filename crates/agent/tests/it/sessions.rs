@@ -14,7 +14,8 @@ fn task() -> Value {
             {"tool": "spawn_session", "input": {"prompt": "Look into web.", "repo": "acme/web", "title": "Web", "budget_percent": 40}},
             {"tool": "spawn_session", "input": {"prompt": "Look into app.", "repo": "acme/app"}},
         ]},
-        {"calls": [{"tool": "session_status", "input": {}}, {"tool": "wait_sessions", "input": {}}]},
+        {"calls": [{"tool": "session_status", "input": {}}]},
+        {"calls": [{"tool": "wait_sessions", "input": {}}]},
         {"calls": [
             {"tool": "message_session", "input": {"session": "https://hangar.example/s/child1", "text": "Look again."}},
             {"tool": "session_status", "input": {"session": "child1"}},
@@ -79,7 +80,10 @@ async fn what_makes_no_sense_is_told_to_the_model() {
     assert_eq!(ok, [false, false, false, false, false, false, true], "{outputs:?}");
     assert_eq!(outputs[1].1, "budget_percent is 1 to 100.");
     assert_eq!(outputs[2].1, "\"no id!\" is no session id.");
-    assert_eq!((outputs[3].1.as_str(), outputs[4].1.as_str()), ("There is no session stranger.", "There is no session stranger."));
+    assert_eq!(
+        (outputs[3].1.as_str(), outputs[4].1.as_str()),
+        ("There is no session stranger.", "There is no session stranger.")
+    );
     assert_eq!((outputs[5].1.as_str(), outputs[6].1.as_str()), ("The text is empty.", "This session has begun none."));
 }
 

@@ -3,7 +3,11 @@
 use std::{collections::BTreeSet, future::pending, time::Duration};
 
 use hangar_client::{Client, Patience, Update};
-use hangar_protocol::{Event, EventBody, PromptId, Seq, SessionId, TurnId, api::{PromptMode, StopTurn}, command::AfterStop};
+use hangar_protocol::{
+    Event, EventBody, PromptId, Seq, SessionId, TurnId,
+    api::{PromptMode, StopTurn},
+    command::AfterStop,
+};
 use tokio::{
     signal::unix::{Signal, SignalKind, signal},
     time::{Instant, MissedTickBehavior, interval},

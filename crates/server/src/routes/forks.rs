@@ -104,11 +104,7 @@ pub(crate) async fn keep_attempt(
     let round = rounds(&state).find(|(_, fork)| fork.session == attempt).map(|(round, _)| round);
     let stop = Command::Stop { turn: None, then: AfterStop::Drain, reach: Reach::WithChildren };
     for (_, other) in rounds(&state).filter(|(of, fork)| Some(*of) == round && fork.session != attempt) {
-        match app
-            .sessions
-            .command(&other.session, asking.wants(stop.clone()))
-            .await
-        {
+        match app.sessions.command(&other.session, asking.wants(stop.clone())).await {
             Ok(_) => {}
             // It rests already, or is gone: there is nothing to stop.
             Err(refusal) if matches!(refusal.code, RefusalCode::Conflict | RefusalCode::NotFound) => {}

@@ -175,8 +175,7 @@ mod tests {
     }
 
     fn family() -> Family {
-        let members =
-            [("root", None, 1), ("a", Some("root"), 10), ("b", Some("root"), 100), ("c", Some("a"), 1_000)];
+        let members = [("root", None, 1), ("a", Some("root"), 10), ("b", Some("root"), 100), ("c", Some("a"), 1_000)];
         Family::new(members.map(|(name, parent, tokens)| (id(name), member(parent, tokens))).into())
     }
 

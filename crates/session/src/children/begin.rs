@@ -191,9 +191,18 @@ fn copied_files(state: &SessionState, log: &[Event]) -> Vec<(Cause, EventBody)> 
     let mut events = Vec::new();
     for known in &state.snapshots {
         let told = log.iter().rev().find_map(|event| match &event.body {
-            EventBody::SnapshotTaken { snapshot, guarantee, files, bytes, duration_ms, .. } if *snapshot == known.snapshot => {
+            EventBody::SnapshotTaken { snapshot, guarantee, files, bytes, duration_ms, .. }
+                if *snapshot == known.snapshot =>
+            {
                 let (guarantee, files, bytes, duration_ms) = (*guarantee, *files, *bytes, *duration_ms);
-                Some(EventBody::SnapshotTaken { snapshot: snapshot.clone(), turn: None, guarantee, files, bytes, duration_ms })
+                Some(EventBody::SnapshotTaken {
+                    snapshot: snapshot.clone(),
+                    turn: None,
+                    guarantee,
+                    files,
+                    bytes,
+                    duration_ms,
+                })
             }
             _ => None,
         });

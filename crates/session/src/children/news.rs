@@ -129,7 +129,7 @@ impl Sessions {
         if known.child(id).is_some_and(|known| !news.is_news_to(known)) {
             return Ok(());
         }
-        match self.record(&parent, Report::Child(news)).await {
+        match self.record(&parent, Report::Child(Box::new(news))).await {
             Ok(_durable) => Ok(()),
             Err(refusal) if refusal.code == RefusalCode::NotFound => Ok(()),
             Err(refusal) => Err(refusal),
@@ -163,7 +163,7 @@ impl Sessions {
     async fn note_gone(&self, parent: &SessionId, child: &ChildState) {
         let words = "This session is not on this server any more.".to_owned();
         let gone = ChildState { phase: ChildPhase::Failed, words, as_of: child.as_of.next(), ..child.clone() };
-        if let Err(refusal) = self.record(parent, Report::Child(gone)).await {
+        if let Err(refusal) = self.record(parent, Report::Child(Box::new(gone))).await {
             tracing::warn!(session = %parent, child = %child.session, %refusal, "a session that is gone is listed as at work");
         }
     }

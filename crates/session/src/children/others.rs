@@ -73,7 +73,9 @@ impl Sink {
         match (these.is_empty(), state.children.is_empty()) {
             (false, _) => Ok(these),
             (true, true) => Err(Tell("This session has begun none.".to_owned())),
-            (true, false) => Err(Tell("None of those that this session began is at work. Name one to read what came of it.".to_owned())),
+            (true, false) => Err(Tell(
+                "None of those that this session began is at work. Name one to read what came of it.".to_owned(),
+            )),
         }
     }
 }
@@ -105,11 +107,8 @@ impl OtherSessions for Sink {
         }
         let request_id = request_id(&self.home.id, self.turn, call).map_err(told)?;
         let paused = sessions.state(session).await.map_err(told)?.queue_paused_by.is_some();
-        let command = if paused {
-            Command::PromptAndResume { request_id, text }
-        } else {
-            Command::Steer { request_id, text }
-        };
+        let command =
+            if paused { Command::PromptAndResume { request_id, text } } else { Command::Steer { request_id, text } };
         sessions.command(session, Commanded { by, command }).await.map_err(told)?;
         // Whoever waits for it next waits for what comes of this.
         sessions.tell_parent(session).await.map_err(told)

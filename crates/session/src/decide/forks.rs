@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 
 use hangar_protocol::{
-    Cause, ChildFiles, EventBody, Person, PromptId, Refusal, RefusalCode, SessionId, SessionRole, SessionState, TurnId, UserId,
+    Cause, ChildFiles, EventBody, Person, PromptId, Refusal, RefusalCode, SessionId, SessionRole, SessionState, TurnId,
+    UserId,
     api::Rewind,
     event::{FileChange, ForkPurpose},
     limits,

@@ -24,12 +24,6 @@ mod report;
 mod stop;
 mod who_may;
 
-pub(crate) use self::{
-    children::{check_room_at_work, family_is_full},
-    command::check_title,
-    who_may::{check_kept, no_session},
-};
-use self::{command::decide_command, forks::rewind, report::decide_report};
 pub use self::{
     children::{Birth, begin_child, check_spawn, share_of},
     forks::{check_fork, check_rewind},
@@ -37,11 +31,17 @@ pub use self::{
     people::no_invitation,
     who_may::needed,
 };
+pub(crate) use self::{
+    children::{check_room_at_work, family_is_full},
+    command::check_title,
+    who_may::{check_kept, no_session},
+};
+use self::{command::decide_command, forks::rewind, report::decide_report};
 use std::collections::BTreeMap;
 
 use hangar_protocol::{
-    Cause, ChildState, EventBody, Exhausted, GatewayOutcome, ModelUsage, Person, Refusal, SessionId, SessionState, TodoItem,
-    TurnId, UserId, Visibility,
+    Cause, ChildState, EventBody, Exhausted, GatewayOutcome, ModelUsage, Person, Refusal, SessionId, SessionState,
+    TodoItem, TurnId, UserId, Visibility,
     api::{OpenPullRequest, PromptAccepted, RepoTarget, Rewind, StopAccepted},
     command::Commanded,
     event::{FileChange, FileChangeKind, ForkPurpose, PullRequestChange, SandboxPhase, SnapshotGuarantee, TurnOutcome},
@@ -240,7 +240,7 @@ pub enum Report {
         by: UserId,
     },
     /// A session that this one's agent began is there, or further than it was. Its words are whole.
-    Child(ChildState),
+    Child(Box<ChildState>),
     /// The session whose agent began this one was stopped with what is below it, or its agent cancelled this one.
     StoppedFromAbove {
         /// Who asked.

@@ -52,7 +52,7 @@ pub(super) fn decide_report(state: &SessionState, report: Report) -> Decision {
             }
             event(Cause::User { user: by }, EventBody::SessionForked { into, turn, purpose })
         }
-        Report::Child(news) => children::heard(state, news),
+        Report::Child(news) => children::heard(state, *news),
         Report::StoppedFromAbove { by } => children::stopped_from_above(state, by),
         Report::BudgetAboveRaised { by } => children::budget_above_raised(state, by),
         Report::Warning { text } => event(Cause::System, EventBody::Warning { text }),

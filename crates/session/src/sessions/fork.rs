@@ -133,7 +133,12 @@ impl Sessions {
     }
 
     /// The state once its files as they are now are a snapshot.
-    pub(crate) async fn kept_now(&self, id: &SessionId, task: &Task, before: &SessionState) -> Result<SessionState, Refusal> {
+    pub(crate) async fn kept_now(
+        &self,
+        id: &SessionId,
+        task: &Task,
+        before: &SessionState,
+    ) -> Result<SessionState, Refusal> {
         let kept = task.home.sandbox.keep_now().await?;
         self.told(task).await?;
         let state = self.state(id).await?;

@@ -36,7 +36,7 @@ pub(crate) fn news(number: usize, phase: ChildPhase, as_of: u64) -> ChildState {
 }
 
 fn hear(story: &mut Story, number: usize, phase: ChildPhase, as_of: u64) -> Decision {
-    story.report(Report::Child(news(number, phase, as_of)))
+    story.report(Report::Child(Box::new(news(number, phase, as_of))))
 }
 
 /// Ann's turn runs and has begun so many.
@@ -60,7 +60,13 @@ fn stop(reach: Reach) -> Command {
 
 /// A session that another one's agent began.
 fn child(visibility: Visibility) -> SessionState {
-    let parent = Parent { session: "parent".parse().unwrap(), turn: TurnId(2), call: call(1), depth: 1, files: ChildFiles::Branch };
+    let parent = Parent {
+        session: "parent".parse().unwrap(),
+        turn: TurnId(2),
+        call: call(1),
+        depth: 1,
+        files: ChildFiles::Branch,
+    };
     let members = [("ann", SessionRole::Owner), ("bob", SessionRole::Viewer)];
     let members = members.map(|(user, role)| (person(user), role)).to_vec();
     let share = Budget { tool_calls: Some(3), ..Budget::default() };
@@ -158,7 +164,8 @@ fn a_stop_goes_down_unless_it_is_for_this_session_alone() {
     let stopped = story.command("bob", stop(Reach::WithChildren)).unwrap();
     // One that has ended may have begun others.
     assert_eq!(stopped.effects, [Effect::StopTurn(TurnId(1)), stop_child(1, "bob"), stop_child(2, "bob")]);
-    let asked = |story: &Story| story.state.children.iter().map(|child| child.stop_requested_by.is_some()).collect::<Vec<_>>();
+    let asked =
+        |story: &Story| story.state.children.iter().map(|child| child.stop_requested_by.is_some()).collect::<Vec<_>>();
     assert_eq!(asked(&story), [false, true]);
     // Killed before the child heard of it, it is told again, until it is heard to have ended.
     story.end(1, TurnOutcome::Stopped { by: "bob".parse().unwrap() });
@@ -247,8 +254,12 @@ fn a_budget_counts_for_the_family_and_those_below_go_on_when_it_is_raised() {
 fn calls_that_may_be_made_twice_are_not_answered_as_interrupted() {
     let mut story = parent_of(0);
     for (number, name) in [(1, "spawn_session"), (2, "wait_sessions"), (3, "bash")] {
-        let body =
-            EventBody::ToolStarted { turn: TurnId(1), call: call(number), name: name.to_owned(), input: serde_json::json!({}) };
+        let body = EventBody::ToolStarted {
+            turn: TurnId(1),
+            call: call(number),
+            name: name.to_owned(),
+            input: serde_json::json!({}),
+        };
         story.report(Report::Agent { turn: TurnId(1), body });
     }
     let woken = story.report(Report::Woken { reason: "killed".to_owned() });

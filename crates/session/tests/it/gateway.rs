@@ -1,6 +1,10 @@
 //! When programs in a sandbox may ask models, and what is counted of it.
 
-use hangar_protocol::{Command, EventBody, GatewayOutcome, ModelUsage, TurnId, command::{AfterStop, Reach}, event::TurnOutcome};
+use hangar_protocol::{
+    Command, EventBody, GatewayOutcome, ModelUsage, TurnId,
+    command::{AfterStop, Reach},
+    event::TurnOutcome,
+};
 use hangar_session::decide::{Report, TURN_REQUESTS_MAX};
 
 use crate::decide::Story;

@@ -117,7 +117,11 @@ fn pull_requester() -> Transcript {
             "echo {name} > {name}.txt && git add -A && git commit --quiet --message 'Add {name}' && git push --quiet origin HEAD"
         );
         let open = json!({"title": format!("Add {name}"), "body": "One change."});
-        [Reply::bash(&commit), Reply::say("").and_call("open_pull_request", open), Reply::say(&format!("Added {name}."))]
+        [
+            Reply::bash(&commit),
+            Reply::say("").and_call("open_pull_request", open),
+            Reply::say(&format!("Added {name}.")),
+        ]
     };
     let spawns = ["one", "two", "three"].iter().fold(Reply::say("Three."), |reply, name| {
         reply.and_call("spawn_session", json!({"prompt": format!("Recipe: add the file {name}.")}))
@@ -126,11 +130,14 @@ fn pull_requester() -> Transcript {
         .on("add the file one", change("one"))
         .on("add the file two", change("two"))
         .on("add the file three", change("three"))
-        .on("a pull request for each", [
-            spawns,
-            Reply::say("").and_call("wait_sessions", json!({})),
-            Reply::say("Three are open.").after("#3 open", "One is missing."),
-        ])
+        .on(
+            "a pull request for each",
+            [
+                spawns,
+                Reply::say("").and_call("wait_sessions", json!({})),
+                Reply::say("Three are open.").after("#3 open", "One is missing."),
+            ],
+        )
 }
 
 #[tokio::test]
@@ -191,17 +198,29 @@ async fn there_are_so_many_levels_and_so_many_at_once() {
     let many = (0..9).fold(Reply::say("Nine."), |reply, _| {
         reply.and_call("spawn_session", json!({"prompt": "Wait for ever.", "budget_percent": 1}))
     });
-    let deeper = |wish: &str| [Reply::say("").and_call("spawn_session", json!({"prompt": wish})), Reply::say("").and_call("wait_sessions", json!({})), Reply::say("So deep.")];
+    let deeper = |wish: &str| {
+        [
+            Reply::say("").and_call("spawn_session", json!({"prompt": wish})),
+            Reply::say("").and_call("wait_sessions", json!({})),
+            Reply::say("So deep."),
+        ]
+    };
     let transcript = Transcript::new()
         .on("wait for ever", [works_for_ever()])
         .on("level three", [Reply::say("Too deep.")])
-        .on("level two", [
-            Reply::say("").and_call("spawn_session", json!({"prompt": "Go to level three."})),
-            Reply::say("No deeper.").after("2 levels below one that a person began", "It went deeper."),
-        ])
+        .on(
+            "level two",
+            [
+                Reply::say("").and_call("spawn_session", json!({"prompt": "Go to level three."})),
+                Reply::say("No deeper.").after("2 levels below one that a person began", "It went deeper."),
+            ],
+        )
         .on("level one", deeper("Go to level two."))
         .on("go deep", deeper("Go to level one."))
-        .on("nine at once", [many, Reply::say("Eight it is.").after("8 sessions that this one began are at work", "All nine.")]);
+        .on(
+            "nine at once",
+            [many, Reply::say("Eight it is.").after("8 sessions that this one began are at work", "All nine.")],
+        );
     let mut server = TestServer::start(transcript).await;
     server.tiny().await;
     let jane = server.owner().clone();
@@ -298,10 +317,14 @@ async fn an_agent_speaks_to_its_children_and_cancels_them() {
                 Reply::say("").capturing("child", "Session ", " works on").and_call("wait_sessions", json!({})),
                 Reply::say("").and_call("message_session", say("Take a second look.")),
                 Reply::say("").and_call("wait_sessions", json!({"sessions": ["${child}"]})),
-                Reply::say("").after("I looked twice.", "It did not hear.").and_call("message_session", say("Now wait for ever.")),
+                Reply::say("")
+                    .after("I looked twice.", "It did not hear.")
+                    .and_call("message_session", say("Now wait for ever.")),
                 Reply::say("").and_call("cancel_session", json!({"session": "${child}"})),
                 Reply::say("").and_call("wait_sessions", json!({"sessions": ["${child}"]})),
-                Reply::say("").after("stopped", "It goes on.").and_call("cancel_session", json!({"session": "${child}"})),
+                Reply::say("")
+                    .after("stopped", "It goes on.")
+                    .and_call("cancel_session", json!({"session": "${child}"})),
                 Reply::say("All as wished.").after("Nothing of", "It was stopped twice."),
             ],
         );
@@ -331,7 +354,9 @@ async fn a_share_bounds_a_child_and_all_of_it_counts_for_the_family() {
             [
                 Reply::say("").and_call("spawn_session", json!({"prompt": "Please work a lot.", "budget_percent": 25})),
                 Reply::say("").and_call("wait_sessions", json!({})),
-                Reply::say("").after("paused", "It had enough.").and_call("spawn_session", json!({"prompt": "Please work a lot.", "budget_percent": 100})),
+                Reply::say("")
+                    .after("paused", "It had enough.")
+                    .and_call("spawn_session", json!({"prompt": "Please work a lot.", "budget_percent": 100})),
                 Reply::say("").and_call("wait_sessions", json!({"until": "all"})),
                 Reply::say("Enough."),
             ],
@@ -359,7 +384,8 @@ async fn a_share_bounds_a_child_and_all_of_it_counts_for_the_family() {
     server.kill().await;
     server.restart().await;
     jane.prompt(&session, "r2", "Please let it work.").await.unwrap().unwrap();
-    let paused = watch.until("the pause", |event| matches!(event.body, EventBody::TurnPaused { turn, .. } if turn.0 == 2)).await;
+    let paused =
+        watch.until("the pause", |event| matches!(event.body, EventBody::TurnPaused { turn, .. } if turn.0 == 2)).await;
     let EventBody::TurnPaused { exhausted, .. } = paused.body else { panic!("{paused:?}") };
     assert_eq!((exhausted.scope, exhausted.spent, exhausted.limit), (BudgetScope::Session, 10, 10));
     assert!(outputs(&watch).last().is_some_and(|last| last.contains("10 tool calls of 10 tool calls are used up")));
@@ -399,7 +425,13 @@ async fn a_session_that_the_author_may_not_see_looks_like_none() {
     let jane = server.owner().clone();
     let ada = server.let_in("ada", "Ada Byron", "ada@example.org").await;
     let prompt = |text: &str| Some(NewPrompt { request_id: None, text: text.to_owned() });
-    let new = |visibility| NewSession { repo: "acme/tiny".parse().unwrap(), base_branch: None, model: None, prompt: prompt("Keep a secret."), visibility: Some(visibility) };
+    let new = |visibility| NewSession {
+        repo: "acme/tiny".parse().unwrap(),
+        base_branch: None,
+        model: None,
+        prompt: prompt("Keep a secret."),
+        visibility: Some(visibility),
+    };
     let secret = within("a private session", ada.client().create_session(&new(Visibility::Private))).await.unwrap().id;
     let seen = within("a session", ada.client().create_session(&new(Visibility::Team))).await.unwrap().id;
     assert_eq!(Watch::new(&ada, &seen).turn_ended(1).await, TurnOutcome::Done);
@@ -423,7 +455,13 @@ async fn what_came_of_children_is_told_with_the_next_prompt() {
     let transcript = Transcript::new()
         .on("since you last heard of it. It is 42.", [Reply::say("It came.")])
         .on("tell later", [Reply::bash("sleep 1"), Reply::say("It is 42.")])
-        .on("begin one and end", [Reply::say("").and_call("spawn_session", json!({"prompt": "Please tell later."})), Reply::say("It works.")]);
+        .on(
+            "begin one and end",
+            [
+                Reply::say("").and_call("spawn_session", json!({"prompt": "Please tell later."})),
+                Reply::say("It works."),
+            ],
+        );
     let mut server = TestServer::start(transcript).await;
     server.tiny().await;
     let jane = server.owner().clone();
@@ -444,14 +482,20 @@ async fn a_child_may_begin_on_a_copy_of_the_files_as_they_are() {
     let look = "cat draft.txt && git status --short && git branch --show-current && echo mine > child.txt";
     let transcript = Transcript::new()
         .on("read the draft", [Reply::bash(look), Reply::say("Read.").after("of two lines", "There is none.")])
-        .on("draft something", [
-            Reply::bash("echo 'a draft' > draft.txt && echo 'of two lines' >> draft.txt"),
-            Reply::say("").and_call("spawn_session", json!({"prompt": "Please read the draft.", "copy": true})),
-            Reply::say("").and_call("wait_sessions", json!({})),
-            Reply::bash("ls && cat draft.txt"),
-            Reply::say("").and_call("spawn_session", json!({"prompt": "Please read the draft.", "copy": true, "branch": "main"})),
-            Reply::say("Drafted.").after("leave out repo and branch", "It took both."),
-        ]);
+        .on(
+            "draft something",
+            [
+                Reply::bash("echo 'a draft' > draft.txt && echo 'of two lines' >> draft.txt"),
+                Reply::say("").and_call("spawn_session", json!({"prompt": "Please read the draft.", "copy": true})),
+                Reply::say("").and_call("wait_sessions", json!({})),
+                Reply::bash("ls && cat draft.txt"),
+                Reply::say("").and_call(
+                    "spawn_session",
+                    json!({"prompt": "Please read the draft.", "copy": true, "branch": "main"}),
+                ),
+                Reply::say("Drafted.").after("leave out repo and branch", "It took both."),
+            ],
+        );
     let mut server = TestServer::start(transcript).await;
     server.tiny().await;
     let jane = server.owner().clone();

@@ -71,7 +71,11 @@ impl Tool for Spawn {
         let start = match (copy, &repo, branch) {
             (false, _, branch) => StartFrom::Branch(branch),
             (true, None, None) => StartFrom::Workspace,
-            (true, _, _) => return Err(Tell("A copy is of this repository as it is here: leave out repo and branch.".to_owned()).into()),
+            (true, _, _) => {
+                return Err(
+                    Tell("A copy is of this repository as it is here: leave out repo and branch.".to_owned()).into()
+                );
+            }
         };
         let wish = SpawnWish { repo, start, prompt, title, model, budget_percent };
         let child = context.sink.spawn_session(context.call, wish).await?;

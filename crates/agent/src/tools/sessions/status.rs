@@ -51,7 +51,8 @@ impl Tool for Status {
             return Ok(ToolOutput::done("This session has begun none."));
         }
         let lines = children.iter().map(|child| {
-            let pull = child.pull_request.as_ref().map(|pull| format!(" · pull request {}", pull.url)).unwrap_or_default();
+            let pull =
+                child.pull_request.as_ref().map(|pull| format!(" · pull request {}", pull.url)).unwrap_or_default();
             format!("{} {} · {} · {}{pull}\n", child.session, child.phase.word(), child.repo, child.title)
         });
         Ok(ToolOutput::done(lines.collect::<String>()))

@@ -133,7 +133,9 @@ impl Story {
             EventBody::ChildReported { child, phase, words, pull_request, .. } => Some(Line {
                 mark: child_mark(*phase),
                 text: match pull_request {
-                    Some(pull) => format!("the session {child} is {} · {}", phase.word(), words::short_pull_request(Some(pull)).1),
+                    Some(pull) => {
+                        format!("the session {child} is {} · {}", phase.word(), words::short_pull_request(Some(pull)).1)
+                    }
                     None => format!("the session {child} is {}", phase.word()),
                 },
                 aside: clip(&words::one_line(words), OUTPUT_CHARS_MAX),

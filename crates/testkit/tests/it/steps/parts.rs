@@ -99,7 +99,9 @@ impl Part {
             }
             Self::Spawn => {
                 let id = format!("{name}-spawn");
-                let Ok(Ok(accepted)) = jane.prompt(given(), &id, "Begin another.").await else { return pending().await };
+                let Ok(Ok(accepted)) = jane.prompt(given(), &id, "Begin another.").await else {
+                    return pending().await;
+                };
                 promises.acknowledged(given(), &id, "Begin another.", accepted.prompt);
                 see_until(jane, promises, given(), |body| is_end_of(body, 2)).await;
             }
