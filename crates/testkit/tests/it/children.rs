@@ -2,7 +2,7 @@
 
 use hangar_protocol::{
     ChildPhase, EventBody, SessionId, SessionState, Visibility,
-    api::{NewPrompt, NewRepo, NewSession, SessionSummary, StopTurn},
+    api::{NewPrompt, NewRepo, NewSession, PromptMode, SessionSummary, StopTurn},
     budget::BudgetScope,
     command::Reach,
     event::TurnOutcome,
@@ -517,5 +517,45 @@ async fn a_child_may_begin_on_a_copy_of_the_files_as_they_are() {
     // Before its first turn it had other files than its repository's.
     let back = within("the way back", jane.client().rewind(&child.id, hangar_protocol::TurnId(0))).await;
     assert!(back.is_err_and(|error| error.to_string().contains("the files of the one that began it")));
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn whoever_steers_anothers_turn_reads_no_more_by_it_than_by_themselves() {
+    let transcript = Transcript::new()
+        .on("a secret", [Reply::say("It is 42.")])
+        .on("wait a bit", [Reply::bash("sleep 2"), Reply::say("Waited.")])
+        .on(
+            "look at it",
+            [
+                Reply::bash("cat id.txt"),
+                Reply::say("")
+                    .capturing("secret", "secret=", ";")
+                    .and_call("session_status", json!({"session": "${secret}"})),
+                Reply::say("Looked."),
+            ],
+        );
+    let mut server = TestServer::start(transcript).await;
+    server.tiny().await;
+    let jane = server.owner().clone();
+    let ada = server.let_in("ada", "Ada Byron", "ada@example.org").await;
+    let prompt = Some(NewPrompt { request_id: None, text: "Keep a secret.".to_owned() });
+    let (repo, visibility) = ("acme/tiny".parse().unwrap(), Some(Visibility::Private));
+    let new = NewSession { repo, base_branch: None, model: None, prompt, visibility };
+    let secret = within("a private session", jane.client().create_session(&new)).await.unwrap().id;
+    assert_eq!(Watch::new(&jane, &secret).turn_ended(1).await, TurnOutcome::Done);
+    std::fs::write(server.directory().join("tiny/id.txt"), format!("secret={secret};")).unwrap();
+    other(&server).await;
+    let session = jane.begin("acme/other", "Please wait a bit.").await.id;
+    let mut watch = Watch::new(&jane, &session);
+    watch.tool_started("bash").await;
+    within("the steer", ada.client().say(&session, "Please look at it.", PromptMode::Steer)).await.unwrap();
+    assert_eq!(watch.turn_ended(1).await, TurnOutcome::Done);
+    let refused = format!("There is no session {secret}. `hangar sessions` lists those that you can see.");
+    assert_eq!(outputs(&watch).last(), Some(&refused), "{}", Story::of(watch.events()));
+    // Her own turn reads it.
+    jane.prompt(&session, "r2", "Please look at it.").await.unwrap().unwrap();
+    assert_eq!(watch.turn_ended(2).await, TurnOutcome::Done);
+    assert!(outputs(&watch).last().is_some_and(|last| last.contains("It is 42.")));
     server.stop().await;
 }
