@@ -239,7 +239,7 @@ fn a_budget_counts_for_the_family_and_those_below_go_on_when_it_is_raised() {
     };
     let child = Effect::RaiseChild { child: "child1".parse().unwrap(), by: "ann".parse().unwrap() };
     // The child used up 2.
-    assert_eq!(raise(&mut story, 2), [child.clone()]);
+    assert_eq!(raise(&mut story, 2), std::slice::from_ref(&child));
     assert_eq!(raise(&mut story, 3), [child, Effect::RunTurn(TurnId(1))]);
 
     let raised = || Report::BudgetAboveRaised { by: "ann".parse().unwrap() };
