@@ -29,7 +29,7 @@ export function isOver(phase: ChildPhase): boolean {
 export function applyToFamily(state: SessionState, body: FamilyBody): void {
   switch (body.type) {
     case "child_of":
-      state.parent = { session: body.parent, turn: body.turn, call: body.call, depth: body.depth };
+      state.parent = { session: body.parent, turn: body.turn, call: body.call, depth: body.depth, files: body.files ?? "branch" };
       return;
     case "child_spawned":
       if (state.children.length >= DESCENDANTS_MAX || childOf(state, body.child)) return;

@@ -288,6 +288,11 @@ name: string,
 status: string, };
 
 /**
+ * On which files a session begins that another one's agent begins.
+ */
+export type ChildFiles = "branch" | "workspace";
+
+/**
  * How far a child is.
  */
 export type ChildPhase = "working" | "paused" | "done" | "asking" | "stopped" | "failed";
@@ -1277,7 +1282,11 @@ call: CallId,
 /**
  * How many sessions are above this one, from 1.
  */
-depth: number, } | { "type": "child_spawned",
+depth: number,
+/**
+ * On which files it begins.
+ */
+files: ChildFiles, } | { "type": "child_spawned",
 /**
  * The session.
  */
@@ -2217,7 +2226,11 @@ call: CallId,
 /**
  * How many sessions are above this one: 1 for the child of one that a person began.
  */
-depth: number, };
+depth: number,
+/**
+ * On which files it began.
+ */
+files: ChildFiles, };
 
 /**
  * What a person is asked to allow.

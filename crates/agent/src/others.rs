@@ -12,8 +12,8 @@ use crate::tools::Tell;
 pub struct SpawnWish {
     /// The repository; `None` for the same one.
     pub repo: Option<RepoPath>,
-    /// The branch to start from; `None` for the repository's default.
-    pub branch: Option<String>,
+    /// What it starts from.
+    pub start: StartFrom,
     /// What is to be done there.
     pub prompt: String,
     /// What people see in lists; `None` for the prompt's first words.
@@ -22,6 +22,15 @@ pub struct SpawnWish {
     pub model: Option<String>,
     /// How much of what is left of this session's budget it may use up, in percent.
     pub budget_percent: u32,
+}
+
+/// What a session starts from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum StartFrom {
+    /// A branch; `None` for the repository's default.
+    Branch(Option<String>),
+    /// The files of this session as they are in its sandbox.
+    Workspace,
 }
 
 /// A session as an agent is told of it.
@@ -48,7 +57,7 @@ pub struct SessionReport {
 /// What is waited for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WaitWish {
-    /// These children; none for all that are at work now.
+    /// These children; none for those that were begun in this turn and all that are at work.
     pub sessions: Vec<SessionId>,
     /// How many of them must have ended.
     pub until: Until,

@@ -22,6 +22,20 @@ pub struct Parent {
     pub call: CallId,
     /// How many sessions are above this one: 1 for the child of one that a person began.
     pub depth: u32,
+    /// On which files it began.
+    #[serde(default)]
+    pub files: ChildFiles,
+}
+
+/// On which files a session begins that another one's agent begins.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, TS, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ChildFiles {
+    /// A branch's, as it is at the forge.
+    #[default]
+    Branch,
+    /// Those of the session above, as they were in its sandbox then: what was not committed, too.
+    Workspace,
 }
 
 /// How far a child is.

@@ -6,7 +6,7 @@ use utoipa::ToSchema;
 
 use crate::{
     budget::{Budget, Exhausted, Spent},
-    children::ChildPhase,
+    children::{ChildFiles, ChildPhase},
     command::Reach,
     conversation::{Block, ModelUsage, Question, StopReason, TodoItem},
     ids::{CallId, Person, PromptId, RepoPath, RequestId, Seq, SessionId, TurnId, UserId},
@@ -558,6 +558,9 @@ pub enum EventBody {
         call: CallId,
         /// How many sessions are above this one, from 1.
         depth: u32,
+        /// On which files it begins.
+        #[serde(default)]
+        files: ChildFiles,
     },
     /// The agent began a session of its own. That is there when this is written.
     ChildSpawned {

@@ -45,7 +45,7 @@ pub mod state;
 #[cfg(feature = "words")]
 pub use budget::{Budget, Exhausted, Spent};
 #[cfg(feature = "words")]
-pub use children::{ChildPhase, ChildState, Parent};
+pub use children::{ChildFiles, ChildPhase, ChildState, Parent};
 #[cfg(feature = "words")]
 pub use command::Command;
 #[cfg(feature = "words")]

@@ -24,7 +24,7 @@ use hangar_forge::{
 use hangar_image::{Bringing, PoolError, Taken, Target};
 use hangar_network::{Inner, Rule};
 use hangar_protocol::{
-    Person, Refusal, RefusalCode, SessionState, TurnId, UserId,
+    ChildFiles, Person, Refusal, RefusalCode, SessionState, TurnId, UserId,
     event::SandboxPhase,
     guest::BORDER_HOST,
     state::{Place as Destination, SnapshotState},
@@ -182,7 +182,8 @@ impl SandboxHost {
             branch: state.branch.clone(),
             owner: state.owner.clone(),
             pushed: state.pushed.clone(),
-            forked: state.forked_from.is_some(),
+            forked: state.forked_from.is_some()
+                || state.parent.as_ref().is_some_and(|parent| parent.files == ChildFiles::Workspace),
             worked: matches!(state.sandbox, SandboxPhase::Syncing | SandboxPhase::Ready)
                 || state.image.is_some()
                 || state.pushed.is_some()

@@ -40,6 +40,7 @@ use crate::{
     diff,
     driver::{Driver, First, GOODBYE, INBOX_MAX, Message, closing},
     floor, forge_follower,
+    ground::{self, Ground},
     home::{Home, log_refusal},
     index::{self, CatchUpError, Index, Step, Wanted},
     log::{self, LogError, LogReader, SessionLog, StoredEvent},
@@ -167,21 +168,27 @@ impl Sessions {
             Some(prompt) => with_prompt(beginning, by, prompt)?,
             None => beginning,
         };
-        self.create_with(&id, &beginning).await
+        self.create_with(&id, &beginning, None).await
     }
 
-    /// Begins a session with these events and a prompt.
+    /// Begins a session with these events and a prompt, on another's files where they are given.
     pub(crate) async fn create_from(
         &self,
         id: &SessionId,
         events: Vec<(Cause, EventBody)>,
         by: Person,
         first: NewPrompt,
+        ground: Option<&Ground>,
     ) -> Result<SessionState, Refusal> {
-        self.create_with(id, &with_prompt(numbered(events), by, first)?).await
+        self.create_with(id, &with_prompt(numbered(events), by, first)?, ground).await
     }
 
-    async fn create_with(&self, id: &SessionId, beginning: &[Event]) -> Result<SessionState, Refusal> {
+    async fn create_with(
+        &self,
+        id: &SessionId,
+        beginning: &[Event],
+        ground: Option<&Ground>,
+    ) -> Result<SessionState, Refusal> {
         let folder = self.folder(id);
         if tokio::fs::try_exists(&folder).await.unwrap_or(true) {
             return Err(Refusal::new(
@@ -190,7 +197,7 @@ impl Sessions {
                 "Use another id.",
             ));
         }
-        match self.begin(id, &folder, beginning).await {
+        match self.begin(id, &folder, beginning, ground).await {
             Ok(state) => Ok(state),
             Err(refusal) => {
                 drop(tokio::fs::remove_dir_all(&folder).await);
@@ -199,10 +206,24 @@ impl Sessions {
         }
     }
 
-    async fn begin(&self, id: &SessionId, folder: &Path, beginning: &[Event]) -> Result<SessionState, Refusal> {
+    async fn begin(
+        &self,
+        id: &SessionId,
+        folder: &Path,
+        beginning: &[Event],
+        ground: Option<&Ground>,
+    ) -> Result<SessionState, Refusal> {
         tokio::fs::create_dir_all(folder).await.map_err(|error| folder_refusal(&error))?;
         SessionStep::SessionFolderMade.done();
-        self.write_beginning(id, folder, beginning).await
+        let Some(ground) = ground else { return self.write_beginning(id, folder, beginning).await };
+        let copying = folder.join(fork::COPYING);
+        tokio::fs::write(&copying, "").await.map_err(|error| folder_refusal(&error))?;
+        let (files, over) = (folder.to_owned(), ground.clone());
+        floor::blocking(move || ground::begin_files(&files, &over, None)).await?;
+        SessionStep::ChildFilesBegun.done();
+        let state = self.write_beginning(id, folder, beginning).await?;
+        drop(tokio::fs::remove_file(copying).await);
+        Ok(state)
     }
 
     /// Writes the first events of a session into its folder, lists it and starts its task.

@@ -40,7 +40,8 @@ hangar_sandbox::steps! {
         ForkFilled,
         ForkTold,
         ForkUnmarked,
-        // Its agent begins another session.
+        // Its agent begins another session, on a copy of its files.
+        ChildFilesBegun,
         ChildBegun,
         ChildTold,
         // It goes back to an earlier turn: its event, which is a commit, and then its files.

@@ -14,7 +14,8 @@ fn task() -> Value {
             {"tool": "spawn_session", "input": {"prompt": "Look into web.", "repo": "acme/web", "title": "Web", "budget_percent": 40}},
             {"tool": "spawn_session", "input": {"prompt": "Look into app.", "repo": "acme/app"}},
         ]},
-        {"calls": [{"tool": "session_status", "input": {}}, {"tool": "wait_sessions", "input": {}}]},
+        {"calls": [{"tool": "session_status", "input": {}}]},
+        {"calls": [{"tool": "wait_sessions", "input": {}}]},
         {"calls": [
             {"tool": "message_session", "input": {"session": "https://hangar.example/s/child1", "text": "Look again."}},
             {"tool": "session_status", "input": {"session": "child1"}},

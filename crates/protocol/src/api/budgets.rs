@@ -16,7 +16,7 @@ use crate::{
 pub struct SessionBudget {
     /// The budget that holds: its own, else the server's usual one.
     pub budget: Budget,
-    /// What it used up.
+    /// What it used up, with those that its agent began.
     pub spent: Spent,
     /// What its turn waits for; `null` where none waits.
     pub paused: Option<Exhausted>,

@@ -11,9 +11,9 @@ use crate::{
 
 impl SessionState {
     pub(super) fn note_family(&mut self, body: &EventBody) {
-        if let EventBody::ChildOf { parent, turn, call, depth } = body {
-            let (session, turn, call, depth) = (parent.clone(), *turn, call.clone(), *depth);
-            self.parent = Some(Parent { session, turn, call, depth });
+        if let EventBody::ChildOf { parent, turn, call, depth, files } = body {
+            let (session, turn, call) = (parent.clone(), *turn, call.clone());
+            self.parent = Some(Parent { session, turn, call, depth: *depth, files: *files });
         }
         if let EventBody::ChildSpawned { child, turn, call, repo, title, share } = body
             && self.children.len() < limits::DESCENDANTS_MAX

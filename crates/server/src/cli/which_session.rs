@@ -60,6 +60,7 @@ mod tests {
             created_ms: 0,
             updated_ms: 0,
             pull_request: None,
+            parent: None,
             damaged: None,
             found: None,
             visibility: Visibility::Team,

@@ -27,7 +27,7 @@ pub(crate) async fn session_budget(
     let state = app.sessions.state(&id).await?;
     Ok(Json(SessionBudget {
         budget: state.budget.unwrap_or(app.sessions.budgets().session),
-        spent: state.spent,
+        spent: state.spent_with_children(),
         paused: state.open_turn().and_then(|turn| turn.paused.clone()),
     }))
 }

@@ -2,12 +2,14 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use hangar_agent::others::SpawnWish;
+use hangar_agent::others::{SpawnWish, StartFrom};
 use hangar_forge::{BranchName, ForgeError};
 use hangar_protocol::{
-    CallId, ChildState, Parent, Person, Refusal, RefusalCode, SessionId, SessionState, TurnId,
+    CallId, Cause, ChildFiles, ChildState, Event, EventBody, Parent, Person, Refusal, RefusalCode, SessionId,
+    SessionRole, SessionState, TurnId, UserId,
     api::{NewPrompt, RepoTarget},
-    limits::{CHILDREN_DEPTH_MAX, clip},
+    event::FileChange,
+    limits::{CHILDREN_DEPTH_MAX, EVENT_FILES_MAX, clip},
 };
 
 use super::id::child_id;
@@ -17,8 +19,10 @@ use crate::{
     decide::{Birth, begin_child, check_spawn, family_is_full, share_of},
     driver::closing,
     forge_words::forge_refusal,
+    ground::Ground,
     home::Home,
     pull_request::branch_name,
+    sandbox_host::ground_refusal,
     steps::SessionStep,
     title::first_words,
 };
@@ -67,17 +71,29 @@ impl Sessions {
         let (budget, spent) = home.meter.budget();
         let share = share_of(budget, spent, wish.budget_percent)?;
         let prompt = NewPrompt { request_id: None, text: wish.prompt.clone() };
+        let (session, depth, call) = (home.id.clone(), parent.depth() + 1, call.clone());
+        let files = match &wish.start {
+            StartFrom::Branch(_) => ChildFiles::Branch,
+            StartFrom::Workspace => ChildFiles::Workspace,
+        };
         let target = self.child_target(&parent, id.clone(), wish).await?;
-        let (session, depth) = (home.id.clone(), parent.depth() + 1);
-        let parent_of = Parent { session, turn, call: call.clone(), depth };
+        let parent_of = Parent { session, turn, call, depth, files };
         let birth = Birth { parent: parent_of, members: members(&parent), share };
-        let events = begin_child(target, by.clone(), birth)?;
+        let mut events = begin_child(target, by.clone(), birth)?;
+        let ground = match files {
+            ChildFiles::Branch => None,
+            ChildFiles::Workspace => {
+                let (ground, of_files) = self.workspace_of(home).await?;
+                events.extend(of_files);
+                Some(ground)
+            }
+        };
         let family = home.meter.family();
         if !family.admit(id, &home.id) {
             return Err(family_is_full());
         }
         self.families().join(id, family);
-        let begun = self.create_from(id, events, by.clone(), prompt).await;
+        let begun = self.create_from(id, events, by.clone(), prompt, ground.as_ref()).await;
         if begun.is_err() {
             family.forget(id);
         }
@@ -95,11 +111,15 @@ impl Sessions {
         let path = wish.repo.as_ref().unwrap_or(&parent.repo).to_string();
         let path = path.parse().map_err(|error| forge_refusal(&ForgeError::Name(error)))?;
         let repo = ports.forge.repo(&path).await.map_err(|error| forge_refusal(&error))?;
-        let base: BranchName = match &wish.branch {
-            Some(branch) => branch_name(branch)?,
-            None => repo.default_branch.clone(),
+        let tip = async |base: BranchName| {
+            let commit = ports.forge.branch_tip(&repo.path, &base).await.map_err(|error| forge_refusal(&error))?;
+            Ok::<_, Refusal>((base.to_string(), commit.to_string()))
         };
-        let commit = ports.forge.branch_tip(&repo.path, &base).await.map_err(|error| forge_refusal(&error))?;
+        let (base_branch, base_commit) = match &wish.start {
+            StartFrom::Branch(Some(branch)) => tip(branch_name(branch)?).await?,
+            StartFrom::Branch(None) => tip(repo.default_branch.clone()).await?,
+            StartFrom::Workspace => (parent.base_branch.clone(), parent.base_commit.clone()),
+        };
         let model = match wish.model {
             Some(id) => ports.models.find(&id).map(|model| model.id.clone()).ok_or_else(|| self.no_model(&id))?,
             None => parent.model.clone(),
@@ -109,13 +129,24 @@ impl Sessions {
             branch: format!("{BRANCH_PREFIX}{session}"),
             session,
             repo: repo.path.to_string().parse()?,
-            base_branch: base.to_string(),
-            base_commit: commit.to_string(),
+            base_branch,
+            base_commit,
             model,
             agent: parent.agent.clone(),
             title: title.unwrap_or_else(|| format!("Work on {}", repo.path)),
             visibility: parent.visibility,
         })
+    }
+
+    /// The session's files as they are now, kept, and the events that say what they are.
+    async fn workspace_of(&self, home: &Home) -> Result<(Ground, Vec<(Cause, EventBody)>), Refusal> {
+        let task = self.wake(&home.id).await?;
+        self.told(&task).await?;
+        let before = self.state(&home.id).await?;
+        let state = self.kept_now(&home.id, &task, &before).await?;
+        let ground = home.sandbox.ground_at(state.snapshots.clone()).await.map_err(|error| ground_refusal(&error))?;
+        let log = self.log_until(&home.id, state.seq).await?;
+        Ok((ground, copied_files(&state, &log)))
     }
 
     fn no_model(&self, id: &str) -> Refusal {
@@ -156,9 +187,38 @@ impl Sessions {
     }
 }
 
+/// What a child's log says of the files that it begins on: their snapshots, of no turn of its own, and what they change of its base.
+fn copied_files(state: &SessionState, log: &[Event]) -> Vec<(Cause, EventBody)> {
+    let mut events = Vec::new();
+    for known in &state.snapshots {
+        let told = log.iter().rev().find_map(|event| match &event.body {
+            EventBody::SnapshotTaken { snapshot, guarantee, files, bytes, duration_ms, .. }
+                if *snapshot == known.snapshot =>
+            {
+                let (guarantee, files, bytes, duration_ms) = (*guarantee, *files, *bytes, *duration_ms);
+                Some(EventBody::SnapshotTaken {
+                    snapshot: snapshot.clone(),
+                    turn: None,
+                    guarantee,
+                    files,
+                    bytes,
+                    duration_ms,
+                })
+            }
+            _ => None,
+        });
+        events.extend(told.map(|body| (Cause::System, body)));
+    }
+    let files: Vec<FileChange> =
+        state.files.iter().map(|(path, kind)| FileChange { path: path.clone(), kind: *kind }).collect();
+    let chunks = files.chunks(EVENT_FILES_MAX);
+    events.extend(chunks.map(|files| (Cause::System, EventBody::FilesChanged { files: files.to_vec(), more: 0 })));
+    events
+}
+
 /// Who has a role in a session, with their names as far as those are known there.
-fn members(state: &SessionState) -> Vec<(Person, hangar_protocol::SessionRole)> {
-    let named = |user: &hangar_protocol::UserId| {
+fn members(state: &SessionState) -> Vec<(Person, SessionRole)> {
+    let named = |user: &UserId| {
         let known = state.participants.iter().find(|person| person.user == *user).cloned();
         known.unwrap_or_else(|| Person { user: user.clone(), name: user.to_string(), email: String::new() })
     };

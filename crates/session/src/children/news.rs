@@ -133,7 +133,7 @@ impl Sessions {
         if known.child(id).is_some_and(|known| !news.is_news_to(known)) {
             return Ok(());
         }
-        match self.record(&parent, Report::Child(news)).await {
+        match self.record(&parent, Report::Child(Box::new(news))).await {
             Ok(_durable) => Ok(()),
             Err(refusal) if refusal.code == RefusalCode::NotFound => Ok(()),
             Err(refusal) => Err(refusal),
@@ -145,7 +145,7 @@ impl Sessions {
         for child in state.children_at_work() {
             match self.tell_parent(&child.session).await {
                 Ok(()) => {}
-                Err(refusal) if refusal.code == RefusalCode::NotFound => {}
+                Err(refusal) if refusal.code == RefusalCode::NotFound => self.note_gone(&state.id, child).await,
                 Err(refusal) => {
                     tracing::warn!(session = %state.id, child = %child.session, %refusal, "nothing is known of a session that this one began");
                 }
@@ -159,6 +159,17 @@ impl Sessions {
     pub(crate) fn ask_children_soon(&self, state: SessionState) {
         let sessions = self.clone();
         tokio::spawn(async move { sessions.ask_children(&state).await });
+    }
+}
+
+impl Sessions {
+    /// A child is not on this server any more: it was removed, or is in no backup. Nobody waits for it for ever.
+    async fn note_gone(&self, parent: &SessionId, child: &ChildState) {
+        let words = "This session is not on this server any more.".to_owned();
+        let gone = ChildState { phase: ChildPhase::Failed, words, as_of: child.as_of.next(), ..child.clone() };
+        if let Err(refusal) = self.record(parent, Report::Child(Box::new(gone))).await {
+            tracing::warn!(session = %parent, child = %child.session, %refusal, "a session that is gone is listed as at work");
+        }
     }
 }
 

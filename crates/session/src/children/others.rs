@@ -93,7 +93,11 @@ impl OtherSessions for Sink {
 
     async fn session_status(&self, session: &SessionId) -> Result<SessionReport, Tell> {
         let sessions = self.sessions()?;
-        sessions.role(session, &self.by()?.user).await.map_err(told)?;
+        let state = self.state().await?;
+        // Whoever steers somebody's turn reads no more by it than they may read themselves.
+        for person in state.co_authors_of(self.turn).into_iter().chain([self.by()?]) {
+            sessions.role(session, &person.user).await.map_err(told)?;
+        }
         let look = sessions.look(session).await;
         // Removed in between: there is no such session.
         Ok(report_of(look.map_err(|_| told(no_session(session)))?))

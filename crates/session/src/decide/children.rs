@@ -35,8 +35,8 @@ pub struct Birth {
 /// A refusal when the title is not usable.
 pub fn begin_child(target: RepoTarget, by: Person, birth: Birth) -> Result<Vec<(Cause, EventBody)>, Refusal> {
     let cause = Cause::User { user: by.user.clone() };
-    let Birth { parent: Parent { session: parent, turn, call, depth }, members, share } = birth;
-    let mut bodies = vec![EventBody::ChildOf { parent, turn, call, depth }];
+    let Birth { parent: Parent { session: parent, turn, call, depth, files }, members, share } = birth;
+    let mut bodies = vec![EventBody::ChildOf { parent, turn, call, depth, files }];
     let others = members.into_iter().filter(|(person, _)| person.user != by.user);
     bodies.extend(others.map(|(person, role)| EventBody::MemberAdded { person, role, invitation: None }));
     if share != Budget::default() {

@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 
 use hangar_protocol::{
-    Cause, EventBody, Person, PromptId, Refusal, RefusalCode, SessionId, SessionRole, SessionState, TurnId, UserId,
+    Cause, ChildFiles, EventBody, Person, PromptId, Refusal, RefusalCode, SessionId, SessionRole, SessionState, TurnId,
+    UserId,
     api::Rewind,
     event::{FileChange, ForkPurpose},
     limits,
@@ -105,6 +106,10 @@ fn check_turn(state: &SessionState, wanted: TurnId) -> Result<(), Refusal> {
     let conflict = |words: String, hint: String| Err(Refusal::new(RefusalCode::Conflict, words, hint));
     let Some(turn) = state.turns.iter().find(|turn| turn.id == wanted) else {
         return match wanted.0 {
+            0 if is_copy(state) => conflict(
+                "Before its first turn this session had the files of the one that began it.".to_owned(),
+                format!("There are: {}.", listed(state)),
+            ),
             0 => Ok(()),
             _ => Err(Refusal::new(
                 RefusalCode::NotFound,
@@ -128,11 +133,17 @@ fn check_turn(state: &SessionState, wanted: TurnId) -> Result<(), Refusal> {
     Ok(())
 }
 
+/// Whether it began on another session's files.
+fn is_copy(state: &SessionState) -> bool {
+    state.parent.as_ref().is_some_and(|parent| parent.files == ChildFiles::Workspace)
+}
+
 /// The turns to which there is a way back.
 fn listed(state: &SessionState) -> String {
     let kept: BTreeSet<TurnId> = state.snapshots.iter().filter_map(|snapshot| snapshot.turn).collect();
     let turns = kept.iter().map(|turn| format!("turn {turn}"));
-    std::iter::once("0 (before the first turn)".to_owned()).chain(turns).collect::<Vec<_>>().join(", ")
+    let first = (!is_copy(state)).then(|| "0 (before the first turn)".to_owned());
+    first.into_iter().chain(turns).collect::<Vec<_>>().join(", ")
 }
 
 /// Notes which attempt goes on.

@@ -240,7 +240,7 @@ pub enum Report {
         by: UserId,
     },
     /// A session that this one's agent began is there, or further than it was. Its words are whole.
-    Child(ChildState),
+    Child(Box<ChildState>),
     /// The session whose agent began this one was stopped with what is below it, or its agent cancelled this one.
     StoppedFromAbove {
         /// Who asked.

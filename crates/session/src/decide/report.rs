@@ -52,7 +52,7 @@ pub(super) fn decide_report(state: &SessionState, report: Report) -> Decision {
             }
             event(Cause::User { user: by }, EventBody::SessionForked { into, turn, purpose })
         }
-        Report::Child(news) => children::heard(state, news),
+        Report::Child(news) => children::heard(state, *news),
         Report::StoppedFromAbove { by } => children::stopped_from_above(state, by),
         Report::BudgetAboveRaised { by } => children::budget_above_raised(state, by),
         Report::Warning { text } => event(Cause::System, EventBody::Warning { text }),
@@ -77,7 +77,8 @@ fn agent_wrote(state: &SessionState, turn: TurnId, body: EventBody) -> Decision 
 /// The title is written when the session's first request is on its way, so that it never waits for the title's.
 fn wants_title(state: &SessionState, body: &EventBody) -> bool {
     let first = matches!(body, EventBody::ModelRequested { turn: TurnId(1), step: 1, .. });
-    first && state.title_from == TitleSource::Prompt
+    // Whoever began a child gave it one.
+    first && state.title_from == TitleSource::Prompt && state.parent.is_none()
 }
 
 /// Whoever gave the session a title meanwhile knows better.

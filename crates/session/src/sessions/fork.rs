@@ -39,6 +39,9 @@ use crate::{
 /// How long a fork waits for the snapshot it begins over to be on disk.
 const SNAPSHOT_PATIENCE: std::time::Duration = std::time::Duration::from_secs(60);
 
+/// The file in the folder of a session that begins on another's files, until its log is begun.
+pub(crate) const COPYING: &str = "copying";
+
 /// The file in the folder of a fork whose source does not know of it yet.
 const MARK: &str = "forking.json";
 
@@ -118,7 +121,7 @@ impl Sessions {
     }
 
     /// Waits until the snapshots of a session are told.
-    pub(super) async fn told(&self, task: &Task) -> Result<(), Refusal> {
+    pub(crate) async fn told(&self, task: &Task) -> Result<(), Refusal> {
         let told = tokio::time::timeout(SNAPSHOT_PATIENCE, task.home.sandbox.snapshots_told());
         told.await.map_err(|_| {
             Refusal::new(
@@ -130,7 +133,12 @@ impl Sessions {
     }
 
     /// The state once its files as they are now are a snapshot.
-    async fn kept_now(&self, id: &SessionId, task: &Task, before: &SessionState) -> Result<SessionState, Refusal> {
+    pub(crate) async fn kept_now(
+        &self,
+        id: &SessionId,
+        task: &Task,
+        before: &SessionState,
+    ) -> Result<SessionState, Refusal> {
         let kept = task.home.sandbox.keep_now().await?;
         self.told(task).await?;
         let state = self.state(id).await?;
@@ -154,7 +162,7 @@ impl Sessions {
     }
 
     /// A session's events up to one.
-    pub(super) async fn log_until(&self, id: &SessionId, last: Seq) -> Result<Vec<Event>, Refusal> {
+    pub(crate) async fn log_until(&self, id: &SessionId, last: Seq) -> Result<Vec<Event>, Refusal> {
         let events = Arc::new(Mutex::new(Vec::new()));
         let filled = Arc::clone(&events);
         let take = move |event: &Event| {
@@ -252,7 +260,7 @@ impl Sessions {
         self.record(&source, Report::Forked { into, turn, purpose, by }).await.map(drop)
     }
 
-    /// The forks whose source may not know of them, because hangar was killed. Those whose log was never begun are removed: nobody was told of them.
+    /// The forks whose source may not know of them, because hangar was killed. Those, and children on another's files, whose log was never begun are removed: nobody was told of them.
     pub(super) async fn begun_forks(&self) -> Result<Vec<SessionId>, StartError> {
         let path = self.inner.ports.sessions_dir.clone();
         let failed = |error| StartError::Folder { path: path.clone(), error };
@@ -260,10 +268,16 @@ impl Sessions {
         let mut begun = Vec::new();
         while let Some(folder) = folders.next_entry().await.map_err(failed)? {
             let Ok(id) = folder.file_name().to_string_lossy().parse::<SessionId>() else { continue };
+            let log = folder.path().join(log::FILE);
+            let copying = folder.path().join(COPYING);
+            if copying.exists() && log.exists() {
+                tokio::fs::remove_file(copying).await.map_err(failed)?;
+            } else if copying.exists() {
+                tokio::fs::remove_dir_all(folder.path()).await.map_err(failed)?;
+            }
             if !folder.path().join(MARK).exists() {
                 continue;
             }
-            let log = folder.path().join(log::FILE);
             // A log that cannot be read is left for somebody to look at.
             if log.exists() && log::has_events(&log).unwrap_or(true) {
                 begun.push(id);

@@ -1,7 +1,7 @@
 //! Sessions that an agent begins: limits, shares, what is heard of them, and how far a stop goes.
 
 use hangar_protocol::{
-    Budget, CallId, Cause, ChildPhase, ChildState, Command, EventBody, Exhausted, Parent, RefusalCode, Seq,
+    Budget, CallId, Cause, ChildFiles, ChildPhase, ChildState, Command, EventBody, Exhausted, Parent, RefusalCode, Seq,
     SessionRole, SessionState, Spent, TurnId, Visibility,
     api::RepoTarget,
     budget::{BudgetScope, Measure},
@@ -36,7 +36,7 @@ pub(crate) fn news(number: usize, phase: ChildPhase, as_of: u64) -> ChildState {
 }
 
 fn hear(story: &mut Story, number: usize, phase: ChildPhase, as_of: u64) -> Decision {
-    story.report(Report::Child(news(number, phase, as_of)))
+    story.report(Report::Child(Box::new(news(number, phase, as_of))))
 }
 
 /// Ann's turn runs and has begun so many.
@@ -60,7 +60,13 @@ fn stop(reach: Reach) -> Command {
 
 /// A session that another one's agent began.
 fn child(visibility: Visibility) -> SessionState {
-    let parent = Parent { session: "parent".parse().unwrap(), turn: TurnId(2), call: call(1), depth: 1 };
+    let parent = Parent {
+        session: "parent".parse().unwrap(),
+        turn: TurnId(2),
+        call: call(1),
+        depth: 1,
+        files: ChildFiles::Branch,
+    };
     let members = [("ann", SessionRole::Owner), ("bob", SessionRole::Viewer)];
     let members = members.map(|(user, role)| (person(user), role)).to_vec();
     let share = Budget { tool_calls: Some(3), ..Budget::default() };
@@ -233,7 +239,7 @@ fn a_budget_counts_for_the_family_and_those_below_go_on_when_it_is_raised() {
     };
     let child = Effect::RaiseChild { child: "child1".parse().unwrap(), by: "ann".parse().unwrap() };
     // The child used up 2.
-    assert_eq!(raise(&mut story, 2), [child.clone()]);
+    assert_eq!(raise(&mut story, 2), std::slice::from_ref(&child));
     assert_eq!(raise(&mut story, 3), [child, Effect::RunTurn(TurnId(1))]);
 
     let raised = || Report::BudgetAboveRaised { by: "ann".parse().unwrap() };

@@ -113,7 +113,7 @@ fn report() -> impl Strategy<Value = Report> {
         }),
         1 => Just(Report::Pushed { branch: "hangar/abc123".to_owned(), old: None, new: "3".repeat(40) }),
         2 => (1..4usize, prop::sample::select(PHASES.to_vec()), 1..40u64)
-            .prop_map(|(number, phase, as_of)| Report::Child(news(number, phase, as_of))),
+            .prop_map(|(number, phase, as_of)| Report::Child(Box::new(news(number, phase, as_of)))),
         1 => Just(Report::StoppedFromAbove { by: "ann".parse().unwrap() }),
         1 => Just(Report::BudgetAboveRaised { by: "ann".parse().unwrap() }),
         1 => Just(Report::Warning { text: "w".to_owned() }),

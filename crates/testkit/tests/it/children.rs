@@ -2,7 +2,7 @@
 
 use hangar_protocol::{
     ChildPhase, EventBody, SessionId, SessionState, Visibility,
-    api::{NewPrompt, NewRepo, NewSession, SessionSummary, StopTurn},
+    api::{NewPrompt, NewRepo, NewSession, PromptMode, SessionSummary, StopTurn},
     budget::BudgetScope,
     command::Reach,
     event::TurnOutcome,
@@ -11,9 +11,10 @@ use hangar_protocol::{
 use hangar_testkit::{Person, Reply, Setting, Story, TestServer, Transcript, Watch, commits_of, until, within};
 use serde_json::{Value, json};
 
-/// The model is asked and never answers: the session works, and needs no sandbox for it.
+/// The model is asked and never answers, whoever asks: the session works, and needs no sandbox for it.
 fn works_for_ever() -> Reply {
-    Reply::say("Never.").meeting(json!([{"no_answer": {}}]))
+    let faults: Vec<Value> = (0..100).map(|_| json!({"no_answer": {}})).collect();
+    Reply::say("Never.").meeting(faults.into())
 }
 
 fn spawn(repo: &str, prompt: &str) -> Value {
@@ -360,33 +361,34 @@ async fn a_share_bounds_a_child_and_all_of_it_counts_for_the_family() {
                 Reply::say("Enough."),
             ],
         );
-    let setting = Setting::new(transcript).configured("[budgets]\nsession_tool_calls = 9");
+    let setting = Setting::new(transcript).configured("[budgets]\nsession_tool_calls = 10");
     let mut server = TestServer::start_with(setting).await;
     server.tiny().await;
     let jane = server.owner().clone();
     let session = jane.begin("acme/tiny", "Please let it work.").await.id;
     let mut watch = Watch::new(&jane, &session);
-    // 1 spawn, then a quarter of the 8 that are left.
+    // 1 spawn, then a quarter of the 9 that are left.
     watch.until("the second", |event| matches!(event.body, EventBody::ChildSpawned { .. }) && event.seq.0 > 12).await;
     let parent = state(&jane, &session).await;
     let first = state(&jane, &parent.children[0].session).await;
     assert_eq!((first.status, first.spent.tool_calls), (SessionStatus::Paused, 2));
     assert_eq!(first.turns[0].paused.as_ref().map(|why| why.scope), Some(BudgetScope::Session));
-    // 3 of the parent's own (two spawns, a wait) and 2 are used up: 4 are left, with which the second is done.
-    assert_eq!(parent.children[1].share.tool_calls, Some(4));
+    // 3 of the parent's own (two spawns, a wait) and 2 are used up.
+    assert_eq!(parent.children[1].share.tool_calls, Some(5));
     assert_eq!(watch.turn_ended(1).await, TurnOutcome::Done);
     let parent = state(&jane, &session).await;
     assert_eq!(parent.children.iter().map(|child| child.spent.tool_calls).collect::<Vec<_>>(), [2, 3]);
     assert_eq!(parent.spent.tool_calls, 4);
 
-    // All 9 are used up now, whoever used them; through a restart, too.
+    // 9 are used up, whoever used them, through a restart, too; the next spawn is the tenth, and finds nothing left for anybody.
     server.kill().await;
     server.restart().await;
     jane.prompt(&session, "r2", "Please let it work.").await.unwrap().unwrap();
     let paused =
         watch.until("the pause", |event| matches!(event.body, EventBody::TurnPaused { turn, .. } if turn.0 == 2)).await;
     let EventBody::TurnPaused { exhausted, .. } = paused.body else { panic!("{paused:?}") };
-    assert_eq!((exhausted.scope, exhausted.spent, exhausted.limit), (BudgetScope::Session, 9, 9));
+    assert_eq!((exhausted.scope, exhausted.spent, exhausted.limit), (BudgetScope::Session, 10, 10));
+    assert!(outputs(&watch).last().is_some_and(|last| last.contains("10 tool calls of 10 tool calls are used up")));
     // The child has some of its share left; the family has nothing.
     let child = parent.children[1].session.clone();
     jane.prompt(&child, "r3", "Please work a lot.").await.unwrap().unwrap();
@@ -452,8 +454,8 @@ async fn a_session_that_the_author_may_not_see_looks_like_none() {
 #[tokio::test]
 async fn what_came_of_children_is_told_with_the_next_prompt() {
     let transcript = Transcript::new()
-        .on("tell later", [Reply::bash("sleep 1"), Reply::say("It is 42.")])
         .on("since you last heard of it. It is 42.", [Reply::say("It came.")])
+        .on("tell later", [Reply::bash("sleep 1"), Reply::say("It is 42.")])
         .on(
             "begin one and end",
             [
@@ -473,5 +475,88 @@ async fn what_came_of_children_is_told_with_the_next_prompt() {
     jane.prompt(&session, "r2", "And now?").await.unwrap().unwrap();
     assert_eq!(watch.turn_ended(2).await, TurnOutcome::Done);
     assert!(Story::of(watch.events()).to_string().contains("It came."), "{}", Story::of(watch.events()));
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_child_may_begin_on_a_copy_of_the_files_as_they_are() {
+    let look = "cat draft.txt && git status --short && git branch --show-current && echo mine > child.txt";
+    let transcript = Transcript::new()
+        .on("read the draft", [Reply::bash(look), Reply::say("Read.").after("of two lines", "There is none.")])
+        .on(
+            "draft something",
+            [
+                Reply::bash("echo 'a draft' > draft.txt && echo 'of two lines' >> draft.txt"),
+                Reply::say("").and_call("spawn_session", json!({"prompt": "Please read the draft.", "copy": true})),
+                Reply::say("").and_call("wait_sessions", json!({})),
+                Reply::bash("ls && cat draft.txt"),
+                Reply::say("").and_call(
+                    "spawn_session",
+                    json!({"prompt": "Please read the draft.", "copy": true, "branch": "main"}),
+                ),
+                Reply::say("Drafted.").after("leave out repo and branch", "It took both."),
+            ],
+        );
+    let mut server = TestServer::start(transcript).await;
+    server.tiny().await;
+    let jane = server.owner().clone();
+    let session = jane.begin("acme/tiny", "Please draft something.").await.id;
+    let mut watch = Watch::new(&jane, &session);
+    assert_eq!(watch.turn_ended(1).await, TurnOutcome::Done);
+    assert!(Story::of(watch.events()).to_string().contains("Drafted."), "{}", Story::of(watch.events()));
+    let parent = state(&jane, &session).await;
+    assert_eq!((parent.children.len(), parent.children[0].words.as_str()), (1, "Read."));
+    let here = outputs(&watch).into_iter().find(|output| output.contains("greet.sh\n")).unwrap_or_default();
+    assert!(!here.contains("child.txt"), "each has files of its own: {here}");
+    let child = state(&jane, &parent.children[0].session).await;
+    let mut below = Watch::new(&jane, &child.id);
+    assert_eq!(below.turn_ended(1).await, TurnOutcome::Done);
+    assert!(outputs(&below)[0].contains(&format!("?? draft.txt\n{}\n", child.branch)), "{}", outputs(&below)[0]);
+    let diff = within("the diff", jane.client().diff(&child.id)).await.unwrap();
+    let paths: Vec<String> = diff.files.into_iter().map(|file| file.path).collect();
+    assert_eq!(paths, ["child.txt", "draft.txt"]);
+    // Before its first turn it had other files than its repository's.
+    let back = within("the way back", jane.client().rewind(&child.id, hangar_protocol::TurnId(0))).await;
+    assert!(back.is_err_and(|error| error.to_string().contains("the files of the one that began it")));
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn whoever_steers_anothers_turn_reads_no_more_by_it_than_by_themselves() {
+    let transcript = Transcript::new()
+        .on("a secret", [Reply::say("It is 42.")])
+        .on("wait a bit", [Reply::bash("sleep 2"), Reply::say("Waited.")])
+        .on(
+            "look at it",
+            [
+                Reply::bash("cat id.txt"),
+                Reply::say("")
+                    .capturing("secret", "secret=", ";")
+                    .and_call("session_status", json!({"session": "${secret}"})),
+                Reply::say("Looked."),
+            ],
+        );
+    let mut server = TestServer::start(transcript).await;
+    server.tiny().await;
+    let jane = server.owner().clone();
+    let ada = server.let_in("ada", "Ada Byron", "ada@example.org").await;
+    let prompt = Some(NewPrompt { request_id: None, text: "Keep a secret.".to_owned() });
+    let (repo, visibility) = ("acme/tiny".parse().unwrap(), Some(Visibility::Private));
+    let new = NewSession { repo, base_branch: None, model: None, prompt, visibility };
+    let secret = within("a private session", jane.client().create_session(&new)).await.unwrap().id;
+    assert_eq!(Watch::new(&jane, &secret).turn_ended(1).await, TurnOutcome::Done);
+    std::fs::write(server.directory().join("tiny/id.txt"), format!("secret={secret};")).unwrap();
+    other(&server).await;
+    let session = jane.begin("acme/other", "Please wait a bit.").await.id;
+    let mut watch = Watch::new(&jane, &session);
+    watch.tool_started("bash").await;
+    within("the steer", ada.client().say(&session, "Please look at it.", PromptMode::Steer)).await.unwrap();
+    assert_eq!(watch.turn_ended(1).await, TurnOutcome::Done);
+    let refused = format!("There is no session {secret}. `hangar sessions` lists those that you can see.");
+    assert_eq!(outputs(&watch).last(), Some(&refused), "{}", Story::of(watch.events()));
+    // Her own turn reads it.
+    jane.prompt(&session, "r2", "Please look at it.").await.unwrap().unwrap();
+    assert_eq!(watch.turn_ended(2).await, TurnOutcome::Done);
+    assert!(outputs(&watch).last().is_some_and(|last| last.contains("It is 42.")));
     server.stop().await;
 }

@@ -32,7 +32,7 @@ impl Wait {
     pub(in super::super) fn new() -> Self {
         Self(ToolSpec {
             name: "wait_sessions",
-            description: "Wait until sessions that you began have ended, and read what came of them. Without ids: all that work.",
+            description: "Wait until sessions that you began have ended, and read what came of them. Without ids: those of this turn and all at work.",
             schema: json!({"type": "object", "properties": {
                 "sessions": {"type": "array", "items": {"type": "string"}},
                 "until": {"enum": ["all", "any"]},

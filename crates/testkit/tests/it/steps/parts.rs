@@ -164,7 +164,7 @@ pub(super) fn worker() -> Transcript {
         .on(
             "another",
             [
-                Reply::say("I ask.").and_call("spawn_session", json!({"prompt": "Please tell."})),
+                Reply::say("I ask.").and_call("spawn_session", json!({"prompt": "Please tell.", "copy": true})),
                 Reply::say("I wait.").and_call("wait_sessions", json!({})),
                 Reply::say("It told me.").after("Told.", "It told nothing."),
             ],
@@ -271,6 +271,9 @@ async fn knows_its_children(jane: &Person, session: &SessionId) {
         below.filter(|listed| listed.parent.as_ref() == Some(session)).map(|listed| listed.id).collect();
     assert!(known.len() <= 1, "{known:?}");
     assert_eq!(known, below, "the children that the session knows, and those that there are");
+    for child in &known {
+        assert_eq!(changed(jane, child).await, ["made.txt"], "the files of the child");
+    }
 }
 
 /// Nothing is left of a session that was deleted.
