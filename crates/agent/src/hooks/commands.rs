@@ -90,7 +90,9 @@ impl Moment {
     fn is(self, occasion: Occasion<'_>, matcher: &Matcher) -> bool {
         match occasion {
             Occasion::SessionStart => matcher.fits(&[question::SOURCE]),
-            Occasion::ToolExecuteBefore(call) | Occasion::PermissionAsk(call) => matcher.fits(&tools::names(&call.name)),
+            Occasion::ToolExecuteBefore(call) | Occasion::PermissionAsk(call) => {
+                matcher.fits(&tools::names(&call.name))
+            }
             Occasion::ToolExecuteAfter(call, result) => {
                 let moment = match result.status {
                     ToolStatus::Ok => Self::PostToolUse,

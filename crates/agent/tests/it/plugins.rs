@@ -116,6 +116,10 @@ async fn no_tool_is_called_without_being_asked_about() {
         "todo" => json!({"items": [{"text": "x", "status": "pending"}]}),
         "open_pull_request" => json!({"title": "T", "body": "B"}),
         "ask" => json!({"question": "Which?"}),
+        "spawn_session" => json!({"prompt": "x"}),
+        "session_status" | "wait_sessions" => json!({}),
+        "message_session" => json!({"session": "s2", "text": "x"}),
+        "cancel_session" => json!({"session": "s2"}),
         unknown => panic!("{unknown} is a new tool: give it arguments here"),
     };
     let calls: Vec<Value> = tools.iter().map(|tool| json!({"tool": tool, "input": input(tool)})).collect();

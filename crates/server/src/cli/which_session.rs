@@ -67,7 +67,6 @@ mod tests {
             members: BTreeMap::new(),
             archived_ms: None,
             deleted: None,
-            parent: None,
         }
     }
 

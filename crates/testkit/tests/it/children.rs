@@ -542,7 +542,7 @@ async fn whoever_steers_anothers_turn_reads_no_more_by_it_than_by_themselves() {
     let ada = server.let_in("ada", "Ada Byron", "ada@example.org").await;
     let prompt = Some(NewPrompt { request_id: None, text: "Keep a secret.".to_owned() });
     let (repo, visibility) = ("acme/tiny".parse().unwrap(), Some(Visibility::Private));
-    let new = NewSession { repo, base_branch: None, model: None, prompt, visibility };
+    let new = NewSession { repo, base_branch: None, model: None, agent: None, prompt, visibility };
     let secret = within("a private session", jane.client().create_session(&new)).await.unwrap().id;
     assert_eq!(Watch::new(&jane, &secret).turn_ended(1).await, TurnOutcome::Done);
     std::fs::write(server.directory().join("tiny/id.txt"), format!("secret={secret};")).unwrap();
