@@ -2840,7 +2840,7 @@ export type SessionBudget = {
  */
 budget: Budget,
 /**
- * What it used up.
+ * What it used up, with those that its agent began.
  */
 spent: Spent,
 /**

@@ -118,8 +118,8 @@ async fn no_tool_is_called_without_being_asked_about() {
         "ask" => json!({"question": "Which?"}),
         "spawn_session" => json!({"prompt": "x"}),
         "session_status" | "wait_sessions" => json!({}),
-        "message_session" => json!({"session": "s2", "text": "x"}),
-        "cancel_session" => json!({"session": "s2"}),
+        "message_session" => json!({"session": "child1", "text": "x"}),
+        "cancel_session" => json!({"session": "child1"}),
         unknown => panic!("{unknown} is a new tool: give it arguments here"),
     };
     let calls: Vec<Value> = tools.iter().map(|tool| json!({"tool": tool, "input": input(tool)})).collect();
@@ -140,6 +140,7 @@ async fn no_tool_is_called_without_being_asked_about() {
     assert!(!world.path("made").exists());
     assert_eq!(world.text("f"), "a");
     assert!(world.log.pull_requests().is_empty());
+    world.log.family(|family| assert!(family.children.is_empty() && family.said.is_empty()));
     assert!(!world.log.bodies().iter().any(|body| matches!(body, EventBody::TodoChanged { .. })));
 }
 
