@@ -1,7 +1,7 @@
 //! Agents that begin other sessions: in other repositories, through kills, within limits and budgets, and stopped with them or not.
 
 use hangar_protocol::{
-    ChildPhase, EventBody, SessionId, SessionState, Visibility,
+    Block, CallId, ChildPhase, EventBody, SessionId, SessionState, Visibility,
     api::{NewPrompt, NewRepo, NewSession, PromptMode, SessionSummary, StopTurn},
     budget::BudgetScope,
     command::Reach,
@@ -36,13 +36,24 @@ async fn listed(person: &Person) -> Vec<SessionSummary> {
     within("the list", person.client().sessions()).await.unwrap()
 }
 
-/// What the calls of a session gave, in the model's order.
+/// What the calls of a session gave, in the model's order; those of one reply end in any.
 fn outputs(watch: &Watch) -> Vec<String> {
-    let output = |body: &EventBody| match body {
-        EventBody::ToolFinished { output, .. } => Some(output.clone()),
+    let bodies = || watch.events().iter().map(|event| &event.body);
+    let calls = bodies().filter_map(|body| match body {
+        EventBody::ModelReplied { blocks, .. } => Some(blocks),
         _ => None,
+    });
+    let calls = calls.flatten().filter_map(|block| match block {
+        Block::ToolCall { call, .. } => Some(call),
+        _ => None,
+    });
+    let output = |wanted: &CallId| {
+        bodies().find_map(|body| match body {
+            EventBody::ToolFinished { call, output, .. } if call == wanted => Some(output.clone()),
+            _ => None,
+        })
     };
-    watch.events().iter().filter_map(|event| output(&event.body)).collect()
+    calls.filter_map(output).collect()
 }
 
 /// How the children of a session are, once it is so.
