@@ -90,9 +90,9 @@ pub(crate) fn of_engine(data: &Path) -> Vec<String> {
 /// A line for every file below `data` that only somebody who was interrupted leaves.
 pub(crate) fn half_done(data: &Path) -> Vec<String> {
     let state = names(&data.join("run/sandboxes"));
-    let known = ["engine.lock", "engine-id", "skeleton", "stage"];
+    let known = ["engine.lock", "engine-id", "nothing", "skeleton", "stage"];
     let mut left: Vec<String> = state.into_iter().filter(|name| !known.contains(&name.as_str())).collect();
-    left.extend(names(&data.join("run/sandboxes/stage")));
+    left.extend(["nothing", "stage"].iter().flat_map(|empty| names(&data.join("run/sandboxes").join(empty))));
     let scratch = data.join("layers/scratch");
     left.extend(names(&scratch));
     // Layers have 64 letters; anything longer is being made or was set aside.

@@ -29,7 +29,7 @@ async fn no_secret_is_logged() {
     hangar.repo("acme/website").await;
     let git = hangar.stranger(Method::GET, "/git/acme/website.git/info/refs?service=git-upload-pack");
     assert_eq!(git.basic_auth("x", Some(token)).send().await.unwrap().status(), 200);
-    let wrong = "hgr_this-token-is-nobodys";
+    let wrong = "hgr_nobodys-token";
     hangar.stranger(Method::GET, "/api/v1/me").bearer_auth(wrong).send().await.unwrap();
     hangar.sign_in("this-code-is-nobodys").await;
     hangar.end().await;
