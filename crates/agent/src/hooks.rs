@@ -22,6 +22,8 @@ pub use bus::{Bus, Decided};
 pub use commands::RepositoryHooks;
 pub use protected::ProtectedPaths;
 
+use crate::conversation::{Facts, OpenTurn};
+
 /// In which session and turn something is asked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Scene {
@@ -39,6 +41,21 @@ pub struct Scene {
     pub author: UserId,
     /// The model that is asked, as sessions name it.
     pub model: String,
+}
+
+impl Scene {
+    /// Where this turn of a session stands, and which model it asks.
+    pub(crate) fn of(facts: &Facts, open: &OpenTurn, model: &str) -> Self {
+        Self {
+            session: facts.session.clone(),
+            repo: facts.repo.clone(),
+            branch: facts.branch.clone(),
+            base_branch: facts.base_branch.clone(),
+            turn: open.id,
+            author: open.author.user.clone(),
+            model: model.to_owned(),
+        }
+    }
 }
 
 /// A call as hooks see it.

@@ -82,6 +82,17 @@ pub(crate) enum Halt {
     Over,
 }
 
+impl From<Halt> for TurnEnd {
+    fn from(halt: Halt) -> Self {
+        match halt {
+            Halt::Stopped => Self::Stopped,
+            Halt::Failed(reason) => Self::Failed { reason },
+            Halt::Paused(exhausted) => Self::Paused(exhausted),
+            Halt::Over => Self::Over,
+        }
+    }
+}
+
 impl From<TurnOver> for Halt {
     fn from(TurnOver: TurnOver) -> Self {
         Self::Over
@@ -97,17 +108,9 @@ pub async fn run_turn(input: TurnInput, sink: Arc<dyn TurnSink>, stop: Cancellat
     let Some((open, facts)) = open.zip(input.conversation.facts()) else {
         return TurnEnd::Failed { reason: "there is no open turn to work on".to_owned() };
     };
-    let fallen_to = open.fell_back_to.and_then(|id| input.model.or_fallback(&id));
+    let fallen_to = open.fell_back_to.as_deref().and_then(|id| input.model.or_fallback(id));
     let model = fallen_to.unwrap_or_else(|| Arc::clone(&input.model));
-    let scene = Scene {
-        session: facts.session.clone(),
-        repo: facts.repo.clone(),
-        branch: facts.branch.clone(),
-        base_branch: facts.base_branch.clone(),
-        turn: open.id,
-        author: open.author.user.clone(),
-        model: model.id.clone(),
-    };
+    let scene = Scene::of(facts, &open, &model.id);
     let tools = toolbox();
     let mut turn = Turn {
         id: open.id,
@@ -123,13 +126,7 @@ pub async fn run_turn(input: TurnInput, sink: Arc<dyn TurnSink>, stop: Cancellat
         sink,
         stop,
     };
-    match turn.work().await {
-        Ok(()) => TurnEnd::Done,
-        Err(Halt::Stopped) => TurnEnd::Stopped,
-        Err(Halt::Failed(reason)) => TurnEnd::Failed { reason },
-        Err(Halt::Paused(exhausted)) => TurnEnd::Paused(exhausted),
-        Err(Halt::Over) => TurnEnd::Over,
-    }
+    turn.work().await.map_or_else(TurnEnd::from, |()| TurnEnd::Done)
 }
 
 struct Turn {

@@ -120,7 +120,7 @@ fn streams() -> OpenApiRouter<App> {
         .routes(routes!(stream::follow_sessions)) //             GET    /api/v1/stream
 }
 
-/// All of it: the API, the forge's two faces, the web app.
+/// All of it: the API, its `tools` for other agents, the forge's two faces, the web app.
 pub(crate) fn router(app: &App, forge: Router, tools: Router) -> Router {
     let body_max = app.config.http.body_bytes_max as usize;
     let in_time = from_fn_with_state(app.clone(), gate::in_time);
@@ -136,8 +136,8 @@ pub(crate) fn router(app: &App, forge: Router, tools: Router) -> Router {
         .route("/api", any(no_such_route))
         .route("/api/", any(no_such_route))
         .route("/api/{*rest}", any(no_such_route))
-        // git's addresses are /git/{owner}/{name}.git; the forge's own links leave the /git out, as GitHub's do.
         .merge(tools)
+        // git's addresses are /git/{owner}/{name}.git; the forge's own links leave the /git out, as GitHub's do.
         .nest("/git", forge.clone())
         .merge(forge)
         .fallback(web::page)

@@ -44,15 +44,7 @@ pub async fn run_harness_turn(input: HarnessTurn, sink: Arc<dyn TurnSink>, stop:
     let Some((open, facts)) = open.zip(input.conversation.facts().cloned()) else {
         return TurnEnd::Failed { reason: "there is no open turn to work on".to_owned() };
     };
-    let scene = Scene {
-        session: facts.session.clone(),
-        repo: facts.repo.clone(),
-        branch: facts.branch.clone(),
-        base_branch: facts.base_branch.clone(),
-        turn: open.id,
-        author: open.author.user.clone(),
-        model: input.model.clone(),
-    };
+    let scene = Scene::of(&facts, &open, &input.model);
     let turn = Turn {
         id: open.id,
         step: open.steps,
@@ -69,13 +61,7 @@ pub async fn run_harness_turn(input: HarnessTurn, sink: Arc<dyn TurnSink>, stop:
         sink,
         stop,
     };
-    match turn.work().await {
-        Ok(()) => TurnEnd::Done,
-        Err(Halt::Stopped) => TurnEnd::Stopped,
-        Err(Halt::Failed(reason)) => TurnEnd::Failed { reason },
-        Err(Halt::Paused(exhausted)) => TurnEnd::Paused(exhausted),
-        Err(Halt::Over) => TurnEnd::Over,
-    }
+    turn.work().await.map_or_else(TurnEnd::from, |()| TurnEnd::Done)
 }
 
 /// See the module's documentation.
