@@ -212,13 +212,14 @@ async fn what_waits_for_commands_is_gone_before_a_snapshot_however_slow_it_is() 
     output(&sandbox, "echo kept > /workspace/kept").await;
     let guest = guest("still").unwrap().pid;
     let waiting = || processes().into_iter().filter(|seen| seen.parent == guest).collect::<Vec<_>>();
-    // One for commands, one for a sync.
-    assert_eq!(waiting().len(), 2, "{:?}", waiting());
+    // One for commands, one for a sync; one more where the first command took its time.
+    let count = waiting().len();
+    assert!((2..=3).contains(&count), "{:?}", waiting());
     for process in waiting() {
         let process = rustix::process::Pid::from_raw(process.pid).unwrap();
         rustix::process::kill_process(process, rustix::process::Signal::STOP).unwrap();
     }
-    until("both stand still", || waiting().iter().all(|process| process.state == 'T')).await;
+    until("all stand still", || waiting().iter().all(|process| process.state == 'T')).await;
     sandbox.sync_over().await.unwrap();
     let frozen = sandbox.snapshot().await.unwrap();
     assert_eq!(frozen.guarantee, Guarantee::Quiescent);
