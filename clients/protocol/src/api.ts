@@ -31,6 +31,7 @@ import type {
   RefusalCode,
   RepoInfo,
   RewindRequest,
+  SandboxRetry,
   SessionDiff,
   SessionId,
   SessionState,
@@ -120,6 +121,7 @@ export class Api {
   fork = (id: SessionId, fork: NewFork): Promise<SessionSummary> => this.#ask("POST", `/sessions/${id}/forks`, fork);
   rewind = (id: SessionId, wish: RewindRequest): Promise<SessionState> => this.#ask("POST", `/sessions/${id}/rewind`, wish);
   continueTurn = (id: SessionId): Promise<void> => this.#ask("POST", `/sessions/${id}/continue`);
+  retrySandbox = (id: SessionId, retry: SandboxRetry): Promise<void> => this.#ask("POST", `/sessions/${id}/sandbox/retry`, retry);
   allowNetwork = (id: SessionId, place: Place): Promise<void> => this.#ask("POST", `/sessions/${id}/network/allow`, place);
   diff = (id: SessionId): Promise<SessionDiff> => this.#ask("GET", `/sessions/${id}/diff`);
   pullRequest = (id: SessionId): Promise<PullRequestView> => this.#ask("GET", `/sessions/${id}/pull-request`);

@@ -214,6 +214,7 @@ function applyBody(state: SessionState, cause: Cause, body: EventBody): void {
       return;
     case "sandbox_changed":
       state.sandbox = body.phase;
+      if (body.phase === "ready") delete state.image_commit;
       return;
     case "model_requested": {
       const turn = turnOf(state, body.turn);
@@ -257,6 +258,12 @@ function applyBody(state: SessionState, cause: Cause, body: EventBody): void {
       return;
     case "image_chosen":
       state.image = body.image;
+      if (body.commit === state.base_commit) delete state.image_commit;
+      else state.image_commit = body.commit;
+      return;
+    case "base_changed":
+      state.base_commit = body.commit;
+      delete state.image_commit;
       return;
     case "snapshot_taken": {
       const snapshot = { snapshot: body.snapshot, turn: body.turn, guarantee: body.guarantee };

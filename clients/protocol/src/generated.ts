@@ -130,6 +130,11 @@ damaged?: string,
 found?: Found, };
 
 /**
+ * Where the workspace of a session begins whose sandbox has failed.
+ */
+export type BeginAt = "base" | "image";
+
+/**
  * A piece of data too large for an event, kept beside the log under the hash of its content.
  */
 export type BlobRef = {
@@ -433,7 +438,11 @@ reach: Reach, } | { "type": "resume" } | { "type": "continue_turn" } | { "type":
 /**
  * 1 to [`crate::limits::TITLE_CHARS_MAX`] characters.
  */
-title: string, } | { "type": "allow_network" } & Place | { "type": "keep_attempt",
+title: string, } | { "type": "allow_network" } & Place | { "type": "retry_sandbox",
+/**
+ * Where its workspace begins.
+ */
+begin_at: BeginAt, } | { "type": "keep_attempt",
 /**
  * The session that it is.
  */
@@ -1170,7 +1179,15 @@ commit: string,
 /**
  * How old it is, in milliseconds.
  */
-age_ms: number, } | { "type": "snapshot_taken",
+age_ms: number, } | { "type": "base_changed",
+/**
+ * The commit it begins at now (40 hex digits).
+ */
+commit: string,
+/**
+ * Who.
+ */
+by: UserId, } | { "type": "snapshot_taken",
 /**
  * The layer that holds what changed since the snapshot before (64 hex digits).
  */
@@ -1411,7 +1428,7 @@ text: string, };
 /**
  *A kind of event, as `kinds=` names it: the `type` of the event's body.
  */
-export type EventKind = "session_created" | "participant_joined" | "title_changed" | "prompt_added" | "prompt_cancelled" | "prompt_edited" | "prompt_moved" | "steer_requested" | "prompt_steered" | "queue_paused" | "queue_resumed" | "turn_started" | "turn_resumed" | "turn_paused" | "turn_continued" | "budget_changed" | "stop_requested" | "turn_ended" | "sandbox_changed" | "model_requested" | "model_retried" | "model_fell_back" | "outputs_left_out" | "conversation_summarized" | "model_replied" | "harness_started" | "gateway_requested" | "gateway_replied" | "tool_started" | "tool_finished" | "plugin_decided" | "todo_changed" | "question_asked" | "files_changed" | "branch_pushed" | "push_refused" | "pull_request_opened" | "pull_request_changed" | "image_chosen" | "snapshot_taken" | "network_denied" | "network_allowed" | "forked_from" | "session_forked" | "rewound" | "attempt_kept" | "child_of" | "child_spawned" | "child_reported" | "member_added" | "role_changed" | "member_removed" | "ownership_taken" | "visibility_changed" | "invitation_made" | "invitation_revoked" | "session_archived" | "session_unarchived" | "session_deleted" | "session_restored" | "warning";
+export type EventKind = "session_created" | "participant_joined" | "title_changed" | "prompt_added" | "prompt_cancelled" | "prompt_edited" | "prompt_moved" | "steer_requested" | "prompt_steered" | "queue_paused" | "queue_resumed" | "turn_started" | "turn_resumed" | "turn_paused" | "turn_continued" | "budget_changed" | "stop_requested" | "turn_ended" | "sandbox_changed" | "model_requested" | "model_retried" | "model_fell_back" | "outputs_left_out" | "conversation_summarized" | "model_replied" | "harness_started" | "gateway_requested" | "gateway_replied" | "tool_started" | "tool_finished" | "plugin_decided" | "todo_changed" | "question_asked" | "files_changed" | "branch_pushed" | "push_refused" | "pull_request_opened" | "pull_request_changed" | "image_chosen" | "base_changed" | "snapshot_taken" | "network_denied" | "network_allowed" | "forked_from" | "session_forked" | "rewound" | "attempt_kept" | "child_of" | "child_spawned" | "child_reported" | "member_added" | "role_changed" | "member_removed" | "ownership_taken" | "visibility_changed" | "invitation_made" | "invitation_revoked" | "session_archived" | "session_unarchived" | "session_deleted" | "session_restored" | "warning";
 
 /**
  * A page of history.
@@ -2827,6 +2844,15 @@ mode: PromptMode, };
 export type SandboxPhase = "absent" | "preparing" | "syncing" | "ready" | "failed";
 
 /**
+ * A sandbox that has failed is to be made once more.
+ */
+export type SandboxRetry = {
+/**
+ * Where its workspace begins. Left out, at the session's commit.
+ */
+begin_at?: BeginAt, };
+
+/**
  * Position of an event in its session's log: 1, 2, 3 … without gaps. `0` stands for "before the first event".
  */
 export type Seq = number;
@@ -3010,7 +3036,7 @@ repo: RepoPath,
  */
 base_branch: string,
 /**
- * The commit it started from.
+ * The commit it begins at.
  */
 base_commit: string,
 /**
@@ -3109,6 +3135,11 @@ sandbox: SandboxPhase,
  * The image it started from; `None` before its first sandbox.
  */
 image: string | null,
+/**
+ * The commit of that image, while the session could begin there instead (`begin_at` of [`crate::api::SandboxRetry`]): another one than `base_commit`, and
+ * its workspace was never ready.
+ */
+image_commit?: string,
 /**
  * Its snapshots, oldest first (the last [`limits::STATE_SNAPSHOTS_MAX`]).
  */

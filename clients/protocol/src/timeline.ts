@@ -101,6 +101,7 @@ export type TimelineItem =
   | { kind: "refused"; key: string; reason: string; time: number }
   | { kind: "image"; key: string; image: string; commit: string; age_ms: number; time: number }
   | DeniedItem
+  | { kind: "base"; key: string; commit: string; by: UserId; time: number }
   | { kind: "allowed"; key: string; host: string; port: number; by: UserId; time: number }
   | { kind: "pull"; key: string; number: number; title: string; author: UserId; time: number }
   | { kind: "pull_change"; key: string; number: number; change: PullRequestChange; time: number }
@@ -396,6 +397,8 @@ function takeEvent(timeline: Timeline, event: Event): void {
       return add({ kind: "refused", key, reason: body.reason, time });
     case "image_chosen":
       return add({ kind: "image", key, image: body.image, commit: body.commit, age_ms: body.age_ms, time });
+    case "base_changed":
+      return add({ kind: "base", key, commit: body.commit, by: body.by, time });
     // One comes after every turn: what it is good for is shown at the turn's end.
     case "snapshot_taken":
       return;

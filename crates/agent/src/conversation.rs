@@ -338,6 +338,11 @@ impl Conversation {
             }
             EventBody::Rewound { to_turn, .. } => self.take_back(*to_turn),
             EventBody::ChildOf { parent, .. } => self.note = Some(children::begun_by(parent)),
+            EventBody::BaseChanged { commit, by } => {
+                self.note = Some(format!(
+                    "The newest commits of the base branch could not be fetched. {by} let this session begin at {commit} instead: its files are those of that commit."
+                ));
+            }
             EventBody::ChildSpawned { child, title, .. } => self.children.spawned(child, title),
             EventBody::ChildReported { child, phase, words, .. } => self.children.reported(child, *phase, words),
             EventBody::TitleChanged { .. }

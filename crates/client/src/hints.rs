@@ -77,6 +77,7 @@ impl Hints {
             | EventBody::PluginDecided { .. }
             | EventBody::PushRefused { .. }
             | EventBody::ImageChosen { .. }
+            | EventBody::BaseChanged { .. }
             | EventBody::SnapshotTaken { .. }
             | EventBody::NetworkDenied { .. }
             | EventBody::NetworkAllowed { .. }

@@ -2,7 +2,7 @@
 
 use hangar_protocol::{
     Budget, Seq, SessionId, SessionState,
-    api::{DayBudgets, EventPage, NewSession, SessionBudget, SessionDiff, SessionPatch, SessionSummary},
+    api::{DayBudgets, EventPage, NewSession, SandboxRetry, SessionBudget, SessionDiff, SessionPatch, SessionSummary},
     state::Place,
 };
 use reqwest::Method;
@@ -47,6 +47,12 @@ impl Client {
     /// `POST /sessions/{id}/typing`: lets others know that a prompt is being typed. It holds for 5 seconds.
     pub async fn typing(&self, id: &SessionId) -> Result<(), Error> {
         let request = self.request(Method::POST, &format!("/api/v1/sessions/{id}/typing"));
+        self.send(request, Pace::Ordinary).await.map(drop)
+    }
+
+    /// `POST /sessions/{id}/sandbox/retry`: makes the session's sandbox once more; a conflict where it has not failed.
+    pub async fn retry_sandbox(&self, id: &SessionId, retry: SandboxRetry) -> Result<(), Error> {
+        let request = self.request(Method::POST, &format!("/api/v1/sessions/{id}/sandbox/retry")).json(&retry);
         self.send(request, Pace::Ordinary).await.map(drop)
     }
 

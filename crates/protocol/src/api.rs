@@ -5,6 +5,7 @@ mod forks;
 mod images;
 mod people;
 mod prompts;
+mod sandbox;
 
 pub use budgets::{DayBudgets, SessionBudget};
 pub use forks::{Attempt, DiffStat, NewAttempts, NewFork, Rewind, RewindRequest};
@@ -17,6 +18,7 @@ pub use people::{
     VisibilityWish,
 };
 pub use prompts::{MovedPrompt, PromptMode, PromptPatch, SaidPrompt, SteeredPrompt, StopTurn};
+pub use sandbox::SandboxRetry;
 
 use std::collections::BTreeMap;
 

@@ -94,6 +94,11 @@ pub enum Command {
     },
     /// Open the network of this session's sandbox towards a place, for as long as the session lives.
     AllowNetwork(Place),
+    /// Make the sandbox once more after it has failed.
+    RetrySandbox {
+        /// Where its workspace begins.
+        begin_at: BeginAt,
+    },
     /// Go on with one of several attempts at the same wish.
     KeepAttempt {
         /// The session that it is.
@@ -169,6 +174,17 @@ pub enum AfterStop {
     Drain,
     /// They wait until somebody lets the queue go on.
     Pause,
+}
+
+/// Where the workspace of a session begins whose sandbox has failed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, TS, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum BeginAt {
+    /// At the session's commit, as it should have.
+    #[default]
+    Base,
+    /// At the commit of the session's image, which is older. The session's base moves there for good.
+    Image,
 }
 
 /// How far a stop goes.

@@ -476,6 +476,13 @@ pub enum EventBody {
         #[ts(type = "number")]
         age_ms: u64,
     },
+    /// A person let the session begin at its image's commit, since its sandbox could not be brought to a newer one.
+    BaseChanged {
+        /// The commit it begins at now (40 hex digits).
+        commit: String,
+        /// Who.
+        by: UserId,
+    },
     /// The files of the sandbox were kept: on disk, complete and verified when this is written.
     SnapshotTaken {
         /// The layer that holds what changed since the snapshot before (64 hex digits).

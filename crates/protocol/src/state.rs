@@ -36,7 +36,7 @@ pub struct SessionState {
     pub repo: RepoPath,
     /// The branch its pull request goes to.
     pub base_branch: String,
-    /// The commit it started from.
+    /// The commit it begins at.
     pub base_commit: String,
     /// The branch it works on.
     pub branch: String,
@@ -91,6 +91,11 @@ pub struct SessionState {
     pub sandbox: SandboxPhase,
     /// The image it started from; `None` before its first sandbox.
     pub image: Option<String>,
+    /// The commit of that image, while the session could begin there instead (`begin_at` of [`crate::api::SandboxRetry`]): another one than `base_commit`, and
+    /// its workspace was never ready.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[ts(optional)]
+    pub image_commit: Option<String>,
     /// Its snapshots, oldest first (the last [`limits::STATE_SNAPSHOTS_MAX`]).
     pub snapshots: Vec<SnapshotState>,
     /// Places its sandbox wanted to reach and may not (the last [`limits::STATE_PLACES_MAX`]).
@@ -405,6 +410,7 @@ impl SessionState {
             open_calls: Vec::new(),
             sandbox: SandboxPhase::Absent,
             image: None,
+            image_commit: None,
             snapshots: Vec::new(),
             denied: Vec::new(),
             allowed: Vec::new(),
@@ -557,7 +563,12 @@ impl SessionState {
                 self.note_family(body);
             }
             EventBody::TurnEnded { turn, outcome } => self.end_turn(*turn, outcome),
-            EventBody::SandboxChanged { phase, .. } => self.sandbox = *phase,
+            EventBody::SandboxChanged { phase, .. } => {
+                self.sandbox = *phase;
+                if *phase == SandboxPhase::Ready {
+                    self.image_commit = None;
+                }
+            }
             EventBody::ModelRequested { turn, step, .. } => {
                 if let Some(known) = self.turns.iter_mut().find(|known| known.id == *turn) {
                     known.steps = *step;
@@ -598,7 +609,14 @@ impl SessionState {
             EventBody::ToolFinished { turn, call, .. } => {
                 self.open_calls.retain(|open| !(open.turn == *turn && open.call == *call));
             }
-            EventBody::ImageChosen { image, .. } => self.image = Some(image.clone()),
+            EventBody::ImageChosen { image, commit, .. } => {
+                self.image = Some(image.clone());
+                self.image_commit = (*commit != self.base_commit).then(|| commit.clone());
+            }
+            EventBody::BaseChanged { commit, .. } => {
+                self.base_commit.clone_from(commit);
+                self.image_commit = None;
+            }
             EventBody::SnapshotTaken { snapshot, turn, guarantee, .. } => remember(
                 &mut self.snapshots,
                 SnapshotState { snapshot: snapshot.clone(), turn: *turn, guarantee: *guarantee },

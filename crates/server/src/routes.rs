@@ -20,6 +20,7 @@ mod pull_request;
 mod pull_request_page;
 mod queue;
 mod repos;
+mod sandbox;
 mod session_life;
 mod session_list;
 mod sessions;
@@ -90,6 +91,7 @@ fn quick() -> OpenApiRouter<App> {
         .routes(routes!(budgets::session_budget, budgets::set_session_budget)) // GET, PUT /api/v1/sessions/{id}/budget
         .routes(routes!(budgets::continue_turn)) //              POST   /api/v1/sessions/{id}/continue
         .routes(routes!(budgets::day_budgets)) //                GET    /api/v1/budgets
+        .routes(routes!(sandbox::retry_sandbox)) //              POST   /api/v1/sessions/{id}/sandbox/retry
         .routes(routes!(network::allow_network)) //              POST   /api/v1/sessions/{id}/network/allow
         .routes(routes!(diff::session_diff)) //                  GET    /api/v1/sessions/{id}/diff
         .routes(routes!(images::list_images)) //                 GET    /api/v1/images

@@ -147,6 +147,7 @@ pub(crate) fn blob_of(body: &EventBody) -> Option<&BlobRef> {
         | EventBody::PullRequestOpened { .. }
         | EventBody::PullRequestChanged { .. }
         | EventBody::ImageChosen { .. }
+        | EventBody::BaseChanged { .. }
         | EventBody::SnapshotTaken { .. }
         | EventBody::NetworkDenied { .. }
         | EventBody::NetworkAllowed { .. }

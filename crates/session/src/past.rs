@@ -146,6 +146,7 @@ impl Copy {
             EventBody::SessionCreated { .. }
             | EventBody::TitleChanged { .. }
             | EventBody::SandboxChanged { .. }
+            | EventBody::BaseChanged { .. }
             | EventBody::PushRefused { .. }
             | EventBody::PullRequestOpened { .. }
             | EventBody::PullRequestChanged { .. }

@@ -72,6 +72,8 @@ struct Shared {
     folder: PathBuf,
     inbox: mpsc::WeakSender<Message>,
     snapshots: Snapshots,
+    /// The commit that its workspace begins at.
+    base_commit: StdMutex<String>,
     /// Places that people opened for this session.
     allowed: StdMutex<Vec<Destination>>,
     /// The session's last rewind: its files follow it before a sandbox is made, if they have not yet.
@@ -87,7 +89,6 @@ struct Facts {
     session: hangar_protocol::SessionId,
     repo: hangar_protocol::RepoPath,
     base_branch: String,
-    base_commit: String,
     branch: String,
     owner: UserId,
     /// The commit pushed last before the task began. Where the workspace is gone (a restored session), it is made anew from there.
@@ -178,7 +179,6 @@ impl SandboxHost {
             session: state.id.clone(),
             repo: state.repo.clone(),
             base_branch: state.base_branch.clone(),
-            base_commit: state.base_commit.clone(),
             branch: state.branch.clone(),
             owner: state.owner.clone(),
             pushed: state.pushed.clone(),
@@ -192,6 +192,7 @@ impl SandboxHost {
         Self {
             shared: Arc::new(Shared {
                 snapshots: Snapshots::new(folder.clone(), Arc::clone(&ports.layers), inbox.clone()),
+                base_commit: StdMutex::new(state.base_commit.clone()),
                 allowed: StdMutex::new(state.allowed.clone()),
                 due: StdMutex::new(due(state)),
                 ports,
@@ -213,12 +214,22 @@ impl SandboxHost {
     /// A turn of this author begins: the sandbox is made while the model is thinking.
     pub(crate) fn prepare_for(&self, author: UserId) {
         self.shared.pusher.send_replace(Some(author));
+        self.prepare();
+    }
+
+    fn prepare(&self) {
         let shared = Arc::clone(&self.shared);
         tokio::spawn(async move {
             if let Err(refusal) = shared.get().await {
                 tracing::warn!(session = %shared.state.session, %refusal, "no sandbox");
             }
         });
+    }
+
+    /// A person lets the sandbox be made once more, over a workspace that begins at this commit.
+    pub(crate) fn begin_at(&self, commit: String) {
+        *self.shared.base_commit.lock().unwrap_or_else(PoisonError::into_inner) = commit;
+        self.prepare();
     }
 
     /// The sandbox, made if there is none.
@@ -381,6 +392,10 @@ impl Shared {
         }
     }
 
+    fn base_commit(&self) -> String {
+        self.base_commit.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     /// Waits until a sync that is under way is in or has failed.
     async fn sync_settled(&self) {
         let synced = self.live.lock().await.as_ref().map(|live| live.place.synced.clone());
@@ -427,7 +442,7 @@ impl Shared {
             // A clone does as well; it only takes longer.
             Err(error) => tracing::warn!(session = %self.state.session, %error, "no sandbox over the image"),
         }
-        let floor = Floor::of_clone(self.state.base_commit.clone());
+        let floor = Floor::of_clone(self.base_commit());
         let (folder, written) = (self.folder.clone(), floor.clone());
         blocking(move || written.write(&folder)).await?;
         self.again(floor, Workspace::Unknown).await
@@ -436,7 +451,7 @@ impl Shared {
     /// One that the pool has: at the session's commit, or with its workspace held until it is.
     async fn take(&self) -> Result<Option<Taken>, PoolError> {
         let target = Target::of(self.state.repo.clone());
-        let commit = self.state.base_commit.clone();
+        let commit = self.base_commit();
         let taken = self.ports.pool.take_as_it_is(target, self.state.owner.as_str(), commit).await?;
         let Some(mut taken) = taken else { return Ok(None) };
         if let Some(behind) = &taken.behind {
@@ -459,7 +474,7 @@ impl Shared {
     fn lost_workspace(&self) -> String {
         let from = match &self.state.pushed {
             Some(commit) => format!("the commit that was pushed last, {commit}"),
-            None => format!("the commit the session began at, {}", self.state.base_commit),
+            None => format!("the commit the session began at, {}", self.base_commit()),
         };
         format!("The workspace's files are not here: the session was restored from a backup. It goes on from {from}.")
     }
@@ -614,10 +629,11 @@ impl Shared {
 
     /// What [`BEGIN_BRANCH`] asks for.
     fn branch_env(&self, workspace: Workspace) -> Vec<(String, String)> {
+        let base_commit = self.base_commit();
         let env = [
             ("HANGAR_BRANCH", self.state.branch.as_str()),
             ("HANGAR_BASE_BRANCH", self.state.base_branch.as_str()),
-            ("HANGAR_BASE_COMMIT", self.state.base_commit.as_str()),
+            ("HANGAR_BASE_COMMIT", base_commit.as_str()),
             ("HANGAR_PUSHED", self.state.pushed.as_deref().unwrap_or_default()),
             ("HANGAR_FORKED", if self.state.forked { "1" } else { "" }),
             ("HANGAR_BEGUN", if workspace == Workspace::Begun { "1" } else { "" }),

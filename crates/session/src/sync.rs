@@ -234,7 +234,7 @@ impl Sync {
             Refusal::new(
                 RefusalCode::Unavailable,
                 format!("The sync with the base branch failed: {what}."),
-                "Nothing was changed; it is tried again from the repository itself.",
+                "Nothing was changed. The next call tries it again from the repository itself; `hangar retry` does at once, or lets the session begin at its image's commit.",
             )
         };
         self.wanted.behind.bring(&self.sandbox, Bringing::Held).await.map_err(|error| refused(error.to_string()))?;

@@ -185,6 +185,7 @@ impl Teller {
             EventBody::PullRequestChanged { number, change } => {
                 format!("pull_request_changed {number}: {}", self.change(change))
             }
+            EventBody::BaseChanged { commit, by } => format!("base_changed to {} by {by}", self.commit(commit)),
             EventBody::ImageChosen { commit, .. } => format!("image_chosen at {}", self.commit(commit)),
             EventBody::SnapshotTaken { turn, guarantee, .. } => {
                 let turn = turn.map_or_else(|| "no turn".to_owned(), |turn| format!("turn {turn}"));

@@ -1,6 +1,6 @@
 // Under the timeline: prompts that wait, the box for the next one, and Stop.
 
-import { openTurn, type PromptState, question, queue, requestId } from "@hangar/protocol";
+import { type BeginAt, openTurn, type PromptState, question, queue, requestId } from "@hangar/protocol";
 import { Button, ErrorNote, IconButton } from "@hangar/ui";
 import { createMemo, For, type JSX, Show } from "solid-js";
 import { api, me } from "../account.tsx";
@@ -46,6 +46,7 @@ export function Composer(props: { onSent: () => void }): JSX.Element {
           </div>
         )}
       </Show>
+      <Show when={session.state()?.sandbox === "failed" && session.state()}>{(state) => <Failed image={state().image_commit} />}</Show>
       <Show when={asked()}>{(open) => <Answers choices={open().choices} onChosen={(choice) => void choose.run(choice)} busy={choose.busy()} />}</Show>
       <Show when={waiting().length > 0}>
         <section class="queue" aria-label="Waiting prompts">
@@ -88,6 +89,22 @@ function Answers(props: { choices: string[]; onChosen: (choice: string) => void;
         <For each={props.choices}>{(choice) => <Button busy={props.busy} onClick={() => props.onChosen(choice)}>{choice}</Button>}</For>
       </div>
     </Show>
+  );
+}
+
+/** What can be done about a sandbox that has failed. */
+function Failed(props: { image: string | undefined }): JSX.Element {
+  const session = useSession();
+  const retry = createAction((begin_at: BeginAt) => api.retrySandbox(session.id, { begin_at }));
+  return (
+    <div class="queued">
+      <span class="queued-words">The sandbox failed. Nothing was lost.</span>
+      <Button kind="quiet" busy={retry.busy()} onClick={() => void retry.run("base")}>Try again</Button>
+      <Show when={props.image}>
+        {(commit) => <Button kind="quiet" busy={retry.busy()} onClick={() => void retry.run("image")}>Begin at the image's commit {commit().slice(0, 8)}</Button>}
+      </Show>
+      <ErrorNote problem={retry.problem()} />
+    </div>
   );
 }
 

@@ -43,6 +43,7 @@ export function Row(props: { item: TimelineItem }): JSX.Element {
       <Match when={as("refused")}>{(item) => <RowNote tone="bad" icon="alert">Push refused. {item().reason}</RowNote>}</Match>
       <Match when={as("image")}>{(item) => <Line icon="box" time={item().time}>Starts from the image of <code>{item().commit.slice(0, 8)}</code><span class="faint"> · {duration(item().age_ms)} old</span></Line>}</Match>
       <Match when={as("denied")}>{(item) => <Denied item={item()} />}</Match>
+      <Match when={as("base")}>{(item) => <Line icon="branch" time={item().time}>{session.nameOf(item().by)} let it begin at <code>{item().commit.slice(0, 8)}</code>, the commit of its image</Line>}</Match>
       <Match when={as("allowed")}>{(item) => <Line icon="check" time={item().time}>{session.nameOf(item().by)} opened the way to <code>{item().host}:{item().port}</code></Line>}</Match>
       <Match when={as("origin")}>{(item) => <Line icon="branch" time={item().time}>Forked from <A href={`/s/${item().session}`}>{item().session}</A> {afterTurn(item().turn)}</Line>}</Match>
       <Match when={as("fork")}>{(item) => <Line icon="branch" time={item().time}>{item().attempt === null ? "Forked into" : "Attempt"} <A href={`/s/${item().session}`}>{item().session}</A> {afterTurn(item().turn)}</Line>}</Match>

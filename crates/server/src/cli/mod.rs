@@ -36,6 +36,7 @@ mod rebuild;
 mod repo;
 mod restore;
 mod resume;
+mod retry;
 mod rewind;
 mod run;
 mod sessions;
@@ -105,6 +106,7 @@ enum Command {
     Delete(shelf::Delete),
     Undelete(shelf::Undelete),
     Continue(go_on::Continue),
+    Retry(retry::Retry),
     Budget(budget::Budget),
     Allow(allow::Allow),
     Diff(diff::Diff),
@@ -177,6 +179,7 @@ impl Command {
             Self::Delete(delete) => delete.carry_out(terminal).await,
             Self::Undelete(undelete) => undelete.carry_out(terminal).await,
             Self::Continue(go_on) => go_on.carry_out(terminal).await,
+            Self::Retry(retry) => retry.carry_out(terminal).await,
             Self::Budget(budget) => budget.carry_out(terminal).await,
             Self::Allow(allow) => allow.carry_out(terminal).await,
             Self::Diff(diff) => diff.carry_out(terminal).await,

@@ -7,7 +7,9 @@ use hangar_protocol::{
     state::{Place, PullRequestStatus},
 };
 
-use super::{Answer, Decision, Effect, budget, forks::keep_attempt, life, people, prompt, queue, stop, who_may};
+use super::{
+    Answer, Decision, Effect, budget, forks::keep_attempt, life, people, prompt, queue, sandbox, stop, who_may,
+};
 
 pub(super) fn decide_command(state: &SessionState, by: Person, command: Command) -> Result<Decision, Refusal> {
     who_may::check(state, &by, &command)?;
@@ -33,6 +35,7 @@ pub(super) fn decide_command(state: &SessionState, by: Person, command: Command)
             Ok(Decision { events: vec![(Cause::User { user: by.user }, titled(title))], ..Decision::default() })
         }
         Command::AllowNetwork(place) => allow_network(state, by, place),
+        Command::RetrySandbox { begin_at } => sandbox::retry(state, by, begin_at),
         Command::KeepAttempt { session } => keep_attempt(state, by, &session),
         Command::OpenPullRequest(request) => open_pull_request(state, by, request),
         Command::SetRole { person, role } => people::set_role(state, &by, person, role),

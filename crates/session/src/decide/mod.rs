@@ -21,6 +21,7 @@ mod people;
 mod prompt;
 mod queue;
 mod report;
+mod sandbox;
 mod stop;
 mod who_may;
 
@@ -276,6 +277,11 @@ pub enum Effect {
     RunTurn(TurnId),
     /// Open the network of the sandbox that runs towards a place.
     OpenNetwork(Place),
+    /// Make a sandbox again, over a workspace that begins at this commit.
+    MakeSandbox {
+        /// The session's base.
+        commit: String,
+    },
     /// Keep the sandbox's files as they are after this turn.
     Snapshot(TurnId),
     /// End the sandbox without keeping anything of it, and let the files follow what the log says.

@@ -24,6 +24,7 @@ pub fn needed(by: &Person, command: &Command) -> Option<SessionRole> {
         | Command::Resume
         | Command::KeepAttempt { .. }
         | Command::ContinueTurn
+        | Command::RetrySandbox { .. }
         | Command::Rename { .. }
         | Command::AllowNetwork(_)
         | Command::OpenPullRequest(_) => Some(SessionRole::Prompter),

@@ -182,6 +182,7 @@ fn count(rows: &Rows<'_>, event: &Event) -> Result<()> {
         | EventBody::PluginDecided { .. }
         | EventBody::PushRefused { .. }
         | EventBody::ImageChosen { .. }
+        | EventBody::BaseChanged { .. }
         | EventBody::SnapshotTaken { .. }
         | EventBody::NetworkDenied { .. }
         | EventBody::NetworkAllowed { .. }

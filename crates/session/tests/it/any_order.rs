@@ -6,6 +6,7 @@ use hangar_protocol::{
     Command, EventBody, ModelUsage, PromptId, SessionRole, TurnId, Visibility,
     api::OpenPullRequest,
     budget::BudgetScope,
+    command::BeginAt,
     command::{AfterStop, Commanded, Reach},
     event::{SandboxPhase, TurnOutcome},
     limits,
@@ -35,6 +36,7 @@ fn any_command() -> impl Strategy<Value = Command> {
         2 => (prop::option::of((1..5u32).prop_map(TurnId)), then).prop_map(|(turn, then)| Command::Stop { turn, then, reach: Reach::WithChildren }),
         1 => Just(Command::Resume),
         1 => Just(Command::ContinueTurn),
+        1 => prop::sample::select(vec![BeginAt::Base, BeginAt::Image]).prop_map(|begin_at| Command::RetrySandbox { begin_at }),
         1 => (0..4u64).prop_map(|most| Command::SetBudget(calls(most))),
         1 => Just(Command::OpenPullRequest(OpenPullRequest::default())),
         1 => prop::sample::select(vec![Visibility::Team, Visibility::Private])

@@ -93,6 +93,7 @@ fn commands() -> Vec<Value> {
         json!({"type": "stop", "turn": 1, "then": "pause"}),
         json!({"type": "resume"}),
         json!({"type": "continue_turn"}),
+        json!({"type": "retry_sandbox", "begin_at": "image"}),
         json!({"type": "set_budget", "cost_micro_usd": 1, "tokens": 10, "time_ms": 1000, "tool_calls": 1}),
         json!({"type": "rename", "title": "Another title"}),
         json!({"type": "allow_network", "host": "example.com", "port": 443}),

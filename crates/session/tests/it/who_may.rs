@@ -3,7 +3,7 @@
 use hangar_protocol::{
     Command, Event, EventBody, InvitationId, PromptId, RefusalCode, Seq, SessionRole, SessionState, Visibility,
     api::OpenPullRequest,
-    command::{AfterStop, Commanded, Reach},
+    command::{AfterStop, BeginAt, Commanded, Reach},
     state::Place,
 };
 use hangar_session::decide::{Input, decide};
@@ -24,6 +24,7 @@ fn wishes(by: &str) -> Vec<(&'static str, Command)> {
         ("let the queue go on", Command::Resume),
         ("choose an attempt", Command::KeepAttempt { session: "abcdef".parse().unwrap() }),
         ("continue a turn that waits for its budget", Command::ContinueTurn),
+        ("make a sandbox again that has failed", Command::RetrySandbox { begin_at: BeginAt::Base }),
         ("stop the turn", Command::Stop { turn: None, then: AfterStop::Drain, reach: Reach::WithChildren }),
         ("rename", Command::Rename { title: "New".to_owned() }),
         ("open the network towards a host", Command::AllowNetwork(Place { host: "example.org".to_owned(), port: 443 })),

@@ -8,11 +8,11 @@ use std::{
 };
 
 use hangar_protocol::{
-    Event, EventBody, PluginDecision,
+    Event, EventBody, PluginDecision, RefusalCode,
     api::NewRepo,
     event::{SandboxPhase, ToolStatus, TurnOutcome},
 };
-use hangar_testkit::{Reply, Setting, Story, TestServer, Transcript, Watch, until, within};
+use hangar_testkit::{AskedModel, Reply, Setting, Story, TestServer, Transcript, Watch, until, within};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
@@ -38,11 +38,20 @@ impl Behind {
 
     /// Before a server of this setting, which has to say [`ON_DEMAND`].
     pub(crate) async fn with(setting: Setting) -> Self {
-        let server = TestServer::start_with(setting).await;
         let number = NAPS.fetch_add(1, Ordering::Relaxed);
         let nap = format!("60{number}.{}", std::process::id());
-        let filter = format!("cat; sleep {nap} || true");
-        let recipe = format!("setup = [\"\"\"git config filter.slow.smudge '{filter}'\"\"\"]\n");
+        Self::filtered(setting, &format!("git config filter.slow.smudge 'cat; sleep {nap} || true'"), nap.clone()).await
+    }
+
+    /// The same, and the newer commit can never be checked out.
+    async fn broken(setting: Setting) -> Self {
+        let broken = "git config filter.slow.smudge false && git config filter.slow.required true";
+        Self::filtered(setting, broken, String::new()).await
+    }
+
+    async fn filtered(setting: Setting, filter: &str, nap: String) -> Self {
+        let server = TestServer::start_with(setting).await;
+        let recipe = format!("setup = [\"\"\"{filter}\"\"\"]\n");
         let source = server.directory().join("app");
         for (name, text) in
             [(".hangar/environment.toml", recipe.as_str()), ("README.md", "old line\n"), ("same", "same\n")]
@@ -229,6 +238,43 @@ async fn a_hook_about_a_reading_tool_runs_at_once_in_a_workspace_that_is_read_on
     assert_eq!(watch.turn_ended(1).await, TurnOutcome::Done, "{}", Story::of(watch.events()));
     let (_, said) = results(watch.events()).pop().unwrap();
     assert!(said.starts_with("new line\n") && !said.contains("made"), "{said}");
+    let mut server = behind.server;
+    server.stop().await;
+    assert!(server.traces().is_empty(), "left behind:\n{}", server.traces());
+}
+
+#[tokio::test]
+async fn a_session_whose_sync_cannot_be_done_begins_at_its_images_commit_if_somebody_wants_it() {
+    let model = AskedModel::start().await;
+    let behind = Behind::broken(Setting::default().configured(ON_DEMAND).configured(&model.configuration())).await;
+    let jane = behind.server.owner().clone();
+    let session = jane.begin("acme/app", "run: cat README.md").await.id;
+    let mut watch = Watch::new(&jane, &session);
+    assert_eq!(watch.turn_ended(1).await, TurnOutcome::Done, "{}", Story::of(watch.events()));
+    let (status, said) = results(watch.events()).pop().unwrap();
+    assert!(status == ToolStatus::Error && said.contains("The sync with the base branch failed"), "{said}");
+    let state = within("the session", jane.client().session(&session)).await.unwrap();
+    assert_eq!(state.sandbox, SandboxPhase::Failed);
+    let images = state.image_commit.unwrap();
+    assert_ne!(state.base_commit, images);
+    // Once more, from the repository: it cannot be done that way either.
+    let before = state.seq;
+    behind.server.run(&["retry", session.as_str()]).await.well();
+    watch.until("its failure", |event| event.seq > before && is_phase(event, SandboxPhase::Failed)).await;
+    behind.server.run(&["retry", "--from-image", session.as_str()]).await.well();
+    watch.until("the sandbox", |event| is_phase(event, SandboxPhase::Ready)).await;
+    let state = within("the session", jane.client().session(&session)).await.unwrap();
+    assert_eq!((state.base_commit.as_str(), state.image_commit), (images.as_str(), None));
+    let again = behind.server.run(&["--json", "retry", "--from-image", session.as_str()]).await.refusal();
+    assert_eq!(again.code, RefusalCode::Conflict, "{again}");
+    jane.prompt(&session, "r2", "run: cat README.md && touch made").await.unwrap().unwrap();
+    assert_eq!(watch.turn_ended(2).await, TurnOutcome::Done, "{}", Story::of(watch.events()));
+    let (status, said) = results(watch.events()).pop().unwrap();
+    assert!(status == ToolStatus::Ok && said.starts_with("old line\n"), "{said}");
+    let shown = model.last_shown();
+    assert!(shown.iter().any(|words| words.contains(&format!("begin at {images} instead"))), "{shown:?}");
+    let diff = within("the diff", jane.client().diff(&session)).await.unwrap();
+    assert_eq!(diff.files.iter().map(|file| file.path.as_str()).collect::<Vec<_>>(), ["made"]);
     let mut server = behind.server;
     server.stop().await;
     assert!(server.traces().is_empty(), "left behind:\n{}", server.traces());

@@ -167,6 +167,7 @@ impl Live {
             | EventBody::PluginDecided { .. }
             | EventBody::PushRefused { .. }
             | EventBody::ImageChosen { .. }
+            | EventBody::BaseChanged { .. }
             | EventBody::SnapshotTaken { .. }
             | EventBody::NetworkDenied { .. }
             | EventBody::NetworkAllowed { .. }

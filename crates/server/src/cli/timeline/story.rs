@@ -240,6 +240,9 @@ impl Story {
                 text: format!("starts from the image {} of {}", short_id(&words::one_line(image)), short(commit)),
                 aside: format!("{} old", words::duration(*age_ms)),
             }),
+            EventBody::BaseChanged { commit, by } => {
+                Some(line(Mark::Note, format!("{by} let it begin at {}, the commit of its image", short(commit))))
+            }
             // One comes after every turn; what it is good for is shown where somebody goes back to it.
             EventBody::SnapshotTaken { .. } => None,
             EventBody::NetworkDenied { host, port, reason, count, .. } => Some(Line {
