@@ -49,4 +49,4 @@ cgroup2: ## sandboxes on a machine with control groups of version 2 alone, emula
 	@scripts/cgroup2.sh
 
 clean: ## removes what was built
-	@rm -rf target clients/node_modules clients/web/dist/assets clients/web/dist/index.html clients/forge-conformance/node_modules clients/gateway-conformance/node_modules clients/harness-conformance/node_modules .venv
+	@rm -rf target clients/node_modules clients/web/dist/assets clients/web/dist/index.html clients/acp-conformance/node_modules clients/forge-conformance/node_modules clients/gateway-conformance/node_modules clients/harness-conformance/node_modules .venv

@@ -17,6 +17,8 @@ cd ../clients/forge-conformance
 ../../$step "the forge's judges" npm ci --no-audit --no-fund
 cd ../gateway-conformance
 ../../$step "the gateway's judges" npm ci --no-audit --no-fund
+cd ../acp-conformance
+../../$step "editors" npm ci --no-audit --no-fund
 cd ../mcp-conformance
 ../../$step "the tools' judges" npm ci --no-audit --no-fund
 cd ../harness-conformance

@@ -32,6 +32,7 @@ import type {
   RepoInfo,
   RewindRequest,
   SandboxRetry,
+  SavedPrompt,
   SessionDiff,
   SessionId,
   SessionState,
@@ -92,6 +93,7 @@ export class Api {
   createToken = (label: string): Promise<CreatedToken> => this.#ask("POST", "/tokens", { label });
   deleteToken = (id: number): Promise<void> => this.#ask("DELETE", `/tokens/${id}`);
   repos = (): Promise<RepoInfo[]> => this.#ask("GET", "/repos");
+  savedPrompts = (repo: string): Promise<SavedPrompt[]> => this.#ask("GET", `/repos/${repo}/prompts`);
   addRepo = (repo: NewRepo): Promise<RepoInfo> => this.#ask("POST", "/repos", repo);
   images = (): Promise<ImageInfo[]> => this.#ask("GET", "/images");
   builds = (): Promise<BuildInfo[]> => this.#ask("GET", "/images/builds");

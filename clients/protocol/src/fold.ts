@@ -263,6 +263,7 @@ function applyBody(state: SessionState, cause: Cause, body: EventBody): void {
       return;
     case "base_changed":
       state.base_commit = body.commit;
+      state.base_changed = state.seq;
       delete state.image_commit;
       return;
     case "snapshot_taken": {

@@ -3141,6 +3141,10 @@ image: string | null,
  */
 image_commit?: string,
 /**
+ * The event that let it begin at its image's commit; its files were begun anew then.
+ */
+base_changed?: Seq,
+/**
  * Its snapshots, oldest first (the last [`limits::STATE_SNAPSHOTS_MAX`]).
  */
 snapshots: Array<SnapshotState>,

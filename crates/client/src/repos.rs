@@ -1,6 +1,9 @@
 //! Repositories and models.
 
-use hangar_protocol::api::{AgentInfo, ModelInfo, NewRepo, RepoInfo};
+use hangar_protocol::{
+    RepoPath,
+    api::{AgentInfo, ModelInfo, NewRepo, RepoInfo, SavedPrompt},
+};
 use reqwest::Method;
 
 use crate::{
@@ -17,6 +20,11 @@ impl Client {
     /// `POST /repos`: brings a repository into the embedded forge. Takes as long as copying it takes.
     pub async fn add_repo(&self, repo: &NewRepo) -> Result<RepoInfo, Error> {
         self.post("/api/v1/repos", repo, Pace::Slow).await
+    }
+
+    /// `GET /repos/{repo}/prompts`: what a prompt may begin with the name of.
+    pub async fn saved_prompts(&self, repo: &RepoPath) -> Result<Vec<SavedPrompt>, Error> {
+        self.get(&format!("/api/v1/repos/{repo}/prompts")).await
     }
 
     /// `GET /models`: the models a session can use.

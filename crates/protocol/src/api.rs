@@ -156,6 +156,19 @@ pub struct NewRepo {
     pub source: Option<String>,
 }
 
+/// A prompt that a repository has ready: whoever begins a prompt with `/NAME` says what its file says.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, TS, ToSchema)]
+pub struct SavedPrompt {
+    /// Its name: letters, digits, `-` and `_`.
+    pub name: String,
+    /// What it is for, one line.
+    pub description: String,
+    /// What may come after the name, where its file says so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[ts(optional)]
+    pub hint: Option<String>,
+}
+
 /// A model the server can use.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, TS, ToSchema)]
 pub struct ModelInfo {

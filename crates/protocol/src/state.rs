@@ -96,6 +96,10 @@ pub struct SessionState {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[ts(optional)]
     pub image_commit: Option<String>,
+    /// The event that let it begin at its image's commit; its files were begun anew then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[ts(optional)]
+    pub base_changed: Option<Seq>,
     /// Its snapshots, oldest first (the last [`limits::STATE_SNAPSHOTS_MAX`]).
     pub snapshots: Vec<SnapshotState>,
     /// Places its sandbox wanted to reach and may not (the last [`limits::STATE_PLACES_MAX`]).
@@ -411,6 +415,7 @@ impl SessionState {
             sandbox: SandboxPhase::Absent,
             image: None,
             image_commit: None,
+            base_changed: None,
             snapshots: Vec::new(),
             denied: Vec::new(),
             allowed: Vec::new(),
@@ -616,6 +621,7 @@ impl SessionState {
             EventBody::BaseChanged { commit, .. } => {
                 self.base_commit.clone_from(commit);
                 self.image_commit = None;
+                self.base_changed = Some(self.seq);
             }
             EventBody::SnapshotTaken { snapshot, turn, guarantee, .. } => remember(
                 &mut self.snapshots,

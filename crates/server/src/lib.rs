@@ -9,6 +9,7 @@
 //! cookies and tokens are stored as hashes.
 
 mod accept;
+mod acp;
 mod agents;
 mod answer;
 mod app;
@@ -27,9 +28,11 @@ mod memory;
 mod models;
 mod openapi;
 mod outbound;
+mod own_api;
 mod people;
 mod plugins;
 mod routes;
+mod saved_prompts;
 mod serve;
 mod source;
 mod stream;

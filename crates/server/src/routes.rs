@@ -106,6 +106,7 @@ fn quick() -> OpenApiRouter<App> {
 fn slow() -> OpenApiRouter<App> {
     OpenApiRouter::default()
         .routes(routes!(repos::list_repos, repos::add_repo)) //  GET, POST /api/v1/repos
+        .routes(routes!(repos::saved_prompts)) //                GET    /api/v1/repos/{owner}/{name}/prompts
         .routes(routes!(pull_request::open_pull_request, pull_request::show_pull_request)) // POST, GET /api/v1/sessions/{id}/pull-request
         .routes(routes!(images::cancel_build)) //                DELETE /api/v1/images/builds/{build}
         .routes(routes!(exchange::import_image)) //              POST   /api/v1/images

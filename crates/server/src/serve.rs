@@ -18,7 +18,7 @@ use tokio::{net::TcpListener, task::JoinHandle};
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 
 use crate::{
-    accept, agents,
+    accept, acp, agents,
     app::{App, Parts},
     bases,
     config::{AgentConfig, Config, HttpConfig, Secret},
@@ -29,6 +29,7 @@ use crate::{
     mcp, memory,
     models::{self, Catalogue},
     outbound::outbound,
+    own_api::OwnApi,
     people::{People, SignInRate, first_owner},
     plugins, routes, source,
     stream::StreamPlaces,
@@ -150,9 +151,9 @@ pub async fn serve(config: Config) -> Result<Server, Refusal> {
         None => None,
     };
     let stop = CancellationToken::new();
-    let tools = mcp::service(address, app.config.http.body_bytes_max as usize, &stop)
-        .map_err(|error| Refusal::new(RefusalCode::Internal, error.to_string(), "Look at http.host in hangar.toml."))?;
-    let tools = Router::new().route_service("/mcp", tools);
+    let api = Arc::new(OwnApi::at(address));
+    let tools = mcp::service(Arc::clone(&api), app.config.http.body_bytes_max as usize, &stop);
+    let tools = Router::new().route_service("/mcp", tools).merge(acp::route(api, stop.child_token()));
     let router = routes::router(&app, hangar_forge::http::router(faces), tools);
     let looking = tokio::spawn(images::look_after(app.clone(), stop.clone()));
     tokio::spawn(memory::look_after(stop.clone()));

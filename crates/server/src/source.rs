@@ -11,6 +11,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use crate::memory;
+
 /// Every file, as `tar` in `zstd`.
 const ARCHIVE: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/source.tar.zst"));
 /// What is where.
@@ -31,7 +33,9 @@ pub(crate) fn unpack(into: &Path) -> io::Result<()> {
     let mut archive = tar::Archive::new(zstd::Decoder::new(ARCHIVE)?);
     archive.set_preserve_permissions(true);
     archive.set_preserve_mtime(false);
-    archive.unpack(into)
+    archive.unpack(into)?;
+    memory::give_back_pages(ARCHIVE);
+    Ok(())
 }
 
 /// The directory that sandboxes see, unpacked if this version's is not there yet. Those of other versions are removed: no sandbox outlives

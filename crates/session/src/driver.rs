@@ -544,7 +544,7 @@ impl Driver {
             Effect::WriteTitle => title::spawn(&self.home, &self.state, self.sender.clone()),
             Effect::Snapshot(turn) => self.home.sandbox.keep_after(turn),
             Effect::TakeBackFiles => self.home.sandbox.take_back(&self.state),
-            Effect::MakeSandbox { commit } => self.home.sandbox.begin_at(commit),
+            Effect::MakeSandbox => self.home.sandbox.make_again(&self.state),
             Effect::OpenNetwork(place) => self.home.sandbox.allow(place),
             Effect::StopChild { child, by } => tell_below(&self.home, child, Report::StoppedFromAbove { by }),
             Effect::RaiseChild { child, by } => tell_below(&self.home, child, Report::BudgetAboveRaised { by }),

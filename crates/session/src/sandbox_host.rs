@@ -214,22 +214,22 @@ impl SandboxHost {
     /// A turn of this author begins: the sandbox is made while the model is thinking.
     pub(crate) fn prepare_for(&self, author: UserId) {
         self.shared.pusher.send_replace(Some(author));
-        self.prepare();
+        let shared = Arc::clone(&self.shared);
+        tokio::spawn(async move { shared.prepare().await });
     }
 
-    fn prepare(&self) {
+    /// A person lets a sandbox that has failed be made once more, over a workspace that begins where this state says.
+    pub(crate) fn make_again(&self, state: &SessionState) {
+        self.shared.base_commit.lock().unwrap_or_else(PoisonError::into_inner).clone_from(&state.base_commit);
+        *self.shared.due.lock().unwrap_or_else(PoisonError::into_inner) = due(state);
         let shared = Arc::clone(&self.shared);
         tokio::spawn(async move {
-            if let Err(refusal) = shared.get().await {
-                tracing::warn!(session = %shared.state.session, %refusal, "no sandbox");
+            let failed = shared.live.lock().await.take_if(|live| !live.runs());
+            if let Some(failed) = failed {
+                failed.end().await;
             }
+            shared.prepare().await;
         });
-    }
-
-    /// A person lets the sandbox be made once more, over a workspace that begins at this commit.
-    pub(crate) fn begin_at(&self, commit: String) {
-        *self.shared.base_commit.lock().unwrap_or_else(PoisonError::into_inner) = commit;
-        self.prepare();
     }
 
     /// The sandbox, made if there is none.
@@ -352,6 +352,12 @@ impl SandboxHost {
 }
 
 impl Shared {
+    async fn prepare(&self) {
+        if let Err(refusal) = self.get().await {
+            tracing::warn!(session = %self.state.session, %refusal, "no sandbox");
+        }
+    }
+
     async fn get(&self) -> Result<Place, Refusal> {
         let mut live = self.live.lock().await;
         if let Some(known) = live.as_ref() {
@@ -710,9 +716,12 @@ impl Shared {
     }
 }
 
-/// The rewind that the files of a session in this state have followed, or have to.
+/// The rewind that the files of a session in this state have followed, or have to. Where a session was let begin at its image's commit, that is one to before
+/// everything: what a sync left half done is gone.
 fn due(state: &SessionState) -> Option<Due> {
-    let rewound = state.rewound.as_ref()?;
+    let Some(rewound) = &state.rewound else {
+        return state.base_changed.map(|seq| Due { seq, snapshots: Vec::new() });
+    };
     let snapshots = ground::up_to_turn(&state.snapshots, rewound.to_turn)?;
     Some(Due { seq: rewound.seq, snapshots: snapshots.to_vec() })
 }

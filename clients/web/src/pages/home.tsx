@@ -80,6 +80,7 @@ function NewSession(): JSX.Element {
         busy={begin.busy()}
         ref={(element) => { box = element; }}
         rows={2}
+        repo={repo()}
         action="Start"
       >
         <Show

@@ -63,6 +63,7 @@ export function Composer(props: { onSent: () => void }): JSX.Element {
         onSend={send.run}
         busy={send.busy()}
         rows={1}
+        repo={session.state()?.repo}
         action={turn() ? "Queue" : "Send"}
         ref={(element) => { box = element; }}
       >

@@ -3,6 +3,7 @@
 import { requestId } from "@hangar/protocol";
 import { Button, Kbd, TextArea } from "@hangar/ui";
 import { type JSX, Show } from "solid-js";
+import { offerSavedPrompts } from "./saved-prompts.tsx";
 
 /** Longest prompt the server takes, in UTF-8 bytes; characters can only be fewer. */
 const PROMPT_CHARS_MAX = 262_144;
@@ -19,6 +20,8 @@ export function PromptBox(props: {
   busy: boolean;
   action: string;
   rows: number;
+  /** Where it is said; its saved prompts are offered after a slash. */
+  repo: string | null | undefined;
   ref?: (element: HTMLTextAreaElement) => void;
   children?: JSX.Element;
 }): JSX.Element {
@@ -30,8 +33,10 @@ export function PromptBox(props: {
     sentText = props.text;
     if (await props.onSend(id)) sentText = "";
   };
+  const saved = offerSavedPrompts(() => props.text, () => props.repo, (text) => props.onText(text));
   return (
     <form class="prompt-box" onSubmit={(event) => { event.preventDefault(); void send(); }}>
+      <saved.List />
       <TextArea
         label={props.label}
         quietLabel
@@ -42,6 +47,7 @@ export function PromptBox(props: {
         maxLength={PROMPT_CHARS_MAX}
         ref={(element) => props.ref?.(element)}
         onKeyDown={(event) => {
+          if (saved.key(event)) return;
           if (event.key === "Enter" && (event.metaKey || event.ctrlKey) && !event.isComposing) {
             event.preventDefault();
             void send();

@@ -86,6 +86,7 @@ fn committed_typescript_is_fresh() {
     all.visit::<api::NewFork>();
     all.visit::<api::RewindRequest>();
     all.visit::<api::SandboxRetry>();
+    all.visit::<api::SavedPrompt>();
     all.visit::<api::NewAttempts>();
     all.visit::<api::Attempt>();
     all.visit::<api::SessionSummary>();

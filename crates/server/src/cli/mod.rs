@@ -4,6 +4,7 @@
 //! do over HTTP. Commands that are about this machine and not about a server are the exception: `up`, `doctor`, `source`, and `backup`, `restore`, `check` and
 //! `rebuild`, which work with and without one.
 
+mod acp;
 mod allow;
 mod attach;
 mod attempts;
@@ -47,10 +48,12 @@ mod table;
 mod terminal;
 mod timeline;
 pub(crate) use timeline::Story;
+pub(crate) use words::call as call_in_words;
 mod token;
 mod up;
 mod user;
 mod which_repo;
+pub(crate) use which_repo::repo_of;
 mod which_session;
 mod words;
 
@@ -123,6 +126,7 @@ enum Command {
     Source(source::Source),
     Bench(bench::Bench),
     Mcp(mcp::Mcp),
+    Acp(acp::Acp),
     Login(login::Login),
     Link(link::Link),
     Token(token::Token),
@@ -196,6 +200,7 @@ impl Command {
             Self::Source(source) => source.carry_out(terminal).await,
             Self::Bench(bench) => bench.carry_out(terminal).await,
             Self::Mcp(mcp) => mcp.carry_out(terminal).await,
+            Self::Acp(acp) => acp.carry_out(terminal).await,
             Self::Login(login) => login.carry_out(terminal).await,
             Self::Link(link) => link.carry_out(terminal).await,
             Self::Token(token) => token.carry_out(terminal).await,

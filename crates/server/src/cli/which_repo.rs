@@ -1,6 +1,6 @@
 //! The repository a person means: named, else that of the directory they are in, else the only one.
 
-use std::process::Command;
+use std::{path::Path, process::Command};
 
 use hangar_client::Client;
 use hangar_protocol::{Refusal, RefusalCode, RepoPath, api::RepoInfo};
@@ -12,10 +12,22 @@ const LISTED_MAX: usize = 12;
 
 /// Finds the repository for a new session.
 pub(super) async fn which_repo(client: &Client, named: Option<&str>) -> Result<RepoPath, Failure> {
+    Ok(repo_of(client, named, Some(Path::new("."))).await?)
+}
+
+/// The same for somebody whose clone is in `directory`, where that is known.
+///
+/// # Errors
+/// When it is not clear which one is meant, or hangar does not answer.
+pub(crate) async fn repo_of(
+    client: &Client,
+    named: Option<&str>,
+    directory: Option<&Path>,
+) -> Result<RepoPath, hangar_client::Error> {
     let repos = client.repos().await?;
     Ok(match named {
         Some(named) => choose_named(&repos, named)?,
-        None => choose(&repos, &remotes_here())?,
+        None => choose(&repos, &directory.map(remotes_of).unwrap_or_default())?,
     })
 }
 
@@ -101,9 +113,10 @@ impl Place {
     }
 }
 
-/// The addresses of this directory's remotes; none where it is no clone.
-fn remotes_here() -> Vec<String> {
-    let asked = Command::new("git").args(["config", "--get-regexp", r"^remote\..*\.url$"]).output();
+/// The addresses of a directory's remotes; none where it is no clone.
+fn remotes_of(directory: &Path) -> Vec<String> {
+    let asked =
+        Command::new("git").arg("-C").arg(directory).args(["config", "--get-regexp", r"^remote\..*\.url$"]).output();
     let said = asked.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default();
     said.lines().filter_map(|line| line.split_once(' ')).map(|(_, url)| url.trim().to_owned()).collect()
 }

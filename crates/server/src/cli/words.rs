@@ -108,7 +108,7 @@ pub(super) fn plural(number: u64, one: &str) -> String {
 }
 
 /// A tool call in one line: `$ cargo test`, `read src/lib.rs`, `grep "fn main" src`.
-pub(super) fn call(tool: &str, input: &Value) -> String {
+pub(crate) fn call(tool: &str, input: &Value) -> String {
     let argument = |name: &str| input.get(name).and_then(Value::as_str).map(one_line).filter(|text| !text.is_empty());
     let title = match (tool, argument("command"), argument("pattern")) {
         ("bash", Some(command), _) => format!("$ {command}"),

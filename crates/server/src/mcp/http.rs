@@ -1,6 +1,6 @@
 //! `POST /mcp`: the tools over Streamable HTTP.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::{io, sync::Arc};
 
 use axum::{
     Extension,
@@ -8,7 +8,6 @@ use axum::{
     middleware::Next,
     response::{IntoResponse as _, Response},
 };
-use hangar_client::Client;
 use hangar_protocol::RefusalCode;
 use rmcp::transport::{
     StreamableHttpServerConfig, StreamableHttpService, streamable_http_server::session::never::NeverSessionManager,
@@ -19,18 +18,16 @@ use super::SessionTools;
 use crate::{
     answer::Refused,
     gate::{Asking, Credential},
+    own_api::OwnApi,
 };
 
-/// The service for a server that listens at `address`, until `stop`. Whoever asks has been let in by their token before.
-///
-/// # Errors
-/// When no client of the server's own API can be made.
+/// The service, until `stop`. Whoever asks has been let in by their token before.
 pub(crate) fn service(
-    address: SocketAddr,
+    api: Arc<OwnApi>,
     body_bytes_max: usize,
     stop: &CancellationToken,
-) -> Result<StreamableHttpService<SessionTools, NeverSessionManager>, hangar_client::Error> {
-    let own = Client::stranger(&format!("http://{}", reachable(address)))?;
+) -> StreamableHttpService<SessionTools, NeverSessionManager> {
+    let tools = move || Ok(SessionTools::of_whoever_asks(api.client().map_err(io::Error::other)?));
     let config = StreamableHttpServerConfig::default()
         // Nothing is kept of a client: its next request may come after a restart.
         .with_legacy_session_mode(false)
@@ -40,17 +37,7 @@ pub(crate) fn service(
         .disable_allowed_hosts()
         .disable_allowed_origins()
         .with_cancellation_token(stop.child_token());
-    Ok(StreamableHttpService::new(move || Ok(SessionTools::of_whoever_asks(own.clone())), Default::default(), config))
-}
-
-/// An address that this machine reaches: one that means every interface is no place to send something to.
-fn reachable(address: SocketAddr) -> SocketAddr {
-    let ip = match address.ip() {
-        IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
-        IpAddr::V6(ip) if ip.is_unspecified() => IpAddr::V6(Ipv6Addr::LOCALHOST),
-        ip => ip,
-    };
-    SocketAddr::new(ip, address.port())
+    StreamableHttpService::new(tools, Default::default(), config)
 }
 
 /// Lets in who has sent a token; a browser's cookie does not count here, since pages of others could make a browser send it along.

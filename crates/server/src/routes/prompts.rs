@@ -12,10 +12,11 @@ use crate::{
     app::App,
     extract::{MaybeSent, Named, Sent},
     gate::Asking,
+    saved_prompts,
 };
 
 /// Says something to the agent: in a turn of its own, to the turn that runs, or with a paused queue going on. When it is answered, the
-/// prompt is on disk.
+/// prompt is on disk. One that begins with the name of a [saved prompt](SavedPrompt) says what that says.
 #[utoipa::path(
     post, path = "/api/v1/sessions/{id}/prompts", tag = "sessions", params(("id" = SessionId, Path)), request_body = SaidPrompt,
     responses((status = 202, body = PromptAccepted))
@@ -26,6 +27,7 @@ pub(crate) async fn add_prompt(
     Named(id): Named<SessionId>,
     Sent(SaidPrompt { request_id, text, mode }): Sent<SaidPrompt>,
 ) -> Answer<(StatusCode, Json<PromptAccepted>)> {
+    let text = in_full(&app, &asking, &id, text).await?;
     let request_id = request_id.unwrap_or_else(random_request_id);
     let command = match mode {
         PromptMode::Queue => Command::Prompt { request_id, text },
@@ -36,6 +38,16 @@ pub(crate) async fn add_prompt(
         Reply::Prompt(accepted) => Ok((StatusCode::ACCEPTED, Json(accepted))),
         other @ (Reply::Stop(_) | Reply::PullRequest(_) | Reply::Done) => Err(strange(&other)),
     }
+}
+
+/// A prompt with the words of the saved one that it begins with the name of.
+async fn in_full(app: &App, asking: &Asking, id: &SessionId, text: String) -> Answer<String> {
+    if !saved_prompts::may_be_one(&text) {
+        return Ok(text);
+    }
+    app.seen(asking, id).await?;
+    let state = app.sessions.state(id).await?;
+    Ok(saved_prompts::in_full(&app.forge, &state.repo, &state.base_commit, text).await?)
 }
 
 /// Ends the running turn now, lets the prompts that wait go on or wait on, and stops the sessions that this one began unless told not to.

@@ -6,10 +6,17 @@ use axum::{Json, extract::State, http::StatusCode};
 use hangar_forge::{ImportSource, NewRepo as ForgeRepo, Repository, Signature};
 use hangar_protocol::{
     Refusal, RefusalCode, RepoPath,
-    api::{NewRepo, RepoInfo},
+    api::{NewRepo, RepoInfo, SavedPrompt},
 };
 
-use crate::{answer::Answer, app::App, extract::Sent, gate::Asking, people::Account};
+use crate::{
+    answer::Answer,
+    app::App,
+    extract::{Named, Sent},
+    gate::Asking,
+    people::Account,
+    saved_prompts,
+};
 
 /// Longest source, in characters.
 const SOURCE_CHARS_MAX: usize = 2000;
@@ -19,6 +26,21 @@ const SOURCE_CHARS_MAX: usize = 2000;
 pub(crate) async fn list_repos(State(app): State<App>) -> Answer<Json<Vec<RepoInfo>>> {
     let repos = app.forge.repos().await?;
     Ok(Json(repos.iter().map(|repo| info(&app, repo)).collect::<Result<_, _>>()?))
+}
+
+/// The prompts that a repository has ready, by name: those of the newest commit of its default branch.
+#[utoipa::path(
+    get, path = "/api/v1/repos/{owner}/{name}/prompts", tag = "repositories",
+    params(("owner" = String, Path), ("name" = String, Path)), responses((status = 200, body = Vec<SavedPrompt>))
+)]
+pub(crate) async fn saved_prompts(
+    State(app): State<App>,
+    Named((owner, name)): Named<(String, String)>,
+) -> Answer<Json<Vec<SavedPrompt>>> {
+    let repo: RepoPath = format!("{owner}/{name}").parse()?;
+    let found = app.forge.repo(&forge_path(&repo)?).await?;
+    let commit = app.forge.branch_tip(&found.path, &found.default_branch).await?;
+    Ok(Json(saved_prompts::list(&app.forge, &repo, commit.as_str()).await?))
 }
 
 /// Brings a repository into the embedded forge. Takes as long as copying it takes.

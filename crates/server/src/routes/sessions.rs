@@ -4,7 +4,7 @@ use axum::{Json, extract::State, http::StatusCode};
 use hangar_forge::BranchName;
 use hangar_protocol::{
     Command, Refusal, RefusalCode, SessionId, SessionState,
-    api::{NewSession, RepoTarget, SessionPatch, SessionSummary},
+    api::{NewPrompt, NewSession, RepoTarget, SessionPatch, SessionSummary},
     limits,
 };
 use hangar_session::{BRANCH_PREFIX, first_words};
@@ -17,6 +17,7 @@ use crate::{
     app::App,
     extract::{Named, Sent},
     gate::Asking,
+    saved_prompts,
 };
 
 /// Letters of a session's id. Without those that are easily misread.
@@ -35,7 +36,14 @@ pub(crate) async fn begin_session(
     Sent(new): Sent<NewSession>,
 ) -> Answer<(StatusCode, Json<SessionSummary>)> {
     let target = resolve(&app, &new).await?;
-    let state = app.sessions.create(target, asking.account.person.clone(), new.prompt).await?;
+    let prompt = match new.prompt {
+        Some(NewPrompt { request_id, text }) => {
+            let text = saved_prompts::in_full(&app.forge, &target.repo, &target.base_commit, text).await?;
+            Some(NewPrompt { request_id, text })
+        }
+        None => None,
+    };
+    let state = app.sessions.create(target, asking.account.person.clone(), prompt).await?;
     Ok((StatusCode::CREATED, Json(SessionSummary::of(&state))))
 }
 

@@ -17,15 +17,14 @@ use std::{
 
 use hangar_protocol::{Budget, SessionId, SessionState, Spent, limits::DESCENDANTS_MAX};
 
-/// Fewer entries than this are not worth a search.
-const SWEEP_ENTRIES_MIN: usize = 64;
-
 /// See the module's documentation.
 #[derive(Debug, Default)]
 pub(crate) struct Family {
     members: Mutex<BTreeMap<SessionId, Member>>,
     /// Held while one more begins: the same call twice begins one.
     pub(crate) beginning: tokio::sync::Mutex<()>,
+    /// Where it is found until nobody of it is awake.
+    known: Weak<Mutex<Known>>,
 }
 
 /// A session of a family.
@@ -52,7 +51,7 @@ impl Member {
 impl Family {
     /// These, and nobody else yet.
     pub(crate) fn new(members: BTreeMap<SessionId, Member>) -> Self {
-        Self { members: Mutex::new(members), ..Self::default() }
+        Self { members: Mutex::new(members), beginning: tokio::sync::Mutex::default(), known: Weak::new() }
     }
 
     fn members(&self) -> MutexGuard<'_, BTreeMap<SessionId, Member>> {
@@ -112,16 +111,24 @@ fn with_below(members: &BTreeMap<SessionId, Member>, top: &SessionId) -> Spent {
     spent
 }
 
+impl Drop for Family {
+    fn drop(&mut self) {
+        let Some(known) = self.known.upgrade() else { return };
+        let mut known = known.lock().unwrap_or_else(PoisonError::into_inner);
+        // Whoever woke since has read it anew.
+        for id in self.members().keys() {
+            if known.get(id).is_some_and(|family| family.strong_count() == 0) {
+                known.remove(id);
+            }
+        }
+    }
+}
+
 /// The families of which one is awake, by each of their sessions.
 #[derive(Debug, Default)]
-pub(crate) struct Families(Mutex<Known>);
+pub(crate) struct Families(Arc<Mutex<Known>>);
 
-#[derive(Debug, Default)]
-struct Known {
-    of: HashMap<SessionId, Weak<Family>>,
-    /// With so many entries those that nobody holds are looked for.
-    sweep_at: usize,
-}
+type Known = HashMap<SessionId, Weak<Family>>;
 
 impl Families {
     fn known(&self) -> MutexGuard<'_, Known> {
@@ -130,34 +137,25 @@ impl Families {
 
     /// The family of a session, where one of it is awake.
     pub(crate) fn of(&self, session: &SessionId) -> Option<Arc<Family>> {
-        self.known().of.get(session).and_then(Weak::upgrade)
+        self.known().get(session).and_then(Weak::upgrade)
     }
 
     /// Takes in a family that was read, unless somebody else read it meanwhile; the one that counts.
-    pub(crate) fn enter(&self, read: Family) -> Arc<Family> {
+    pub(crate) fn enter(&self, mut read: Family) -> Arc<Family> {
         let ids: Vec<SessionId> = read.members().keys().cloned().collect();
         let mut known = self.known();
-        if let Some(family) = ids.iter().find_map(|id| known.of.get(id).and_then(Weak::upgrade)) {
+        if let Some(family) = ids.iter().find_map(|id| known.get(id).and_then(Weak::upgrade)) {
             return family;
         }
+        read.known = Arc::downgrade(&self.0);
         let family = Arc::new(read);
-        ids.into_iter().for_each(|id| known.add(id, &family));
+        known.extend(ids.into_iter().map(|id| (id, Arc::downgrade(&family))));
         family
     }
 
     /// One more belongs to a family.
     pub(crate) fn join(&self, session: &SessionId, family: &Arc<Family>) {
-        self.known().add(session.clone(), family);
-    }
-}
-
-impl Known {
-    fn add(&mut self, session: SessionId, family: &Arc<Family>) {
-        if self.of.len() >= self.sweep_at {
-            self.of.retain(|_, family| family.strong_count() > 0);
-            self.sweep_at = (self.of.len() * 2).max(SWEEP_ENTRIES_MIN);
-        }
-        self.of.insert(session, Arc::downgrade(family));
+        self.known().insert(session.clone(), Arc::downgrade(family));
     }
 }
 
@@ -208,5 +206,6 @@ mod tests {
         assert!(families.of(&id("c")).is_some_and(|known| Arc::ptr_eq(&known, &first)));
         drop(first);
         assert!(families.of(&id("c")).is_none(), "nobody of it is awake");
+        assert!(families.known().is_empty(), "and nothing of it is kept");
     }
 }

@@ -277,11 +277,8 @@ pub enum Effect {
     RunTurn(TurnId),
     /// Open the network of the sandbox that runs towards a place.
     OpenNetwork(Place),
-    /// Make a sandbox again, over a workspace that begins at this commit.
-    MakeSandbox {
-        /// The session's base.
-        commit: String,
-    },
+    /// Make a sandbox again that has failed, over a workspace that begins at the session's base.
+    MakeSandbox,
     /// Keep the sandbox's files as they are after this turn.
     Snapshot(TurnId),
     /// End the sandbox without keeping anything of it, and let the files follow what the log says.

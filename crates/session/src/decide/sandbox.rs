@@ -15,15 +15,14 @@ pub(super) fn retry(state: &SessionState, by: Person, begin_at: BeginAt) -> Resu
             "There is nothing to try again.",
         ));
     }
-    let (commit, events) = match begin_at {
-        BeginAt::Base => (state.base_commit.clone(), Vec::new()),
+    let events = match begin_at {
+        BeginAt::Base => Vec::new(),
         BeginAt::Image => {
-            let commit = other_beginning(state)?;
-            let moved = EventBody::BaseChanged { commit: commit.clone(), by: by.user.clone() };
-            (commit, vec![(Cause::User { user: by.user }, moved)])
+            let moved = EventBody::BaseChanged { commit: other_beginning(state)?, by: by.user.clone() };
+            vec![(Cause::User { user: by.user }, moved)]
         }
     };
-    Ok(Decision { events, effects: vec![Effect::MakeSandbox { commit }], ..Decision::default() })
+    Ok(Decision { events, effects: vec![Effect::MakeSandbox], ..Decision::default() })
 }
 
 /// The image's commit, where nothing was done yet that stands on the session's own.

@@ -174,7 +174,7 @@ fn effects_stand_in_the_log(
                 let ended = after.turns.iter().find(|known| known.id == *turn);
                 prop_assert!(ended.is_some_and(|known| known.outcome.is_some()));
             }
-            Effect::MakeSandbox { commit } => prop_assert_eq!(commit, &after.base_commit),
+            Effect::MakeSandbox => prop_assert_eq!(after.sandbox, SandboxPhase::Failed),
             Effect::OpenNetwork(place) => prop_assert!(after.allowed.contains(place)),
             // Its outcome is an event, its beginning is not: the forge is where it happens.
             Effect::WriteTitle => prop_assert!(!after.prompts.is_empty()),

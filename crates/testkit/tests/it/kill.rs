@@ -82,7 +82,8 @@ async fn nothing_is_lost_or_doubled_when_the_server_is_killed() {
     let people = [("jane", &jane), ("ada", &ada)];
     let prompting = people.map(|(name, person)| prompts(name, person, &session, &over, random.random()));
     let (ended, end) = watch::channel(false);
-    let following = people.map(|(_, person)| follow(person, &session, end.clone()));
+    let following =
+        [follow(people[0].1, &session, end.clone()).await, follow(people[1].1, &session, end.clone()).await];
 
     for life in 0..kills() {
         tokio::time::sleep(Duration::from_millis(random.random_range(LIFE_MS))).await;
@@ -184,9 +185,10 @@ async fn queue_is_short(person: &Person, session: &SessionId) -> bool {
     state.is_ok_and(|state| state.queue().count() < QUEUE_MAX)
 }
 
-/// Follows through all restarts until told to end; gives every event seen.
-fn follow(person: &Person, session: &SessionId, mut end: watch::Receiver<bool>) -> JoinHandle<Vec<Event>> {
+/// Follows through all restarts until told to end; gives every event seen. It is connected when this answers: a stream that never was does not wait for its server.
+async fn follow(person: &Person, session: &SessionId, mut end: watch::Receiver<bool>) -> JoinHandle<Vec<Event>> {
     let mut watch = Watch::new(person, session);
+    watch.until("the beginning", |_| true).await;
     tokio::spawn(async move {
         loop {
             tokio::select! {

@@ -6,6 +6,7 @@
     reason = "a test that cannot go on fails here, with its words"
 )]
 
+mod acp;
 mod backup;
 mod budgets;
 mod chaos;

@@ -259,9 +259,9 @@ async fn a_session_whose_sync_cannot_be_done_begins_at_its_images_commit_if_some
     assert_ne!(state.base_commit, images);
     // Once more, from the repository: it cannot be done that way either.
     let before = state.seq;
-    behind.server.run(&["retry", session.as_str()]).await.well();
+    drop(behind.server.run(&["retry", session.as_str()]).await.well());
     watch.until("its failure", |event| event.seq > before && is_phase(event, SandboxPhase::Failed)).await;
-    behind.server.run(&["retry", "--from-image", session.as_str()]).await.well();
+    drop(behind.server.run(&["retry", "--from-image", session.as_str()]).await.well());
     watch.until("the sandbox", |event| is_phase(event, SandboxPhase::Ready)).await;
     let state = within("the session", jane.client().session(&session)).await.unwrap();
     assert_eq!((state.base_commit.as_str(), state.image_commit), (images.as_str(), None));

@@ -1,0 +1,96 @@
+//! `GET /acp`: the same over a WebSocket, a message of JSON-RPC in each of its messages.
+
+use std::sync::Arc;
+
+use axum::{
+    Extension, Router,
+    extract::{
+        Query, WebSocketUpgrade,
+        ws::{Message, WebSocket},
+    },
+    response::{IntoResponse as _, Response},
+    routing::any,
+};
+use hangar_client::{Client, Token};
+use hangar_protocol::RefusalCode;
+use serde::Deserialize;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use super::{MESSAGE_BYTES_MAX, WAITING_MESSAGES_MAX, Wishes, serve};
+use crate::{
+    answer::Refused,
+    gate::{Asking, Credential},
+    own_api::OwnApi,
+};
+
+/// What new sessions are to be.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Wished {
+    repo: Option<String>,
+    model: Option<String>,
+    agent: Option<String>,
+}
+
+/// The route, until `stop`. Whoever asks has been let in by their token before.
+pub(crate) fn route(api: Arc<OwnApi>, stop: CancellationToken) -> Router {
+    let serve =
+        async move |Extension(asking): Extension<Asking>, Query(wished): Query<Wished>, upgrade: WebSocketUpgrade| {
+            answer(&api, &asking, wished, upgrade, stop.clone())
+        };
+    Router::new().route("/acp", any(serve))
+}
+
+fn answer(
+    api: &OwnApi,
+    asking: &Asking,
+    wished: Wished,
+    upgrade: WebSocketUpgrade,
+    stop: CancellationToken,
+) -> Response {
+    let client = match (&asking.credential, api.client()) {
+        (Credential::Token(token), Ok(client)) => client.in_the_name_of(Token::new(token.reveal())),
+        (Credential::Cookie(_), _) => {
+            return Refused::new(
+                RefusalCode::Unauthenticated,
+                "Editors send a token.",
+                "Make one with `hangar token create`.",
+            )
+            .into_response();
+        }
+        (_, Err(error)) => {
+            return Refused::new(RefusalCode::Internal, error.to_string(), "Look at http.host in hangar.toml.")
+                .into_response();
+        }
+    };
+    let Wished { repo, model, agent } = wished;
+    upgrade.max_message_size(MESSAGE_BYTES_MAX).max_frame_size(MESSAGE_BYTES_MAX).on_upgrade(async move |socket| {
+        stop.run_until_cancelled(carry(socket, client, Wishes { repo, model, agent, on_this_machine: false })).await;
+    })
+}
+
+async fn carry(mut socket: WebSocket, client: Client, wishes: Wishes) {
+    let (heard, incoming) = mpsc::channel(1);
+    let (outgoing, mut told) = mpsc::channel(WAITING_MESSAGES_MAX);
+    let serving = tokio::spawn(serve(client, wishes, incoming, outgoing));
+    loop {
+        tokio::select! {
+            message = told.recv() => match message {
+                Some(message) => if socket.send(Message::Text(message.into())).await.is_err() { break },
+                None => break,
+            },
+            message = socket.recv() => match message {
+                Some(Ok(Message::Text(message))) => if heard.send(message.to_string()).await.is_err() { break },
+                Some(Ok(Message::Binary(_) | Message::Ping(_) | Message::Pong(_))) => {}
+                Some(Ok(Message::Close(_)) | Err(_)) | None => break,
+            },
+        }
+    }
+    drop((heard, told));
+    match serving.await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => tracing::info!(%error, "an editor could not be served"),
+        Err(error) => tracing::error!(%error, "serving an editor failed"),
+    }
+}
