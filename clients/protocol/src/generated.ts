@@ -2853,6 +2853,23 @@ export type SandboxRetry = {
 begin_at?: BeginAt, };
 
 /**
+ * A prompt that a repository has ready: whoever begins a prompt with `/NAME` says what its file says.
+ */
+export type SavedPrompt = {
+/**
+ * Its name: letters, digits, `-` and `_`.
+ */
+name: string,
+/**
+ * What it is for, one line.
+ */
+description: string,
+/**
+ * What may come after the name, where its file says so.
+ */
+hint?: string, };
+
+/**
  * Position of an event in its session's log: 1, 2, 3 … without gaps. `0` stands for "before the first event".
  */
 export type Seq = number;

@@ -10,7 +10,7 @@ use base64::{Engine as _, prelude::BASE64_STANDARD as BASE64};
 use hangar_protocol::{
     Block, CallId, Event, EventBody, HookPoint, Permission, Person, PluginDecision, PromptId, RepoPath, Seq, SessionId,
     StopReason, TurnId, UserId,
-    event::{BlobRef, ImageKind, ToolStatus, TurnOutcome},
+    event::{BlobRef, ForkPurpose, ImageKind, ToolStatus, TurnOutcome},
     limits::clip_bytes,
 };
 
@@ -68,6 +68,8 @@ pub struct Conversation {
     permitted: Vec<Permission>,
     /// What was heard of the sessions that its agent began.
     children: Children,
+    /// Its wish was tried in forks of it.
+    attempts: bool,
     /// The last external agent's own name for the conversation.
     harness: Option<String>,
     /// As long as what is taken in was copied from another session, which may have copied its beginning from a third.
@@ -336,6 +338,9 @@ impl Conversation {
                 );
                 self.copying.push(Copying { until: *until, note });
             }
+            EventBody::SessionForked { purpose, .. } => {
+                self.attempts |= matches!(purpose, ForkPurpose::Attempt { .. });
+            }
             EventBody::Rewound { to_turn, .. } => self.take_back(*to_turn),
             EventBody::ChildOf { parent, .. } => self.note = Some(children::begun_by(parent)),
             EventBody::BaseChanged { commit, by } => {
@@ -368,7 +373,6 @@ impl Conversation {
             | EventBody::NetworkAllowed { .. }
             | EventBody::PullRequestOpened { .. }
             | EventBody::PullRequestChanged { .. }
-            | EventBody::SessionForked { .. }
             | EventBody::AttemptKept { .. }
             | EventBody::MemberAdded { .. }
             | EventBody::RoleChanged { .. }
@@ -585,6 +589,12 @@ impl Conversation {
             Before::Now => self.entries.len(),
         };
         self.entries.iter().take(end).map(Entry::told).collect()
+    }
+
+    /// Whether its wish was tried in several forks of it at once.
+    #[must_use]
+    pub fn has_attempts(&self) -> bool {
+        self.attempts
     }
 
     /// What the session works on; `None` before its first event.

@@ -54,6 +54,15 @@ pub struct SessionReport {
     pub pull_request: Option<String>,
 }
 
+/// An attempt at a session's wish, as an agent is told of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AttemptReport {
+    /// The session that it is.
+    pub report: SessionReport,
+    /// What it changed, as a patch; `None` while it works, or where that cannot be found out.
+    pub patch: Option<String>,
+}
+
 /// What is waited for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WaitWish {
@@ -129,6 +138,18 @@ pub trait OtherSessions: Send + Sync {
     /// # Errors
     /// Words for the model: it is no child of this session, or nothing of it runs.
     async fn cancel_session(&self, session: &SessionId) -> Result<(), Tell>;
+
+    /// The attempts of the newest round at this session's wish that the author may see, oldest first.
+    ///
+    /// # Errors
+    /// Words for the model: there are none.
+    async fn attempts(&self) -> Result<Vec<AttemptReport>, Tell>;
+
+    /// Chooses an attempt and stops the others of its round.
+    ///
+    /// # Errors
+    /// Words for the model: it is no attempt of this session, or another was chosen.
+    async fn keep_attempt(&self, session: &SessionId) -> Result<(), Tell>;
 
     /// Waits for children.
     ///

@@ -28,7 +28,7 @@ use crate::{
     models::Model,
     prompt,
     sink::{TurnOver, TurnSink},
-    tools::{Tool, ToolSpec, is_repeatable, toolbox},
+    tools::{Tool, ToolSpec, attempt_tools, is_repeatable, toolbox},
     workspace::Sandboxes,
 };
 
@@ -111,7 +111,10 @@ pub async fn run_turn(input: TurnInput, sink: Arc<dyn TurnSink>, stop: Cancellat
     let fallen_to = open.fell_back_to.as_deref().and_then(|id| input.model.or_fallback(id));
     let model = fallen_to.unwrap_or_else(|| Arc::clone(&input.model));
     let scene = Scene::of(facts, &open, &model.id);
-    let tools = toolbox();
+    let mut tools = toolbox();
+    if input.conversation.has_attempts() {
+        tools.extend(attempt_tools());
+    }
     let mut turn = Turn {
         id: open.id,
         model,

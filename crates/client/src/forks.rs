@@ -2,7 +2,7 @@
 
 use hangar_protocol::{
     SessionId, SessionState, TurnId,
-    api::{Attempt, NewAttempts, NewFork, RewindRequest, SessionSummary},
+    api::{Attempt, NewAttempts, NewFork, PromptAccepted, RewindRequest, SessionSummary},
 };
 use reqwest::Method;
 
@@ -33,6 +33,12 @@ impl Client {
     pub async fn attempts(&self, id: &SessionId) -> Result<Vec<Attempt>, Error> {
         let request = self.request(Method::GET, &format!("/api/v1/sessions/{id}/attempts"));
         self.json(self.send(request, Pace::Slow).await?).await
+    }
+
+    /// `POST /sessions/{id}/attempts/judge`: lets the session's agent compare the newest round and choose one; a conflict where there are none.
+    pub async fn judge_attempts(&self, id: &SessionId) -> Result<PromptAccepted, Error> {
+        let request = self.request(Method::POST, &format!("/api/v1/sessions/{id}/attempts/judge"));
+        self.json(self.send(request, Pace::Ordinary).await?).await
     }
 
     /// `POST /sessions/{id}/attempts/{attempt}/keep`: chooses an attempt; the others of its round are stopped.

@@ -112,6 +112,7 @@ fn slow() -> OpenApiRouter<App> {
         .routes(routes!(exchange::import_image)) //              POST   /api/v1/images
         .routes(routes!(exchange::export_image)) //              GET    /api/v1/images/{image}/export
         .routes(routes!(forks::list_attempts, forks::begin_attempts)) // GET, POST /api/v1/sessions/{id}/attempts
+        .routes(routes!(forks::judge_attempts)) //               POST   /api/v1/sessions/{id}/attempts/judge
         .routes(routes!(forks::keep_attempt)) //                 POST   /api/v1/sessions/{id}/attempts/{attempt}/keep
         .routes(routes!(pull_request::merge_pull_request)) //    POST   /api/v1/sessions/{id}/pull-request/merge
 }

@@ -198,7 +198,10 @@ mod tests {
     #[test]
     fn a_head_says_what_it_is_for_and_is_not_said() {
         let saved = Saved::parse("---\ndescription: \"Reviews\"\nargument-hint: [number]\n---\n\n# Review\nDo.\n");
-        assert_eq!(saved, Saved { description: "Reviews".into(), hint: Some("[number]".into()), words: "# Review\nDo." });
+        assert_eq!(
+            saved,
+            Saved { description: "Reviews".into(), hint: Some("[number]".into()), words: "# Review\nDo." }
+        );
         assert_eq!(Saved::parse("# Review\nDo.").description, "Review");
     }
 

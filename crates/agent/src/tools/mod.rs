@@ -4,6 +4,7 @@
 
 mod apply_patch;
 pub(crate) mod ask;
+mod attempts;
 mod bash;
 mod edit;
 mod glob;
@@ -232,6 +233,12 @@ pub(crate) fn toolbox() -> Vec<Arc<dyn Tool>> {
     ]
 }
 
+/// The tools of a session that has [attempts](Conversation::has_attempts).
+#[must_use]
+pub(crate) fn attempt_tools() -> Vec<Arc<dyn Tool>> {
+    vec![Arc::new(attempts::Compare::new()), Arc::new(attempts::Keep::new())]
+}
+
 /// Whether a call of this tool that is made again does no more than one that is made once. It goes on where the server was killed in it.
 #[must_use]
 pub fn is_repeatable(name: &str) -> bool {
@@ -246,7 +253,8 @@ mod tests {
     #[test]
     fn prompt_and_schemas_stay_small() {
         let schemas: usize = toolbox()
-            .iter()
+            .into_iter()
+            .chain(attempt_tools())
             .map(|tool| tool.spec().name.len() + tool.spec().description.len() + tool.spec().schema.to_string().len())
             .sum();
         let prompt = prompt::system(&Conversation::default()).len();

@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use hangar_agent::{
     Tell,
-    others::{OtherSessions, SessionReport, SpawnWish, WaitOver, WaitWish, Waited},
+    others::{AttemptReport, OtherSessions, SessionReport, SpawnWish, WaitOver, WaitWish, Waited},
 };
 use hangar_protocol::{Budget, CallId, ChildPhase, ChildState, Seq, SessionId, Spent, TurnId};
 
@@ -89,6 +89,20 @@ impl OtherSessions for Log {
 
     async fn cancel_session(&self, session: &SessionId) -> Result<(), Tell> {
         self.family(|family| family.find(session).map(|child| child.phase = ChildPhase::Stopped))
+    }
+
+    async fn attempts(&self) -> Result<Vec<AttemptReport>, Tell> {
+        Ok(self.family(|family| {
+            let reports = family.children.iter().map(|child| AttemptReport {
+                report: report(child),
+                patch: (child.phase != ChildPhase::Working).then(|| format!("+{}\n", child.title.repeat(9_000))),
+            });
+            reports.collect()
+        }))
+    }
+
+    async fn keep_attempt(&self, session: &SessionId) -> Result<(), Tell> {
+        self.family(|family| family.find(session).map(|child| child.words = "chosen".to_owned()))
     }
 
     async fn wait_sessions(&self, wish: WaitWish) -> Result<Waited, Tell> {

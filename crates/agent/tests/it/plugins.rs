@@ -117,9 +117,9 @@ async fn no_tool_is_called_without_being_asked_about() {
         "open_pull_request" => json!({"title": "T", "body": "B"}),
         "ask" => json!({"question": "Which?"}),
         "spawn_session" => json!({"prompt": "x"}),
-        "session_status" | "wait_sessions" => json!({}),
+        "session_status" | "wait_sessions" | "compare_attempts" => json!({}),
         "message_session" => json!({"session": "child1", "text": "x"}),
-        "cancel_session" => json!({"session": "child1"}),
+        "cancel_session" | "keep_attempt" => json!({"session": "child1"}),
         unknown => panic!("{unknown} is a new tool: give it arguments here"),
     };
     let calls: Vec<Value> = tools.iter().map(|tool| json!({"tool": tool, "input": input(tool)})).collect();

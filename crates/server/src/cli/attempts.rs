@@ -1,9 +1,11 @@
 //! `hangar attempts`: the same wish, tried several times side by side.
 
+use std::collections::BTreeSet;
+
 use clap::Args;
 use hangar_client::{Client, Patience, Update};
 use hangar_protocol::{
-    EventBody, Seq,
+    EventBody, PromptId, Seq, SessionId,
     api::{Attempt, NewAttempts, NewPrompt, NewSession},
     limits::clip,
 };
@@ -11,6 +13,7 @@ use hangar_protocol::{
 use super::{
     connect,
     ended::{Ended, Failure, Outcome},
+    follow::{Follow, Until},
     table::{Cell, columns},
     terminal::{Look, Terminal},
     which_session::which_session,
@@ -28,6 +31,7 @@ const TITLE_CHARS_MAX: usize = 80;
 #[command(after_help = "\
 Examples:
   hangar attempts k3x9
+  hangar attempts k3x9 --judge          the session's agent reads the patches, chooses one and says why
   hangar attempts k3x9 --keep m2vq      then: hangar pr m2vq")]
 pub(super) struct Attempts {
     /// The session: its id, or the beginning of it.
@@ -37,12 +41,19 @@ pub(super) struct Attempts {
     /// Choose this attempt: its session's id, or the beginning of it.
     #[arg(long, value_name = "ATTEMPT")]
     keep: Option<String>,
+
+    /// Let the session's agent compare the attempts of the newest round and choose one.
+    #[arg(long, conflicts_with = "keep")]
+    judge: bool,
 }
 
 impl Attempts {
     pub(super) async fn carry_out(self, terminal: &mut Terminal) -> Outcome {
         let client = connect()?;
         let session = which_session(&client, &self.session).await?;
+        if self.judge {
+            return judge(&client, &session, terminal).await;
+        }
         let attempts = match &self.keep {
             Some(typed) => client.keep_attempt(&session, &which_session(&client, typed).await?).await?,
             None => client.attempts(&session).await?,
@@ -50,6 +61,38 @@ impl Attempts {
         show(terminal, &attempts)?;
         Ok(Ended::Well)
     }
+}
+
+/// Lets the agent choose, shows how, and then the attempts as they are.
+async fn judge(client: &Client, session: &SessionId, terminal: &mut Terminal) -> Outcome {
+    let after = client.session(session).await?.seq;
+    let prompt = client.judge_attempts(session).await?.prompt;
+    let ended = if terminal.is_json() {
+        // One answer is printed: the attempts.
+        judged(client, session, after, prompt).await?;
+        Ended::Well
+    } else {
+        let until = Until::Settled(BTreeSet::from([prompt]));
+        Follow { client, session: session.clone(), after, until }.carry_out(terminal).await?
+    };
+    show(terminal, &client.attempts(session).await?)?;
+    Ok(ended)
+}
+
+/// Waits for the end of the turn that this prompt has.
+async fn judged(client: &Client, session: &SessionId, after: Seq, prompt: PromptId) -> Result<(), Failure> {
+    let mut stream = client.follow(session, after, Patience::default());
+    let mut judging = None;
+    while let Some(update) = stream.next().await {
+        let Update::Event(event) = update? else { continue };
+        match event.body {
+            EventBody::TurnStarted { turn, prompt: of } if of == prompt => judging = Some(turn),
+            EventBody::PromptCancelled { prompt: of, .. } if of == prompt => break,
+            EventBody::TurnEnded { turn, .. } if Some(turn) == judging => break,
+            _ => {}
+        }
+    }
+    Ok(())
 }
 
 /// Whether `hangar run --best-of` stays.
@@ -61,13 +104,23 @@ pub(super) enum Watch {
     Leave,
 }
 
+/// How a wish is tried.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct BestOf {
+    /// So many times.
+    pub(super) count: u32,
+    /// Whether the command stays.
+    pub(super) watch: Watch,
+    /// Whether the agent chooses one at the end.
+    pub(super) judge: bool,
+}
+
 /// Begins a session and lets forks of it try the same wish.
 pub(super) async fn best_of(
     client: &Client,
     session: &NewSession,
     wish: String,
-    count: u32,
-    watch: Watch,
+    BestOf { count, watch, judge: and_judge }: BestOf,
     terminal: &mut Terminal,
 ) -> Outcome {
     let title = words::one_line(&clip(wish.trim(), TITLE_CHARS_MAX));
@@ -86,6 +139,9 @@ pub(super) async fn best_of(
                 ended = Ended::Interrupted;
             }
         }
+    }
+    if and_judge && ended == Ended::Well {
+        return judge(client, &session, terminal).await;
     }
     show(terminal, &client.attempts(&session).await?)?;
     let choose = format!("Choose one: `hangar attempts {session} --keep ATTEMPT` · {}/s/{session}", client.url());

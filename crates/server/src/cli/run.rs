@@ -14,7 +14,7 @@ use hangar_protocol::{
 };
 
 use super::{
-    attempts::{Watch, best_of},
+    attempts::{BestOf, Watch, best_of},
     bad_request, connect,
     ended::{Ended, Failure, Outcome},
     follow::{Follow, Until},
@@ -71,6 +71,10 @@ pub(super) struct Run {
     /// Let so many forks of a new session try it at once, 2 to 8; `hangar attempts` compares them and chooses one.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(2..=8))]
     best_of: Option<u32>,
+
+    /// With --best-of: let the agent compare the attempts when they have ended, choose one and say why.
+    #[arg(long, requires = "best_of", conflicts_with = "detach")]
+    judge: bool,
 }
 
 impl Run {
@@ -89,7 +93,7 @@ impl Run {
                 visibility,
             };
             let watch = if self.detach { Watch::Leave } else { Watch::UntilAllEnded };
-            return best_of(&client, &session, wish, count, watch, terminal).await;
+            return best_of(&client, &session, wish, BestOf { count, watch, judge: self.judge }, terminal).await;
         }
         let session = NewSession {
             repo,

@@ -4,15 +4,17 @@ use axum::{Json, extract::State, http::StatusCode};
 use futures::future::join_all;
 use hangar_protocol::{
     Command, Refusal, RefusalCode, SessionId, SessionState,
-    api::{Attempt, DiffStat, NewAttempts, NewFork, NewPrompt, Rewind, RewindRequest, SessionSummary},
-    command::{AfterStop, Reach},
+    api::{Attempt, DiffStat, NewAttempts, NewFork, NewPrompt, PromptAccepted, Rewind, RewindRequest, SessionSummary},
     event::ForkPurpose,
     limits::{ATTEMPTS_MAX, ATTEMPTS_MIN},
     state::{ForkState, SessionStatus},
 };
-use hangar_session::{ForkWish, random_request_id};
+use hangar_session::{ForkWish, Reply, random_request_id};
 
-use super::sessions::{branch_of, known_model, new_id};
+use super::{
+    prompts::strange,
+    sessions::{branch_of, known_model, new_id},
+};
 use crate::{
     agents::check_model,
     answer::Answer,
@@ -20,6 +22,14 @@ use crate::{
     extract::{Named, Sent},
     gate::Asking,
 };
+
+/// What a session's agent is told when it is to judge attempts at its wish.
+const JUDGE: &str = "Several attempts were made at the same wish, each in a fork of this session. Judge them: compare_attempts shows what each says and changed.\n\n\
+    Look at what was wished for, then at each patch: does it do that, whole and without a mistake? What does it leave out, break or add that nobody asked for? \
+    Is it tested, and is it as small and plain as it can be? Where you cannot tell by reading, apply a patch in the workspace and run the tests, and undo it \
+    afterwards. What an attempt says of itself is no evidence.\n\n\
+    Then choose the best with keep_attempt, and say in a few sentences why that one, what speaks against each of the others, and what is still to be done. \
+    If none should be kept, choose none and say why.";
 
 /// Begins a session of one's own with everything that this one had after a turn. Nothing of this one changes.
 #[utoipa::path(
@@ -96,6 +106,35 @@ pub(crate) async fn list_attempts(
     Ok(Json(attempts(&app, &asking, &id).await?))
 }
 
+/// Lets the session's agent compare the attempts of the newest round, choose one and say why: a prompt as any other, in words that are the same each time.
+#[utoipa::path(
+    post, path = "/api/v1/sessions/{id}/attempts/judge", tag = "sessions", params(("id" = SessionId, Path)),
+    responses((status = 202, body = PromptAccepted, description = "The agent judges."))
+)]
+pub(crate) async fn judge_attempts(
+    State(app): State<App>,
+    asking: Asking,
+    Named(id): Named<SessionId>,
+) -> Answer<(StatusCode, Json<PromptAccepted>)> {
+    app.seen(&asking, &id).await?;
+    let state = app.sessions.state(&id).await?;
+    if rounds(&state).next().is_none() {
+        let words = format!("Session {id} has no attempts.");
+        return Err(Refusal::new(RefusalCode::Conflict, words, "`hangar run --best-of 3` begins some.").into());
+    }
+    if state.agent.is_some() {
+        let words = "The agent of this session is another maker's, which has no way to compare attempts.";
+        return Err(
+            Refusal::new(RefusalCode::Conflict, words, "`hangar attempts` shows them; choose one yourself.").into()
+        );
+    }
+    let command = Command::Prompt { request_id: random_request_id(), text: JUDGE.to_owned() };
+    match app.sessions.command(&id, asking.wants(command)).await? {
+        Reply::Prompt(accepted) => Ok((StatusCode::ACCEPTED, Json(accepted))),
+        other @ (Reply::Stop(_) | Reply::PullRequest(_) | Reply::Done) => Err(strange(&other)),
+    }
+}
+
 /// Chooses an attempt: it goes on in the session that it is, and those of its round that still work are stopped.
 #[utoipa::path(
     post, path = "/api/v1/sessions/{id}/attempts/{attempt}/keep", tag = "sessions",
@@ -107,18 +146,7 @@ pub(crate) async fn keep_attempt(
     asking: Asking,
     Named((id, attempt)): Named<(SessionId, SessionId)>,
 ) -> Answer<Json<Vec<Attempt>>> {
-    app.sessions.command(&id, asking.wants(Command::KeepAttempt { session: attempt.clone() })).await?;
-    let state = app.sessions.state(&id).await?;
-    let round = rounds(&state).find(|(_, fork)| fork.session == attempt).map(|(round, _)| round);
-    let stop = Command::Stop { turn: None, then: AfterStop::Drain, reach: Reach::WithChildren };
-    for (_, other) in rounds(&state).filter(|(of, fork)| Some(*of) == round && fork.session != attempt) {
-        match app.sessions.command(&other.session, asking.wants(stop.clone())).await {
-            Ok(_) => {}
-            // It rests already, or is gone: there is nothing to stop.
-            Err(refusal) if matches!(refusal.code, RefusalCode::Conflict | RefusalCode::NotFound) => {}
-            Err(refusal) => tracing::warn!(session = %other.session, %refusal, "an attempt was not stopped"),
-        }
-    }
+    app.sessions.keep_attempt(&id, &attempt, asking.account.person.clone()).await?;
     Ok(Json(attempts(&app, &asking, &id).await?))
 }
 

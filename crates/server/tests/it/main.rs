@@ -11,6 +11,7 @@ mod people;
 mod private;
 mod private_streams;
 mod repositories;
+mod saved_prompts;
 mod secrecy;
 mod sessions;
 mod source;

@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use hangar_agent::{
     Tell,
-    others::{OtherSessions, SessionReport, SpawnWish, Until, WaitOver, WaitWish, Waited},
+    others::{AttemptReport, OtherSessions, SessionReport, SpawnWish, Until, WaitOver, WaitWish, Waited},
 };
 use hangar_protocol::{
     CallId, ChildPhase, ChildState, Command, Permission, Person, Refusal, SessionId, SessionState,
@@ -20,7 +20,7 @@ use tokio::{
 use super::{begin::Spawning, id::request_id, news::Look};
 use crate::{
     Sessions,
-    decide::{Report, check_room_at_work, no_session},
+    decide::{Report, check_room_at_work, no_session, round_of},
     driver::Message,
     turn::Sink,
 };
@@ -132,6 +132,31 @@ impl OtherSessions for Sink {
         Err(Tell(format!("Nothing of {session} runs.")))
     }
 
+    async fn attempts(&self) -> Result<Vec<AttemptReport>, Tell> {
+        let (sessions, state, by) = (self.sessions()?, self.state().await?, self.by()?);
+        let mut reports = Vec::new();
+        for id in newest_round(&state) {
+            if sessions.role(&id, &by.user).await.is_err() {
+                continue;
+            }
+            // Removed meanwhile.
+            let Ok(look) = sessions.look(&id).await else { continue };
+            let works = look.state.open_turn().is_some();
+            let diff = if works { None } else { sessions.diff(&id).await.ok() };
+            let patch = diff.map(|diff| diff.files.into_iter().filter_map(|file| file.patch).collect());
+            reports.push(AttemptReport { report: report_of(look), patch });
+        }
+        if reports.is_empty() {
+            return Err(Tell("This session has no attempts.".to_owned()));
+        }
+        Ok(reports)
+    }
+
+    async fn keep_attempt(&self, session: &SessionId) -> Result<(), Tell> {
+        let by = self.by()?.clone();
+        self.sessions()?.keep_attempt(&self.home.id, session, by).await.map_err(told)
+    }
+
     async fn wait_sessions(&self, wish: WaitWish) -> Result<Waited, Tell> {
         let over_at = Instant::now() + wish.patience;
         let sessions = self.sessions()?;
@@ -165,6 +190,13 @@ impl OtherSessions for Sink {
         }
         Ok(Waited { over, sessions: reports })
     }
+}
+
+/// The attempts that were begun last, together.
+fn newest_round(state: &SessionState) -> Vec<SessionId> {
+    let rounds = || state.forks.iter().filter_map(|fork| Some((round_of(fork)?, fork)));
+    let newest = rounds().map(|(round, _)| round).max();
+    rounds().filter(|(round, _)| Some(*round) == newest).map(|(_, fork)| fork.session.clone()).collect()
 }
 
 /// Nothing comes of it by itself any more: it ended, or waits for somebody to raise a budget.

@@ -171,7 +171,7 @@ pub(super) fn keep_attempt(state: &SessionState, by: Person, session: &SessionId
 }
 
 /// In which round of attempts a fork is one.
-fn round_of(fork: &ForkState) -> Option<u32> {
+pub(crate) fn round_of(fork: &ForkState) -> Option<u32> {
     match fork.purpose {
         ForkPurpose::Attempt { round } => Some(round),
         ForkPurpose::Fork => None,

@@ -35,6 +35,7 @@ pub use self::{
 pub(crate) use self::{
     children::{check_room_at_work, family_is_full},
     command::check_title,
+    forks::round_of,
     who_may::{check_kept, no_session},
 };
 use self::{command::decide_command, forks::rewind, report::decide_report};

@@ -1,8 +1,13 @@
 //! The same wish in several forks at once, to be compared.
 
-use hangar_protocol::{EventBody, Person, Refusal, SessionId, SessionState, event::ForkPurpose};
+use hangar_protocol::{
+    Command, EventBody, Person, Refusal, RefusalCode, SessionId, SessionState,
+    command::{AfterStop, Commanded, Reach},
+    event::ForkPurpose,
+};
 
 use super::{ForkWish, Sessions};
+use crate::decide::round_of;
 
 impl Sessions {
     /// Begins a round of attempts: forks of the session as it is now, each with a wish of its own. All begin over the same files.
@@ -26,6 +31,28 @@ impl Sessions {
             begun.push(self.begin_fork(&source, wish, by.clone(), purpose).await?);
         }
         Ok(begun)
+    }
+
+    /// Chooses an attempt: those of its round that still work are stopped.
+    ///
+    /// # Errors
+    /// A refusal: it is no attempt of this session, another was chosen, or this person may not choose.
+    pub async fn keep_attempt(&self, id: &SessionId, attempt: &SessionId, by: Person) -> Result<(), Refusal> {
+        let command = Command::KeepAttempt { session: attempt.clone() };
+        self.command(id, Commanded { by: by.clone(), command }).await?;
+        let state = self.state(id).await?;
+        let round = state.forks.iter().find(|fork| fork.session == *attempt).and_then(round_of);
+        let others = state.forks.iter().filter(|fork| round_of(fork) == round && fork.session != *attempt);
+        for other in others {
+            let command = Command::Stop { turn: None, then: AfterStop::Drain, reach: Reach::WithChildren };
+            match self.command(&other.session, Commanded { by: by.clone(), command }).await {
+                Ok(_) => {}
+                // It rests already, or is gone: there is nothing to stop.
+                Err(refusal) if matches!(refusal.code, RefusalCode::Conflict | RefusalCode::NotFound) => {}
+                Err(refusal) => tracing::warn!(session = %other.session, %refusal, "an attempt was not stopped"),
+            }
+        }
+        Ok(())
     }
 
     /// How long a session's own turns took that have ended, in milliseconds.

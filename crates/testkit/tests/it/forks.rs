@@ -3,12 +3,12 @@
 use std::path::PathBuf;
 
 use hangar_protocol::{
-    Event, EventBody, SessionId, TurnId,
+    Event, EventBody, RefusalCode, SessionId, TurnId,
     api::{NewAttempts, NewFork, NewPrompt, RewindRequest},
     event::TurnOutcome,
     state::{Place, SessionStatus},
 };
-use hangar_testkit::{AskedModel, Person, Setting, Story, TestServer, Watch, refusal, within};
+use hangar_testkit::{AskedModel, Person, Reply, Setting, Story, TestServer, Transcript, Watch, refusal, within};
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -204,6 +204,46 @@ fn files_of(server: &TestServer, session: &SessionId) -> PathBuf {
 fn copy(from: &std::path::Path, to: &std::path::Path) {
     let copied = std::process::Command::new("cp").arg("-a").arg(from).arg(to).status().unwrap();
     assert!(copied.success());
+}
+
+#[tokio::test]
+async fn a_judge_reads_what_each_attempt_changed_and_chooses_one() {
+    let chosen = Reply::say("The first does it.").and_call("keep_attempt", json!({"session": "${first}"}));
+    let words = "The first does it, the other does the same later.";
+    let transcript =
+        Transcript::new().on("tidy up", [Reply::bash("echo tidy > tidy.txt"), Reply::say("It is tidy.")]).on(
+            "judge them",
+            [
+                Reply::say("I compare.").and_call("compare_attempts", json!({})),
+                chosen.capturing("first", "", " "),
+                Reply::say(words),
+            ],
+        );
+    let mut server = TestServer::start(transcript).await;
+    server.tiny().await;
+    let jane = server.owner().clone();
+    let listed = server.run(&["run", "--repo", "acme/tiny", "--best-of", "2", "--judge", "Please tidy up."]).await;
+    let listed: Value = serde_json::from_str(&listed.well()).unwrap();
+    let kept: Vec<bool> = listed.as_array().unwrap().iter().map(|attempt| attempt["kept"].as_bool().unwrap()).collect();
+    assert_eq!(kept, [true, false], "{listed}");
+    let first: SessionId = listed[0]["id"].as_str().unwrap().parse().unwrap();
+    let source = within("the attempt", jane.client().session(&first)).await.unwrap().forked_from.unwrap().session;
+    let log = jane.log(&source).await;
+    let compared = log.iter().find_map(|event| match &event.body {
+        EventBody::ToolFinished { output, .. } => Some(output.clone()),
+        _ => None,
+    });
+    let compared = compared.unwrap();
+    assert_eq!(compared.matches("+tidy\n").count(), 2, "{compared}");
+    assert_eq!(compared.matches("last words:\nIt is tidy.").count(), 2, "{compared}");
+    // Where nothing was tried there is nothing to judge.
+    let alone = jane.begin("acme/tiny", "Please tidy up.").await.id;
+    assert_eq!(
+        server.run(&["--json", "attempts", alone.as_str(), "--judge"]).await.refusal().code,
+        RefusalCode::Conflict
+    );
+    server.stop().await;
+    assert!(server.traces().is_empty(), "left behind:\n{}", server.traces());
 }
 
 #[tokio::test]

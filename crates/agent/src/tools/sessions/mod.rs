@@ -19,7 +19,7 @@ pub(super) const NAMES: [&str; 5] =
 const WORDS_CHARS_MAX: usize = 4_000;
 
 /// Reads a session's id as models write it: also as the address of its page.
-fn session_id(text: &str) -> Result<SessionId, ToolError> {
+pub(super) fn session_id(text: &str) -> Result<SessionId, ToolError> {
     let id = text.trim().trim_end_matches('/').rsplit('/').next().unwrap_or_default();
     id.parse().map_err(|_| ToolError::Tell(Tell(format!("{:?} is no session id.", clip(text, 80)))))
 }
@@ -29,7 +29,7 @@ fn repo_path(text: &str) -> Result<RepoPath, ToolError> {
 }
 
 /// A session in the form a model reads.
-fn told(report: &SessionReport) -> String {
+pub(super) fn told(report: &SessionReport) -> String {
     let SessionReport { session, repo, branch, title, phase, words, changes, pull_request } = report;
     let mut text = format!("{session} {phase} · {repo} {branch} · {title}\n");
     for (name, said) in [("changes", changes), ("pull request", pull_request)] {
