@@ -176,6 +176,13 @@ impl Unusable {
     }
 }
 
+impl Installed {
+    /// Tells when a session begins why a file of the repository cannot be used. Nothing is refused for it.
+    pub(crate) fn fault_of(file: &str, fault: &str) -> Self {
+        Unusable::file(file, fault).installed()
+    }
+}
+
 /// What stands in a file and cannot be asked: it fails where it blocks, and else where the session begins.
 struct Faulty {
     blocks: Option<Blocks>,
