@@ -73,6 +73,8 @@ async fn serve(
                 break;
             }
         }
+        // Nobody writes any more.
+        drop(stdin.end().await);
         // How it ended, its output says.
         std::future::pending::<()>().await;
     };

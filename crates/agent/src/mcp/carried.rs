@@ -3,12 +3,14 @@
 use std::{
     fmt,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
 use bytes::Bytes;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, duplex, split},
     task::JoinHandle,
+    time::timeout,
 };
 use tokio_util::sync::{CancellationToken, DropGuard};
 
@@ -62,11 +64,16 @@ impl Carried {
         })
     }
 
-    /// Ends the whole process tree; the wish for it has been carried out when this returns.
-    pub(super) async fn end(self) {
-        drop(self.running);
+    /// Ends the whole process tree; the wish for it has been carried out when this returns. Its standard input has ended with the stream, and it may
+    /// take so long to end by itself.
+    pub(super) async fn end(self, farewell_max: Duration) {
+        let Self { running, mut over, .. } = self;
+        if timeout(farewell_max, &mut over).await.is_ok() {
+            return;
+        }
+        drop(running);
         // A task that panicked has dropped what it held, which ends the tree as well.
-        drop(self.over.await);
+        drop(over.await);
     }
 }
 
@@ -111,14 +118,15 @@ impl Heard {
 /// Carries until the program ends, must end, or is to end.
 async fn serve(mut program: Program, stream: DuplexStream, heard: Arc<Mutex<Heard>>, running: CancellationToken) {
     let (mut from, mut to) = split(stream);
-    let (input, output) = (program.input.clone(), &mut program.output);
-    let writing = async {
+    let (input, output) = (program.take_input(), &mut program.output);
+    let writing = async move {
         let mut bytes = vec![0; BYTES_AHEAD];
         while let Ok(read) = from.read(&mut bytes).await {
             if read == 0 || input.send(Bytes::copy_from_slice(&bytes[..read])).await.is_err() {
                 break;
             }
         }
+        drop(input);
         // How it ended, its output says.
         std::future::pending::<()>().await;
     };

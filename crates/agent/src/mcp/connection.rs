@@ -140,7 +140,7 @@ impl Connection {
         if let Line::Program(program) = &self.line {
             let program = lock(program).take();
             if let Some(program) = program {
-                program.end().await;
+                program.end(self.times.farewell_max).await;
             }
         }
     }
@@ -175,7 +175,8 @@ async fn begun(
     lifecycle: ClientLifecycleMode,
 ) -> Result<Connection, Fault> {
     let own =
-        ClientConfig::new(ClientCapabilities::default(), Implementation::new("hangar", env!("CARGO_PKG_VERSION")));
+        ClientConfig::new(ClientCapabilities::default(), Implementation::new("hangar", env!("CARGO_PKG_VERSION")))
+            .with_protocol_version(ProtocolVersion::LATEST_WITH_INITIALIZE);
     let late = |_| format!("it was not ready within {} s", times.start_max.as_secs_f32());
     match place {
         McpPlace::Program(Command { argv, env: own_env }) => {
@@ -192,7 +193,7 @@ async fn begun(
                 Ok(Err(fault)) => fault.or(carried.fault()),
                 Err(late) => Fault::Gone(carried.fault().unwrap_or(late)),
             };
-            carried.end().await;
+            carried.end(times.farewell_max).await;
             Err(fault)
         }
         McpPlace::Address { url, headers } => {

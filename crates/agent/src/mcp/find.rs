@@ -128,7 +128,8 @@ fn words_of(text: &str) -> Vec<String> {
         small = c.is_lowercase();
         apart.push(c);
     }
-    let words = apart.split(|c: char| !c.is_alphanumeric()).filter(|word| word.chars().count() > 1);
+    let says_something = |word: &&str| word.chars().count() > 1 || word.bytes().any(|byte| byte.is_ascii_digit());
+    let words = apart.split(|c: char| !c.is_alphanumeric()).filter(says_something);
     words.map(str::to_lowercase).filter(|word| word != "mcp").collect()
 }
 

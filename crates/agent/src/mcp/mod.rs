@@ -62,7 +62,8 @@ pub struct McpTimes {
     pub start_max: Duration,
     /// For one call.
     pub call_max: Duration,
-    /// To hear that the turn is over, before its process tree is ended.
+    /// For each step of its end: to take the word that nobody waits for a call, to close the connection, to end by itself. Then its process tree is
+    /// ended.
     pub farewell_max: Duration,
 }
 
@@ -71,7 +72,7 @@ impl Default for McpTimes {
         Self {
             start_max: Duration::from_secs(60),
             call_max: Duration::from_secs(600),
-            farewell_max: Duration::from_millis(300),
+            farewell_max: Duration::from_millis(250),
         }
     }
 }

@@ -29,12 +29,13 @@ pub(crate) fn start(mut command: Command) -> Result<Program, String> {
     let running = CancellationToken::new();
     let told = running.clone();
     let over = tokio::spawn(async move {
-        let writing = async {
+        let writing = async move {
             while let Some(bytes) = to_write.recv().await {
                 if stdin.write_all(&bytes).await.is_err() {
                     break;
                 }
             }
+            drop(stdin);
             std::future::pending::<()>().await;
         };
         let reading = async {

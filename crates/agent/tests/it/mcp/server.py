@@ -10,7 +10,7 @@ def say(message):
     sys.stdout.flush()
 
 
-def tool(name, description, **properties):
+def tool(name, description, /, **properties):
     schema = {"type": "object", "properties": {key: {"type": kind} for key, kind in properties.items()}}
     return {"name": name, "description": description, "inputSchema": schema}
 
@@ -89,7 +89,7 @@ if MODE == "dies":
 with open("starts", "a") as starts:
     starts.write("x")
 # Something that it starts, and that must end with it.
-child = subprocess.Popen(["sleep", "1000"], stdout=subprocess.DEVNULL)
+child = subprocess.Popen(["sleep", "1000"], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 with open("pids", "a") as pids:
     pids.write(f"{os.getpid()} {child.pid} ")
 if MODE == "silent":
@@ -101,7 +101,7 @@ while True:
         known = {"tools": {}}
         say({"id": number, "result": {"protocolVersion": "2025-06-18", "capabilities": known, "serverInfo": {"name": "test", "version": "1"}}})
     elif method == "server/discover" and MODE == "modern":
-        say({"id": number, "result": {"resultType": "complete", "supportedVersions": ["2026-07-28"], "capabilities": {"tools": {}}, "serverInfo": {"name": "test", "version": "1"}}})
+        say({"id": number, "result": {"resultType": "complete", "ttlMs": 0, "cacheScope": "private", "supportedVersions": ["2026-07-28"], "capabilities": {"tools": {}}, "serverInfo": {"name": "test", "version": "1"}}})
     elif method == "tools/list":
         say({"id": number, "result": tools(message.get("params", {}).get("cursor"))})
     elif method == "tools/call":
