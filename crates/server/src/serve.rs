@@ -12,7 +12,7 @@ use hangar_forge::{ForgeConfig, LocalForge, http::Faces};
 use hangar_image::{Images, Means, Outside, Pool, base::EveryBase};
 use hangar_protocol::{Refusal, RefusalCode, UserId, api::SignInLink};
 use hangar_sandbox::{Engine, EngineConfig, MachineKernel, layers::LayerStore};
-use hangar_session::{Clones, HooksOfCommits, Ports, Sessions, forge_refusal};
+use hangar_session::{BroughtByCommits, Clones, Ports, Sessions, forge_refusal};
 use hangar_store::Writers;
 use tokio::{net::TcpListener, task::JoinHandle};
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
@@ -115,7 +115,8 @@ pub async fn serve(config: Config) -> Result<Server, Refusal> {
         gateway: config.sessions.model_gateway.into(),
         harnesses: harnesses.clone(),
         plugins,
-        hooks: HooksOfCommits::default(),
+        mcp: mcp_servers,
+        brought: BroughtByCommits::default(),
         budgets: config.budgets.budgets(),
         people: Box::new(door.clone()),
     };

@@ -5,7 +5,7 @@
 //! ```
 //!
 //! Each hook of a file is one on the bus, with a name, a time and a meaning of its failure of its own, so that every decision and every fault is an
-//! event. The files are read from the commit that a session began with (`session/src/repository_hooks.rs`): what is written into them during a session
+//! event. The files are read from the commit that a session began with (`session/src/brought.rs`): what is written into them during a session
 //! has no effect in it. The commands run with the agent's own rights, so they are the repository's wishes and no lock: what must hold against an agent
 //! that means harm is an administrator's plugin, the sandbox or the broker.
 //!
