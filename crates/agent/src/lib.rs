@@ -14,6 +14,7 @@ pub mod hooks;
 mod instructions;
 pub mod jobs;
 pub mod limits;
+pub mod mcp;
 pub mod models;
 pub mod others;
 mod prompt;

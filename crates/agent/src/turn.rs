@@ -25,10 +25,11 @@ use crate::{
     hooks::{Bus, Scene},
     jobs::Jobs,
     limits::TurnLimits,
+    mcp::{McpInput, Servers},
     models::Model,
     prompt,
     sink::{TurnOver, TurnSink},
-    tools::{Tool, ToolSpec, attempt_tools, is_repeatable, toolbox},
+    tools::{Tool, ToolSpec, attempt_tools, is_repeatable, mcp_tools, toolbox},
     workspace::Sandboxes,
 };
 
@@ -49,6 +50,8 @@ pub struct TurnInput {
     pub sandboxes: Arc<dyn Sandboxes>,
     /// The session's background commands. Keep it from turn to turn; dropping it ends them.
     pub jobs: Jobs,
+    /// The MCP servers that its agent can call. They end with the turn.
+    pub mcp: McpInput,
     /// What watches over the turn.
     pub hooks: Bus,
     /// How much the turn may use.
@@ -111,7 +114,9 @@ pub async fn run_turn(input: TurnInput, sink: Arc<dyn TurnSink>, stop: Cancellat
     let fallen_to = open.fell_back_to.as_deref().and_then(|id| input.model.or_fallback(id));
     let model = fallen_to.unwrap_or_else(|| Arc::clone(&input.model));
     let scene = Scene::of(facts, &open, &model.id);
+    let servers = Arc::new(Servers::new(input.mcp.clone()));
     let mut tools = toolbox();
+    tools.extend(mcp_tools(&servers));
     if input.conversation.has_attempts() {
         tools.extend(attempt_tools());
     }
@@ -119,7 +124,7 @@ pub async fn run_turn(input: TurnInput, sink: Arc<dyn TurnSink>, stop: Cancellat
         id: open.id,
         model,
         scene,
-        system: prompt::system(&input.conversation),
+        system: prompt::system(&input.conversation, &servers.names()),
         env: identity::environment(&open.author, &open.steerers),
         specs: tools.iter().map(|tool| tool.spec().clone()).collect(),
         tools,
@@ -129,7 +134,9 @@ pub async fn run_turn(input: TurnInput, sink: Arc<dyn TurnSink>, stop: Cancellat
         sink,
         stop,
     };
-    turn.work().await.map_or_else(TurnEnd::from, |()| TurnEnd::Done)
+    let ended = turn.work().await.map_or_else(TurnEnd::from, |()| TurnEnd::Done);
+    servers.end().await;
+    ended
 }
 
 struct Turn {

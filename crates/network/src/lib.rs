@@ -21,6 +21,7 @@
 
 mod addresses;
 mod authority;
+mod behalf;
 mod denials;
 mod dns;
 mod dns_sockets;
@@ -48,6 +49,7 @@ mod words;
 
 pub use addresses::AddressKind;
 pub use authority::{Authority, AuthorityError, TRUST_VARIABLES};
+pub use behalf::{BadOrigin, Behalf, Origin};
 pub use denials::{Denial, DenialReason};
 pub use groups::Group;
 pub use host::{BadHost, HostName, HostPattern, Target};

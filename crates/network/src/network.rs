@@ -13,6 +13,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     authority::Authority,
+    behalf::Behalf,
     denials::{Denial, DenialReason, Denials},
     dns_sockets::{self, Allowance, DNS_PORT},
     inner::Inner,
@@ -96,6 +97,12 @@ impl Network {
         let (shared, allowance) = (Arc::clone(&self.shared), Arc::clone(&self.allowance));
         self.shared.tasks.spawn(accept(listener, shared, allowance));
         Ok(())
+    }
+
+    /// The border, as hangar itself crosses it on the sandbox's behalf.
+    #[must_use]
+    pub fn behalf(&self) -> Behalf {
+        Behalf::of(&self.shared)
     }
 
     /// Connections that are open now.

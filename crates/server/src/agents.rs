@@ -1,10 +1,11 @@
-//! The external agents of this server. Whether they can be used is looked at before it listens.
+//! The external agents of this server, and the MCP servers of its own. Whether they can be used is looked at before it listens.
 
 use hangar_agent::{
     Models,
     acp::{Harness, Harnesses},
 };
 use hangar_protocol::{Refusal, RefusalCode, limits::clip};
+use hangar_session::McpServers;
 
 use crate::config::{AgentConfig, Config, GatewayWord};
 
@@ -27,6 +28,21 @@ pub(crate) fn harnesses(config: &Config, models: &Models) -> Result<Harnesses, R
         }
     }
     Ok(harnesses)
+}
+
+/// Everything in `[[mcp_servers]]`.
+///
+/// # Errors
+/// Which one cannot be used, and what to do.
+pub(crate) fn mcp_servers(config: &Config) -> Result<McpServers, Refusal> {
+    let servers = config.mcp_servers.iter().map(|entry| Ok((entry.server()?, entry.repositories.clone())));
+    let servers = servers.collect::<Result<_, Refusal>>()?;
+    McpServers::new(servers).map_err(|fault| {
+        refused(
+            format!("mcp_servers.repositories of {fault}."),
+            "Write names of repositories, or patterns like acme/*.",
+        )
+    })
 }
 
 /// The agent that a session wants.

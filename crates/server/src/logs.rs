@@ -7,12 +7,15 @@ use tracing_subscriber::{EnvFilter, layer::SubscriberExt as _, util::SubscriberI
 
 use crate::config::{LogConfig, LogFormat};
 
+/// rmcp writes what servers and clients say into the log; from it, only what went wrong in itself is written, unless `log.filter` names it.
+const QUIETER: &str = "rmcp=error";
+
 /// Begins to write the log of this process to standard error. Called once, by the program.
 ///
 /// # Errors
 /// When `log.filter` cannot be understood, or something else writes a log already.
 pub fn start_logging(config: &LogConfig) -> Result<(), Refusal> {
-    let filter = EnvFilter::try_new(&config.filter).map_err(|error| {
+    let filter = EnvFilter::try_new(format!("{QUIETER},{}", config.filter)).map_err(|error| {
         let message = format!("log.filter is {:?}: {error}.", config.filter);
         Refusal::new(RefusalCode::BadRequest, message, "Write it as `info`, or `warn,hangar=debug`.")
     })?;

@@ -12,7 +12,7 @@ use hangar_forge::{ForgeConfig, LocalForge, http::Faces};
 use hangar_image::{Images, Means, Outside, Pool, base::EveryBase};
 use hangar_protocol::{Refusal, RefusalCode, UserId, api::SignInLink};
 use hangar_sandbox::{Engine, EngineConfig, MachineKernel, layers::LayerStore};
-use hangar_session::{Clones, HooksOfCommits, Ports, Sessions, forge_refusal};
+use hangar_session::{BroughtByCommits, Clones, Ports, Sessions, forge_refusal};
 use hangar_store::Writers;
 use tokio::{net::TcpListener, task::JoinHandle};
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
@@ -21,7 +21,7 @@ use crate::{
     accept, acp, agents,
     app::{App, Parts},
     bases,
-    config::{AgentConfig, Config, HttpConfig, Secret},
+    config::{AgentConfig, Config, HttpConfig, McpServerConfig, Secret},
     data_dir::DataDir,
     doorkeeper::Door,
     gate::{Busy, KnownHosts},
@@ -78,6 +78,7 @@ pub async fn serve(config: Config) -> Result<Server, Refusal> {
     let forge = LocalForge::open(forge_config).await.map_err(|error| forge_refusal(&error))?;
     let Catalogue { models, player } = models::catalogue(&config).await?;
     let harnesses = agents::harnesses(&config, &models)?;
+    let mcp_servers = agents::mcp_servers(&config)?;
     let plugins = plugins::load(&config).await?;
     let mut engine_config = EngineConfig::new(&config.data);
     engine_config.backend = config.sandbox.backend.kind();
@@ -86,6 +87,7 @@ pub async fn serve(config: Config) -> Result<Server, Refusal> {
     engine_config.own_source = Some(own_source(&config).await?);
     let toolchains = engine_config.toolchains.clone();
     engine_config.toolchains.extend(config.agents.iter().filter_map(AgentConfig::toolchain));
+    engine_config.toolchains.extend(config.mcp_servers.iter().filter_map(McpServerConfig::toolchain));
     let engine = Engine::new(engine_config).await.map_err(|error| no_sandboxes(&error))?;
     let layers = LayerStore::open(&config.data).map_err(|error| unusable(&error))?;
     let (layers, outbound) = (Arc::new(layers), Arc::new(outbound(&config)?));
@@ -116,7 +118,8 @@ pub async fn serve(config: Config) -> Result<Server, Refusal> {
         gateway: config.sessions.model_gateway.into(),
         harnesses: harnesses.clone(),
         plugins,
-        hooks: HooksOfCommits::default(),
+        mcp: mcp_servers,
+        brought: BroughtByCommits::default(),
         budgets: config.budgets.budgets(),
         people: Box::new(door.clone()),
     };

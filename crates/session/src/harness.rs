@@ -1,4 +1,4 @@
-//! Programs of external agents, in the session's sandbox.
+//! Programs that are spoken with over their standard input and output, in the session's sandbox: external agents and MCP servers.
 
 use std::sync::{
     Arc,
@@ -28,34 +28,47 @@ pub(crate) struct SandboxPrograms {
 #[async_trait]
 impl Programs for SandboxPrograms {
     async fn start(&self, launch: Launch) -> Result<Program, String> {
-        let Place { sandbox, env, gone, .. } = self.home.sandbox.get().await.map_err(|refusal| refusal.to_string())?;
-        let (Some(url), Some(token)) = (env.get(URL_VARIABLE), env.get(TOKEN_VARIABLE)) else {
+        let place = self.home.sandbox.get().await.map_err(|refusal| refusal.to_string())?;
+        let (Some(url), Some(token)) = (place.env.get(URL_VARIABLE), place.env.get(TOKEN_VARIABLE)) else {
             return Err("Its sandbox has no model gateway. Set sessions.model_gateway to \"commands\" in hangar.toml, and begin a new \
                         session."
                 .to_owned());
         };
-        let Command { argv, env: own } = launch.command(url, token);
-        let spec = ExecSpec::argv(argv).stdin_piped().kill_leftovers();
-        let spec = env.iter().chain(&own).fold(spec, |spec, (name, value)| spec.env(name, value));
-        let exec = sandbox.exec_stream(&spec).await.map_err(|error| {
-            note_gone(&gone, &error);
-            sandbox_refusal(&error).to_string()
-        })?;
-        let (input, to_write) = mpsc::channel(PIECES_AHEAD);
-        let (read, output) = mpsc::channel(PIECES_AHEAD);
-        let running = CancellationToken::new();
-        let over = tokio::spawn(serve(exec, to_write, read, running.clone(), gone));
-        Ok(Program::new(input, output, running, over))
+        let command = launch.command(url, token);
+        run(place, command).await
     }
 
     async fn writable(&self) -> Result<(), String> {
-        let place = self.home.sandbox.get().await.map_err(|refusal| refusal.to_string())?;
+        self.home.writable().await
+    }
+}
+
+impl Home {
+    /// Waits until the session's workspace can be written, and what commands need runs beside it.
+    pub(crate) async fn writable(&self) -> Result<(), String> {
+        let place = self.sandbox.get().await.map_err(|refusal| refusal.to_string())?;
         if let Some(beside) = place.synced.wait().await.map_err(|refusal| refusal.to_string())? {
             // What is still missing then is missing for commands of hangar's own agent too.
             drop(beside.wait().await);
         }
         Ok(())
     }
+}
+
+/// Starts a program in a sandbox, with the environment of commands there.
+pub(crate) async fn run(place: Place, command: Command) -> Result<Program, String> {
+    let Place { sandbox, env, gone, .. } = place;
+    let spec = ExecSpec::argv(command.argv).stdin_piped().kill_leftovers();
+    let spec = env.iter().chain(&command.env).fold(spec, |spec, (name, value)| spec.env(name, value));
+    let exec = sandbox.exec_stream(&spec).await.map_err(|error| {
+        note_gone(&gone, &error);
+        sandbox_refusal(&error).to_string()
+    })?;
+    let (input, to_write) = mpsc::channel(PIECES_AHEAD);
+    let (read, output) = mpsc::channel(PIECES_AHEAD);
+    let running = CancellationToken::new();
+    let over = tokio::spawn(serve(exec, to_write, read, running.clone(), gone));
+    Ok(Program::new(input, output, running, over))
 }
 
 /// Carries what a program reads and writes, until it ends or is to end: then its whole process tree goes.
@@ -73,6 +86,8 @@ async fn serve(
                 break;
             }
         }
+        // Nobody writes any more.
+        drop(stdin.end().await);
         // How it ended, its output says.
         std::future::pending::<()>().await;
     };

@@ -13,8 +13,8 @@ use hyper::{Request, Response, body::Incoming};
 use tower::service_fn;
 
 use hangar_network::{
-    Authority, Denial, DenialReason, HostName, How, Injection, Inner, Network, Outside, Phase, Phases, Placeholder,
-    Policy, Rule, Secret, SetHeader, Sockets, TRUST_VARIABLES, Target, Trusted,
+    Authority, Behalf, Denial, DenialReason, HostName, How, Injection, Inner, Network, Outside, Phase, Phases,
+    Placeholder, Policy, Rule, Secret, SetHeader, Sockets, TRUST_VARIABLES, Target, Trusted,
 };
 use hangar_protocol::{Refusal, RefusalCode, state::Place};
 use hangar_sandbox::{Border, Sandbox};
@@ -194,18 +194,25 @@ impl Plan {
         let listening = ports_of(&tcp);
         let sockets = Sockets { tcp, dns: vec![dns] };
         let network = Network::serve(sockets, outside, self.authority, policy.subscribe(), denials, inner)?;
+        let behalf = network.behalf();
         tokio::spawn(tell_denials(told, inbox));
         tokio::spawn(open_ports(network, opener, listening, policy.subscribe(), serving));
-        Ok(Open { policy })
+        Ok(Open { policy, behalf })
     }
 }
 
 /// A network that is being served.
 pub(crate) struct Open {
     policy: watch::Sender<Arc<Policy>>,
+    behalf: Behalf,
 }
 
 impl Open {
+    /// The border, for what hangar asks on the sandbox's behalf.
+    pub(crate) fn behalf(&self) -> Behalf {
+        self.behalf.clone()
+    }
+
     /// Opens it towards a place.
     pub(crate) fn allow(&self, place: &Place) {
         let Some(rule) = approved(place) else { return };

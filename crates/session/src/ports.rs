@@ -11,7 +11,8 @@ use hangar_protocol::{Refusal, UserId};
 use hangar_sandbox::{Engine, layers::LayerStore};
 
 use crate::{
-    budgets::Budgets, clones::Clones, gateway::ModelGateway, outbound::Outbound, repository_hooks::HooksOfCommits,
+    brought::BroughtByCommits, budgets::Budgets, clones::Clones, gateway::ModelGateway, mcp::McpServers,
+    outbound::Outbound,
 };
 
 /// The parts of this machine that sessions drive.
@@ -40,8 +41,10 @@ pub struct Ports {
     pub harnesses: Harnesses,
     /// What the administrator lets watch over sessions.
     pub plugins: Plugins,
-    /// What repositories let watch over their own sessions.
-    pub hooks: HooksOfCommits,
+    /// The MCP servers that the administrator gives to sessions.
+    pub mcp: McpServers,
+    /// What repositories bring into their own sessions.
+    pub brought: BroughtByCommits,
     /// What sessions may use up.
     pub budgets: Budgets,
     /// Knows the people.

@@ -22,7 +22,7 @@ use hangar_forge::{
     broker::{Broker, BrokerReport, Grant, RepoGrant},
 };
 use hangar_image::{Bringing, PoolError, Taken, Target};
-use hangar_network::{Inner, Rule};
+use hangar_network::{Behalf, Inner, Rule};
 use hangar_protocol::{
     ChildFiles, Person, Refusal, RefusalCode, SessionState, TurnId, UserId,
     event::SandboxPhase,
@@ -111,6 +111,8 @@ pub(crate) struct Place {
     pub(crate) synced: Synced,
     /// What was read until then.
     pub(crate) reads: Arc<Reads>,
+    /// Its border, for what hangar asks on its behalf.
+    pub(crate) behalf: Behalf,
     /// Somebody who used it found that it has ended.
     pub(crate) gone: Arc<AtomicBool>,
 }
@@ -523,7 +525,8 @@ impl Shared {
         match self.open(&sandbox, plan, serving.clone()).await {
             Ok((network, env)) => {
                 let sync = Sync::new(wanted, sandbox.clone(), serving.clone(), self.inbox.clone());
-                let place = Place { sandbox, env, synced: sync.synced(), reads: sync.reads(), gone: sync.gone() };
+                let (behalf, gone) = (network.behalf(), sync.gone());
+                let place = Place { sandbox, env, synced: sync.synced(), reads: sync.reads(), behalf, gone };
                 Ok(Live { place, network, serving, _started: sync.started(), sync: Some(sync), _layers: layers })
             }
             Err(refusal) => {
@@ -571,6 +574,7 @@ impl Shared {
                     env,
                     synced: Synced::already(started.beside()),
                     reads: Arc::default(),
+                    behalf: network.behalf(),
                     gone: Arc::default(),
                 };
                 let started = Arc::new(OnceLock::from(started));

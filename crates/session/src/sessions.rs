@@ -234,7 +234,7 @@ impl Sessions {
         beginning: &[Event],
     ) -> Result<SessionState, Refusal> {
         let state = SessionState::fold(beginning).map_err(|error| log_refusal(&error.into()))?;
-        self.begin_hooks(&state);
+        self.begin_brought(&state);
         let rows = beginning.iter().map(StoredEvent::new).collect::<Result<Vec<_>, _>>();
         let rows = rows.map_err(|error| log_refusal(&error))?;
         // Side by side: neither is of any use without the other, and a mark without a session goes at the next start.
@@ -567,7 +567,7 @@ impl Sessions {
             Err(error) => return Err(self.unreadable(id, &error).await),
         };
         SessionStep::WakeFolded.done();
-        self.begin_hooks(&state);
+        self.begin_brought(&state);
         let log = SessionLog::new(&self.inner.writers, &self.folder(id));
         let working = &self.inner.working;
         // The mark is on disk before anything is accepted: a crash from here on is put right at the next start.
@@ -587,10 +587,10 @@ impl Sessions {
         Ok(self.start_task(id, tail, Start { state, conversation, log, family, woken: Woken::FromLog }))
     }
 
-    /// Lets the hooks of the session's commit be read while its log is written or opened, so that its first turn need not wait for them.
-    fn begin_hooks(&self, state: &SessionState) {
-        let Ports { hooks, forge, .. } = &*self.inner.ports;
-        hooks.begin(forge, &state.repo, &state.base_commit);
+    /// Lets what the session's commit brings be read while its log is written or opened, so that its first turn need not wait for it.
+    fn begin_brought(&self, state: &SessionState) {
+        let Ports { brought, forge, .. } = &*self.inner.ports;
+        brought.begin(forge, &state.repo, &state.base_commit);
     }
 
     fn start_task(&self, id: &SessionId, tail: Arc<Tail>, start: Start) -> Task {

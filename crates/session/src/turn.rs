@@ -75,20 +75,24 @@ pub(crate) fn spawn(
     let by = Arc::clone(home);
     tokio::spawn(async move {
         let sandboxes: Arc<dyn Sandboxes> = Arc::new(SessionSandboxes { home: Arc::clone(&by) });
-        let Ports { hooks, forge, plugins, .. } = &*by.ports;
-        let own = match hooks.of(forge, &repo, &commit).await {
-            Ok(own) => own.installed(&sandboxes),
+        let Ports { brought, forge, plugins, mcp, .. } = &*by.ports;
+        let brought = match brought.of(forge, &repo, &commit).await {
+            Ok(brought) => brought,
             // Guards may stand there: nothing goes on without them.
             Err(error) => {
                 return end(&inbox, turn, TurnOutcome::Failed { reason: unknown_hooks(&commit, &error) }).await;
             }
         };
+        let mut own = brought.hooks.installed(&sandboxes);
+        own.extend(brought.mcp.told());
         let hooks = watching(own, plugins.of(&repo));
+        let mcp = mcp.of(&repo, &brought.mcp, &by);
         let (sink, limits) = (Arc::new(sink), TurnLimits::default());
         let ended = match harness {
             None => {
                 let jobs = by.jobs.clone();
-                run_turn(TurnInput { conversation, model, sandboxes, jobs, hooks, limits }, sink, stop).await
+                let input = TurnInput { conversation, model, sandboxes, jobs, mcp, hooks, limits };
+                run_turn(input, sink, stop).await
             }
             Some(harness) => {
                 // What was refused before it was raised does not count.

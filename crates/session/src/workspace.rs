@@ -34,7 +34,7 @@ pub(crate) struct SandboxWorkspace {
 }
 
 impl SandboxWorkspace {
-    pub(crate) fn new(Place { sandbox, env, synced, reads, gone }: Place) -> Self {
+    pub(crate) fn new(Place { sandbox, env, synced, reads, gone, .. }: Place) -> Self {
         Self { sandbox, env, synced, reads, gone }
     }
 

@@ -145,7 +145,7 @@ pub enum Piece {
 
 /// A program that runs. Dropping it ends its whole process tree.
 pub struct Program {
-    /// To its standard input.
+    /// To its standard input, which ends when this and its copies are dropped.
     pub input: mpsc::Sender<Bytes>,
     /// What it writes.
     pub output: mpsc::Receiver<Piece>,
@@ -163,6 +163,12 @@ impl Program {
         over: JoinHandle<()>,
     ) -> Self {
         Self { input, output, running: running.drop_guard(), over }
+    }
+
+    /// Its standard input, which ends when what is given is dropped.
+    pub(crate) fn take_input(&mut self) -> mpsc::Sender<Bytes> {
+        let (nobody, _) = mpsc::channel(1);
+        std::mem::replace(&mut self.input, nobody)
     }
 
     /// Ends the whole process tree; the wish for it has been carried out when this returns.

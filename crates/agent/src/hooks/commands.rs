@@ -5,7 +5,7 @@
 //! ```
 //!
 //! Each hook of a file is one on the bus, with a name, a time and a meaning of its failure of its own, so that every decision and every fault is an
-//! event. The files are read from the commit that a session began with (`session/src/repository_hooks.rs`): what is written into them during a session
+//! event. The files are read from the commit that a session began with (`session/src/brought.rs`): what is written into them during a session
 //! has no effect in it. The commands run with the agent's own rights, so they are the repository's wishes and no lock: what must hold against an agent
 //! that means harm is an administrator's plugin, the sandbox or the broker.
 //!
@@ -173,6 +173,13 @@ impl Unusable {
             on_failure,
             deadline: limits::OWN_HOOK_DEADLINE,
         }
+    }
+}
+
+impl Installed {
+    /// Tells when a session begins why a file of the repository cannot be used. Nothing is refused for it.
+    pub(crate) fn fault_of(file: &str, fault: &str) -> Self {
+        Unusable::file(file, fault).installed()
     }
 }
 

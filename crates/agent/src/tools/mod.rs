@@ -7,6 +7,7 @@ pub(crate) mod ask;
 mod attempts;
 mod bash;
 mod edit;
+mod find_tool;
 mod glob;
 mod grep;
 mod job;
@@ -16,18 +17,21 @@ mod pull_request;
 mod read;
 mod sessions;
 pub(crate) mod todo;
+mod use_tool;
 mod write;
 
 pub(crate) use apply_patch::paths as patched_paths;
 use async_trait::async_trait;
 use hangar_protocol::{CallId, TurnId};
 pub use read::picture::Picture;
+pub(crate) use read::picture::of as picture_of;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use std::sync::Arc;
 
 use crate::{
     jobs::Jobs,
+    mcp::Servers,
     sink::{TurnOver, TurnSink},
     workspace::{PathFault, SandboxPath, Sandboxes, Workspace, WorkspaceError},
 };
@@ -151,6 +155,12 @@ pub trait Tool: Send + Sync {
     /// What a call with these arguments may touch. Arguments that make no sense count as the worst the tool can do.
     fn effect(&self, input: &Value) -> Effect;
 
+    /// The tool and the arguments that are meant by a call with these, where that is another tool: plugins and people see that one, and
+    /// [`run`](Self::run) is given its arguments.
+    fn meant(&self, _input: &Value) -> Option<(String, Value)> {
+        None
+    }
+
     /// Whether it needs a sandbox: its first call then carries the repository's instructions.
     fn uses_workspace(&self) -> bool {
         true
@@ -169,6 +179,8 @@ pub struct CallContext<'a> {
     pub turn: TurnId,
     /// The call.
     pub call: &'a CallId,
+    /// The tool, as plugins and people see it.
+    pub tool: &'a str,
     /// Where the workspace comes from.
     pub sandboxes: &'a dyn Sandboxes,
     /// The session.
@@ -239,6 +251,15 @@ pub(crate) fn attempt_tools() -> Vec<Arc<dyn Tool>> {
     vec![Arc::new(attempts::Compare::new()), Arc::new(attempts::Keep::new())]
 }
 
+/// The tools by which those of MCP servers are found and called; none where there is no server.
+#[must_use]
+pub(crate) fn mcp_tools(servers: &Arc<Servers>) -> Vec<Arc<dyn Tool>> {
+    if servers.is_empty() {
+        return Vec::new();
+    }
+    vec![Arc::new(find_tool::FindTool::new(Arc::clone(servers))), Arc::new(use_tool::UseTool::new(Arc::clone(servers)))]
+}
+
 /// Whether a call of this tool that is made again does no more than one that is made once. It goes on where the server was killed in it.
 #[must_use]
 pub fn is_repeatable(name: &str) -> bool {
@@ -257,7 +278,7 @@ mod tests {
             .chain(attempt_tools())
             .map(|tool| tool.spec().name.len() + tool.spec().description.len() + tool.spec().schema.to_string().len())
             .sum();
-        let prompt = prompt::system(&Conversation::default()).len();
+        let prompt = prompt::system(&Conversation::default(), &[]).len();
         assert!(prompt + schemas <= PREAMBLE_BYTES_MAX, "{prompt} + {schemas} bytes");
     }
 

@@ -1,9 +1,13 @@
 //! How much of a tool's output a model sees: 2,000 lines or 50 KB, the beginning and the end, and where the rest is.
 
 use bytes::Bytes;
+use hangar_protocol::CallId;
 
 use super::CallContext;
-use crate::{limits, workspace::SandboxPath};
+use crate::{
+    limits,
+    workspace::{PathFault, SandboxPath},
+};
 
 /// Where the whole of a long output is kept inside the sandbox, outside the repository.
 const SPILL_DIRECTORY: &str = "/tmp/hangar-output";
@@ -21,13 +25,17 @@ pub(crate) async fn fit(text: String, context: &CallContext<'_>) -> String {
     shorten(&text, &format!("{} bytes in {lines} lines; {place}", text.len()))
 }
 
-async fn spill(text: &str, context: &CallContext<'_>) -> Result<String, String> {
-    let path = format!("{SPILL_DIRECTORY}/{}.txt", context.call.as_str().replace([':', '/'], "_"));
-    let file = SandboxPath::parse(&path).map_err(|fault| fault.to_string())?;
+/// Where what a call gave is kept inside the sandbox.
+pub(crate) fn place(call: &CallId, ending: &str) -> Result<SandboxPath, PathFault> {
+    SandboxPath::parse(&format!("{SPILL_DIRECTORY}/{}.{ending}", call.as_str().replace([':', '/'], "_")))
+}
+
+async fn spill(text: &str, context: &CallContext<'_>) -> Result<SandboxPath, String> {
+    let file = place(context.call, "txt").map_err(|fault| fault.to_string())?;
     let workspace = context.workspace().await.map_err(|error| error.to_string())?;
     let kept = hangar_protocol::limits::clip_bytes(text, limits::SPILL_BYTES_MAX);
     workspace.write(&file, Bytes::copy_from_slice(kept.as_bytes())).await.map_err(|error| error.to_string())?;
-    Ok(path)
+    Ok(file)
 }
 
 /// The first and the last half of what fits, with a line between them that says what is missing.

@@ -123,12 +123,10 @@ impl Turn {
 
     async fn try_call(&self, planned: &Planned, ended: &mut Ended) -> Result<(), Halt> {
         let Call { call, name, input, started, .. } = &planned.call;
-        let mut seen = ToolCall {
-            call: call.clone(),
-            name: name.clone(),
-            input: input.clone(),
-            mutates: planned.effect.mutates(),
-        };
+        let meant = self.tool(name).and_then(|tool| tool.meant(input));
+        let (seen_name, seen_input) = meant.unwrap_or_else(|| (name.clone(), input.clone()));
+        let mut seen =
+            ToolCall { call: call.clone(), name: seen_name, input: seen_input, mutates: planned.effect.mutates() };
         let mut decided = Vec::new();
         let admitted = tokio::select! {
             biased;
@@ -160,7 +158,7 @@ impl Turn {
         if !started {
             self.sink.admit_call().map_err(Halt::Paused)?;
             let (turn, input) = (self.id, seen.input.clone());
-            let started = EventBody::ToolStarted { turn, call: call.clone(), name: name.clone(), input };
+            let started = EventBody::ToolStarted { turn, call: call.clone(), name: seen.name.clone(), input };
             self.sink.record(started.clone()).await?;
             ended.events.push(started);
         }
@@ -203,7 +201,7 @@ impl Turn {
                 self.input.limits.step_calls_max
             )));
         }
-        let tool = self.tool(&seen.name).ok_or_else(|| {
+        let tool = self.tool(&planned.call.name).ok_or_else(|| {
             let names: Vec<&str> = self.specs.iter().map(|spec| spec.name).collect();
             refused(format!("There is no tool {:?}. The tools are: {}.", seen.name, names.join(", ")))
         })?;
@@ -230,6 +228,7 @@ impl Turn {
         let context = CallContext {
             turn: self.id,
             call: &seen.call,
+            tool: &seen.name,
             sandboxes: &*self.input.sandboxes,
             sink: &*self.sink,
             jobs: &self.input.jobs,

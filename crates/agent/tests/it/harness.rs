@@ -2,7 +2,6 @@
 
 use std::{
     path::PathBuf,
-    process::Stdio,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -11,10 +10,9 @@ use std::{
 };
 
 use async_trait::async_trait;
-use bytes::Bytes;
 use hangar_agent::{
     Bus, Hook, TurnEnd, Verdict,
-    acp::{Harness, HarnessTimes, HarnessTurn, Launch, PIECES_AHEAD, Piece, Program, Programs, run_harness_turn},
+    acp::{Harness, HarnessTimes, HarnessTurn, Launch, Program, Programs, run_harness_turn},
     hooks::{Installed, Occasion, Scene},
     limits::{OWN_HOOK_DEADLINE, TurnLimits},
 };
@@ -23,16 +21,11 @@ use hangar_protocol::{
     budget::{BudgetScope, Measure},
     event::{HarnessMemory, ToolStatus, TurnOutcome},
 };
-use rustix::process::{Pid, Signal, kill_process_group};
 use tempfile::TempDir;
-use tokio::{
-    io::{AsyncReadExt as _, AsyncWriteExt as _},
-    process::Command,
-    sync::{mpsc, watch},
-};
+use tokio::{process::Command, sync::watch};
 use tokio_util::sync::CancellationToken;
 
-use crate::log::Log;
+use crate::{log::Log, program};
 
 /// Scripts of one test, started in a directory.
 struct Shell {
@@ -50,61 +43,13 @@ impl Programs for Shell {
         if self.gone.load(Ordering::Acquire) {
             return Err("there is no sandbox".to_owned());
         }
-        let mut child = Command::new("bash")
+        let mut command = Command::new("bash");
+        command
             .arg("-c")
             .arg(format!("{}\n{}", include_str!("harness/peer.sh"), self.script))
             .current_dir(&self.directory)
-            .envs(launch.command("http://gateway/-", "token").env)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .process_group(0)
-            .spawn()
-            .map_err(|error| error.to_string())?;
-        let group = Pid::from_raw(i32::try_from(child.id().unwrap()).unwrap()).unwrap();
-        let (mut stdin, mut stdout, mut stderr) =
-            (child.stdin.take().unwrap(), child.stdout.take().unwrap(), child.stderr.take().unwrap());
-        let (input, mut to_write) = mpsc::channel::<Bytes>(PIECES_AHEAD);
-        let (read, output) = mpsc::channel(PIECES_AHEAD);
-        let running = CancellationToken::new();
-        let told = running.clone();
-        let over = tokio::spawn(async move {
-            let writing = async {
-                while let Some(bytes) = to_write.recv().await {
-                    if stdin.write_all(&bytes).await.is_err() {
-                        break;
-                    }
-                }
-                std::future::pending::<()>().await;
-            };
-            let reading = async {
-                let (mut out, mut err) = (vec![0; 32 * 1024], vec![0; 32 * 1024]);
-                let (mut more_out, mut more_err) = (true, true);
-                while more_out || more_err {
-                    let piece = tokio::select! {
-                        got = stdout.read(&mut out), if more_out => match got.unwrap() {
-                            0 => { more_out = false; continue }
-                            got => Piece::Out(Bytes::copy_from_slice(&out[..got])),
-                        },
-                        got = stderr.read(&mut err), if more_err => match got.unwrap() {
-                            0 => { more_err = false; continue }
-                            got => Piece::Err(Bytes::copy_from_slice(&err[..got])),
-                        },
-                    };
-                    drop(read.send(piece).await);
-                }
-                let status = child.wait().await.unwrap();
-                drop(read.send(Piece::Ended(format!("it ended with {status}"))).await);
-            };
-            tokio::select! {
-                () = told.cancelled() => {}
-                () = writing => {}
-                () = reading => {}
-            }
-            // It may be gone already.
-            let _gone = kill_process_group(group, Signal::KILL);
-        });
-        Ok(Program::new(input, output, running, over))
+            .envs(launch.command("http://gateway/-", "token").env);
+        program::start(command)
     }
 
     async fn writable(&self) -> Result<(), String> {

@@ -19,6 +19,7 @@ use serde_json::{Value, json};
 use crate::{
     images::PIXEL,
     log::Log,
+    mcp::server,
     world::{World, ada, calling},
 };
 
@@ -97,7 +98,8 @@ fn started(log: &Log) -> Vec<Value> {
 
 #[tokio::test]
 async fn no_tool_is_called_without_being_asked_about() {
-    let probe = World::of(json!([calling("none", json!({})), {"say": "Done."}])).await;
+    let mut probe = World::of(json!([calling("none", json!({})), {"say": "Done."}])).await;
+    probe.servers = vec![server("test", "plain")];
     probe.run().await;
     let told = probe.results()[0].1.clone();
     let tools: Vec<String> =
@@ -120,6 +122,8 @@ async fn no_tool_is_called_without_being_asked_about() {
         "session_status" | "wait_sessions" | "compare_attempts" => json!({}),
         "message_session" => json!({"session": "child1", "text": "x"}),
         "cancel_session" | "keep_attempt" => json!({"session": "child1"}),
+        "find_tool" => json!({"words": "make a file"}),
+        "use_tool" => json!({"tool": "mcp__test__touch", "arguments": {"path": "made"}}),
         unknown => panic!("{unknown} is a new tool: give it arguments here"),
     };
     let calls: Vec<Value> = tools.iter().map(|tool| json!({"tool": tool, "input": input(tool)})).collect();
@@ -127,6 +131,7 @@ async fn no_tool_is_called_without_being_asked_about() {
     let calls: Vec<Value> = calls.into_iter().chain([background]).collect();
     let count = calls.len();
     let mut world = World::of(json!([{"calls": calls}, {"say": "Done."}])).await;
+    world.servers = vec![server("test", "plain")];
     world.put("f", "a");
     let (guard, asked) =
         plugin("guard", &[HookPoint::ToolExecuteBefore], |_| Ok(Verdict::Deny("Not today.".to_owned())));
@@ -138,6 +143,8 @@ async fn no_tool_is_called_without_being_asked_about() {
     assert_eq!(decisions(&world.log), vec![("guard".to_owned(), HookPoint::ToolExecuteBefore, refused); count],);
     assert!(started(&world.log).is_empty());
     assert!(!world.path("made").exists());
+    // No server was started to see what it has.
+    assert!(!world.path("starts").exists());
     assert_eq!(world.text("f"), "a");
     assert!(world.log.pull_requests().is_empty());
     world.log.family(|family| assert!(family.children.is_empty() && family.said.is_empty()));
@@ -382,6 +389,65 @@ async fn an_image_beside_a_result_that_a_plugin_withheld_or_replaced_is_not_show
     assert_eq!(shown(Ok(Verdict::Deny("Not this one.".to_owned())), OnFailure::Closed).await, 0);
     assert_eq!(shown(Err("broken".to_owned()), OnFailure::Closed).await, 0);
     assert_eq!(shown(Err("broken".to_owned()), OnFailure::Open).await, 1);
+}
+
+/// A call of an MCP server's tool is asked about by that tool's one name, however the model spells it, and with its own arguments.
+#[tokio::test]
+async fn tools_of_mcp_servers_are_asked_about_under_their_own_names() {
+    let using = |tool: &str, arguments: Value| calling("use_tool", json!({"tool": tool, "arguments": arguments}));
+    let mut world = World::of(json!([
+        using("mcp__test__touch", json!({"path": "made"})),
+        using(" mcp__test__show.all", json!({})),
+        using("mcp__test__show/all", json!({})),
+        using("mcp__test__echo", json!("{\"text\": \"a\"}")),
+        using("test.touch", json!({"path": "made"})),
+        using("mcp__test__touch", json!(["made"])),
+        using("mcp__test__env", json!({"name": "HOME"})),
+        {"say": "Done."},
+    ]))
+    .await;
+    world.servers = vec![server("test", "plain")];
+    let (guard, asked) =
+        plugin("guard", &[HookPoint::ToolExecuteBefore, HookPoint::ToolExecuteAfter], |occasion| match occasion {
+            Occasion::ToolExecuteBefore(call) => Ok(match call.name.as_str() {
+                "mcp__test__touch" | "mcp__test__show_all" => Verdict::Deny("Not this.".to_owned()),
+                "mcp__test__echo" => Verdict::Arguments(json!({"text": "b"})),
+                "mcp__test__env" => Verdict::Ask("It looks around.".to_owned()),
+                _ => Verdict::Allow,
+            }),
+            Occasion::ToolExecuteAfter(call, result) if call.name == "mcp__test__echo" => {
+                Ok(Verdict::Output(format!("{} was said", result.output)))
+            }
+            _ => Ok(Verdict::Allow),
+        });
+    world.plugins.push(guard);
+    assert_eq!(world.run().await, TurnEnd::Done);
+    let results = world.results();
+    let refused = (ToolStatus::Error, "Not this.".to_owned());
+    assert_eq!(results[..3], vec![refused; 3]);
+    assert!(results[3].1.starts_with("b was said"), "{results:?}");
+    assert!(results[4..6].iter().all(|(_, told)| told.starts_with("Name the tool as find_tool does")), "{results:?}");
+    let question = world.log.bodies().into_iter().find_map(|body| match body {
+        EventBody::QuestionAsked { question, .. } => Some(question.text),
+        _ => None,
+    });
+    let asks = "It looks around.\n\nThe agent wants to call `mcp__test__env`; the plugin guard asks.";
+    assert!(question.as_ref().is_some_and(|text| text.starts_with(asks)), "{question:?}");
+    let before: Vec<String> =
+        asked.seen.lock().unwrap().iter().filter(|seen| seen.starts_with("before")).cloned().collect();
+    assert_eq!(
+        before,
+        [
+            "before mcp__test__touch {\"path\":\"made\"}",
+            "before mcp__test__show_all {}",
+            "before mcp__test__show_all {}",
+            "before mcp__test__echo {\"text\":\"a\"}",
+            "before use_tool {\"arguments\":{\"path\":\"made\"},\"tool\":\"test.touch\"}",
+            "before use_tool {\"arguments\":[\"made\"],\"tool\":\"mcp__test__touch\"}",
+            "before mcp__test__env {\"name\":\"HOME\"}",
+        ]
+    );
+    assert!(!world.path("made").exists());
 }
 
 /// Everything a person decides: asked, refused, allowed for this one call, and asked again for the next.

@@ -1,7 +1,7 @@
 //! A directory to work in, a scripted model that listens, and a log with an open turn.
 
 use std::{
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::{
         Arc, Mutex,
         atomic::{AtomicUsize, Ordering},
@@ -16,6 +16,7 @@ use hangar_agent::{
     WorkspaceError,
     hooks::{Installed, ProtectedPaths},
     limits::{OWN_HOOK_DEADLINE, TurnLimits},
+    mcp::{McpInput, McpServer, McpTimes},
     models::{ProviderKind, Rates},
     provider::{Fault, ModelRequest, Piece, Provider, Timeouts},
     run_turn,
@@ -27,7 +28,7 @@ use tempfile::TempDir;
 use tokio::{net::TcpListener, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 
-use crate::{directory::Directory, log::Log};
+use crate::{directory::Directory, log::Log, mcp::Host};
 
 /// Time-outs that a loaded machine never reaches.
 pub(crate) const PATIENT: Timeouts = Timeouts {
@@ -51,6 +52,10 @@ pub(crate) struct World {
     /// Every request to the model, as it was put together.
     pub(crate) requests: Arc<Mutex<Vec<String>>>,
     pub(crate) limits: TurnLimits,
+    /// MCP servers, and where they run.
+    pub(crate) servers: Vec<McpServer>,
+    pub(crate) host: Arc<Host>,
+    pub(crate) times: McpTimes,
     /// Asked before hangar's own hooks.
     pub(crate) plugins: Vec<Installed>,
     model: Arc<Model>,
@@ -154,16 +159,19 @@ impl World {
         let model = recorded(&models.find(models.default_id()).unwrap(), &requests);
         let world = Self {
             directory: Arc::new(Directory::new(root.path())),
-            root,
             log: Arc::new(Log::default()),
             stop: CancellationToken::new(),
             jobs: Jobs::default(),
             claims: Arc::default(),
             requests,
             limits: TurnLimits::default(),
+            servers: Vec::new(),
+            host: Arc::new(Host::of(&root.path().join("workspace"))),
+            times: McpTimes::default(),
             plugins: Vec::new(),
             model,
             server,
+            root,
         };
         world.begin(wish);
         world
@@ -180,6 +188,11 @@ impl World {
     /// Reads of `*.txt` from now on end only when so many run at once.
     pub(crate) fn let_reads_meet(&mut self, reads: usize) {
         self.directory = Arc::new(Directory::meeting(self.root.path(), reads));
+    }
+
+    /// What the sandbox sees as `/`.
+    pub(crate) fn root(&self) -> &Path {
+        self.root.path()
     }
 
     pub(crate) fn path(&self, path: &str) -> PathBuf {
@@ -218,6 +231,12 @@ impl World {
             model: self.model.clone(),
             sandboxes: Arc::new(Claim(self.directory.clone(), self.claims.clone())),
             jobs: self.jobs.clone(),
+            mcp: McpInput {
+                servers: self.servers.clone(),
+                faults: Vec::new(),
+                host: self.host.clone(),
+                times: self.times,
+            },
             hooks: Bus::new(self.plugins.iter().cloned().chain([own]).collect()),
             limits: self.limits,
         }

@@ -11,6 +11,7 @@ mod world;
 
 mod addresses;
 mod around;
+mod behalf;
 mod borders;
 mod credentials;
 mod git;

@@ -3,8 +3,9 @@
 use std::fmt::Write as _;
 
 use super::{
-    AgentConfig, BasesConfig, BudgetsConfig, Config, HttpConfig, ImagesConfig, LogConfig, ModelConfig, NetworkConfig,
-    PeopleConfig, PluginConfig, PoolConfig, RegistryConfig, SandboxConfig, SecretConfig, SessionsConfig, TrustedConfig,
+    AgentConfig, BasesConfig, BudgetsConfig, Config, HttpConfig, ImagesConfig, LogConfig, McpServerConfig, ModelConfig,
+    NetworkConfig, PeopleConfig, PluginConfig, PoolConfig, RegistryConfig, SandboxConfig, SecretConfig, SessionsConfig,
+    TrustedConfig,
 };
 
 /// What a key's value looks like.
@@ -23,9 +24,10 @@ pub enum Shape {
 }
 
 /// The tables of which there can be many.
-pub(super) const LISTED: [&str; 6] = [
+pub(super) const LISTED: [&str; 7] = [
     ModelConfig::SECTION,
     AgentConfig::SECTION,
+    McpServerConfig::SECTION,
     RegistryConfig::SECTION,
     TrustedConfig::SECTION,
     SecretConfig::SECTION,
@@ -141,6 +143,7 @@ pub fn keys() -> impl Iterator<Item = &'static Key> {
         .chain(LogConfig::KEYS)
         .chain(ModelConfig::KEYS)
         .chain(AgentConfig::KEYS)
+        .chain(McpServerConfig::KEYS)
         .chain(RegistryConfig::KEYS)
         .chain(TrustedConfig::KEYS)
         .chain(SecretConfig::KEYS)
@@ -148,7 +151,7 @@ pub fn keys() -> impl Iterator<Item = &'static Key> {
 }
 
 /// The tables of `hangar.toml`, as the reference names them.
-const TABLES: [(&str, &str, &str); 17] = [
+const TABLES: [(&str, &str, &str); 18] = [
     ("", "At the top", "These stand before the first table."),
     (HttpConfig::SECTION, "`[http]`", "Where and how the server listens."),
     (PeopleConfig::SECTION, "`[people]`", "The first person, and how long people stay signed in."),
@@ -192,6 +195,11 @@ const TABLES: [(&str, &str, &str); 17] = [
         "One table for each external agent that may work in sessions instead of hangar's own; see [harnesses.md](harnesses.md).",
     ),
     (
+        McpServerConfig::SECTION,
+        "`[[mcp_servers]]`",
+        "One table for each MCP server whose tools the agent can call; see [mcp.md](mcp.md). A repository can bring its own besides.",
+    ),
+    (
         RegistryConfig::SECTION,
         "`[[registries]]`",
         "One table for each registry that wants a name and a password, or has no TLS. Registries without either need none.",
@@ -219,6 +227,7 @@ pub fn reference() -> String {
     let defaults = serde_json::to_value(Config::in_directory("…".into())).unwrap_or_default();
     let model = serde_json::to_value(ModelConfig::default()).unwrap_or_default();
     let agent = serde_json::to_value(AgentConfig::default()).unwrap_or_default();
+    let mcp_server = serde_json::to_value(McpServerConfig::default()).unwrap_or_default();
     let registry = serde_json::to_value(RegistryConfig::default()).unwrap_or_default();
     let trusted = serde_json::to_value(TrustedConfig::default()).unwrap_or_default();
     let secret = serde_json::to_value(SecretConfig::default()).unwrap_or_default();
@@ -234,6 +243,7 @@ pub fn reference() -> String {
             let default = match section {
                 ModelConfig::SECTION => model.get(key.name),
                 AgentConfig::SECTION => agent.get(key.name),
+                McpServerConfig::SECTION => mcp_server.get(key.name),
                 RegistryConfig::SECTION => registry.get(key.name),
                 TrustedConfig::SECTION => trusted.get(key.name),
                 SecretConfig::SECTION => secret.get(key.name),

@@ -15,6 +15,7 @@ use hangar_protocol::{Refusal, RefusalCode};
 use super::{
     AgentConfig, Config, Key, ModelConfig, Shape, agent,
     keys::{LISTED, keys},
+    mcp_servers,
 };
 use crate::data_dir::CONFIGURATION;
 
@@ -307,6 +308,7 @@ fn check(config: &Config) -> Result<(), Refusal> {
         ));
     }
     config.agents.iter().try_for_each(AgentConfig::check)?;
+    mcp_servers::check(&config.mcp_servers)?;
     config.models.iter().try_for_each(check_model)
 }
 

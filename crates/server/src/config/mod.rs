@@ -12,6 +12,7 @@ mod images;
 mod keys;
 mod load;
 mod log;
+mod mcp_servers;
 mod network;
 mod people;
 mod plugins;
@@ -33,6 +34,7 @@ pub use images::ImagesConfig;
 pub use keys::{Key, Shape, keys, reference};
 pub use load::ConfigSources;
 pub use log::{LogConfig, LogFormat};
+pub use mcp_servers::McpServerConfig;
 pub use network::{NetworkConfig, OfferWord, SecretConfig, TrustedConfig};
 pub use people::PeopleConfig;
 pub use plugins::{FailureWord, PluginConfig};
@@ -77,6 +79,8 @@ pub struct Config {
     pub models: Vec<ModelConfig>,
     /// External agents that may work in sessions.
     pub agents: Vec<AgentConfig>,
+    /// MCP servers whose tools the agent can call.
+    pub mcp_servers: Vec<McpServerConfig>,
     /// Registries that want a password or have no TLS.
     pub registries: Vec<RegistryConfig>,
     /// Names that may lead to inner addresses.
@@ -108,6 +112,7 @@ impl Config {
             sandbox: SandboxConfig::default(),
             models: Vec::new(),
             agents: Vec::new(),
+            mcp_servers: Vec::new(),
             registries: Vec::new(),
             trusted: Vec::new(),
             secrets: Vec::new(),

@@ -19,7 +19,7 @@ pub struct Picture {
 ///
 /// # Errors
 /// Words for the model: the image is larger than services take, and one that they refuse would spoil every later request.
-pub(super) fn of(name: &str, bytes: &Bytes, size: u64) -> Option<Result<(Picture, String), Tell>> {
+pub(crate) fn of(name: &str, bytes: &Bytes, size: u64) -> Option<Result<(Picture, String), Tell>> {
     let kind = match imagesize::image_type(bytes).ok()? {
         ImageType::Png => ImageKind::Png,
         ImageType::Jpeg => ImageKind::Jpeg,

@@ -1,34 +1,41 @@
-//! Which hooks a session has: those in the files of the commit that it began with.
+//! What a repository brings into a session: the hooks and the MCP servers in the files of the commit that it began with.
 //!
 //! They are read by git from the repository at the forge, never from a work tree: what an agent, or whoever speaks to it through a file or a page,
 //! writes into these files has no effect in the session, and in later ones only once it is in the commit that they begin with. A commit never changes, so
-//! what was read is kept, and a session whose repository has no hooks waits for nothing.
+//! what was read is kept, and a session whose repository brings nothing waits for nothing.
 
 use std::{
     collections::VecDeque,
     sync::{Arc, Mutex, PoisonError},
 };
 
-use hangar_agent::{hooks::RepositoryHooks, limits::HOOK_FILE_BYTES_MAX};
+use hangar_agent::{hooks::RepositoryHooks, limits::HOOK_FILE_BYTES_MAX, mcp::McpFiles};
 use hangar_forge::{EntryKind, ForgeError, LocalForge, Small};
 use hangar_protocol::RepoPath;
 use tokio::sync::OnceCell;
 
-/// Commits whose hooks are kept in memory; those asked for longest ago go first.
+/// Commits of which this is kept in memory; those asked for longest ago go first.
 const COMMITS_MAX: usize = 64;
 
 /// What was read of one commit, or is being read.
-type Read = Arc<OnceCell<Arc<RepositoryHooks>>>;
+type Read = Arc<OnceCell<Arc<Brought>>>;
 
-/// The hooks of the commits that sessions began with. A cheap handle.
+/// What a commit brings.
+#[derive(Debug, Default)]
+pub(crate) struct Brought {
+    pub(crate) hooks: RepositoryHooks,
+    pub(crate) mcp: McpFiles,
+}
+
+/// What the commits bring that sessions began with. A cheap handle.
 #[derive(Clone, Default)]
-pub struct HooksOfCommits {
+pub struct BroughtByCommits {
     /// The one asked for last at the end.
     known: Arc<Mutex<VecDeque<(RepoPath, String, Read)>>>,
 }
 
-impl HooksOfCommits {
-    /// The hooks of a repository at a commit. Whoever asks at the same time waits for the same reading.
+impl BroughtByCommits {
+    /// What a repository brings at a commit. Whoever asks at the same time waits for the same reading.
     ///
     /// # Errors
     /// When the forge cannot read the commit. The next one who asks tries again.
@@ -37,16 +44,16 @@ impl HooksOfCommits {
         forge: &LocalForge,
         repo: &RepoPath,
         commit: &str,
-    ) -> Result<Arc<RepositoryHooks>, ForgeError> {
+    ) -> Result<Arc<Brought>, ForgeError> {
         self.place(repo, commit).get_or_try_init(|| read(forge, repo, commit)).await.cloned()
     }
 
     /// Begins to read what will be asked for soon.
     pub(crate) fn begin(&self, forge: &LocalForge, repo: &RepoPath, commit: &str) {
-        let (hooks, forge, repo, commit) = (self.clone(), forge.clone(), repo.clone(), commit.to_owned());
+        let (brought, forge, repo, commit) = (self.clone(), forge.clone(), repo.clone(), commit.to_owned());
         tokio::spawn(async move {
-            // Whoever needs them asks again, and is told why they cannot be read.
-            drop(hooks.of(&forge, &repo, &commit).await);
+            // Whoever needs it asks again, and is told why it cannot be read.
+            drop(brought.of(&forge, &repo, &commit).await);
         });
     }
 
@@ -65,9 +72,10 @@ impl HooksOfCommits {
     }
 }
 
-async fn read(forge: &LocalForge, repo: &RepoPath, commit: &str) -> Result<Arc<RepositoryHooks>, ForgeError> {
+async fn read(forge: &LocalForge, repo: &RepoPath, commit: &str) -> Result<Arc<Brought>, ForgeError> {
     let (path, commit) = (repo.to_string().parse()?, commit.parse()?);
-    let found = forge.small_files(&path, &commit, &RepositoryHooks::FILES, HOOK_FILE_BYTES_MAX).await?;
+    let wanted: Vec<&str> = RepositoryHooks::FILES.into_iter().chain(McpFiles::FILES).collect();
+    let found = forge.small_files(&path, &commit, &wanted, HOOK_FILE_BYTES_MAX).await?;
     let content = |file: &str| {
         let Small { entry, bytes } = found.iter().find(|small| small.entry.path == file)?;
         Some(match (entry.kind, bytes) {
@@ -76,8 +84,10 @@ async fn read(forge: &LocalForge, repo: &RepoPath, commit: &str) -> Result<Arc<R
             (EntryKind::Symlink | EntryKind::Dir | EntryKind::Submodule, _) => Err("it is no file".to_owned()),
         })
     };
-    let files: Vec<_> = RepositoryHooks::FILES.into_iter().filter_map(|file| Some((file, content(file)?))).collect();
-    Ok(Arc::new(RepositoryHooks::parse(&files)))
+    let files =
+        |names: &[&'static str]| -> Vec<_> { names.iter().filter_map(|file| Some((*file, content(file)?))).collect() };
+    let hooks = RepositoryHooks::parse(&files(&RepositoryHooks::FILES));
+    Ok(Arc::new(Brought { hooks, mcp: McpFiles::parse(&files(&McpFiles::FILES)) }))
 }
 
 #[cfg(test)]
@@ -115,7 +125,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn hooks_are_those_of_the_commit_and_read_once() {
+    async fn what_is_brought_is_that_of_the_commit_and_read_once() {
         let root = tempfile::tempdir().unwrap();
         let config = ForgeConfig { data_dir: root.path().join("forge"), limits: Limits::default() };
         let forge = LocalForge::open(config).await.unwrap();
@@ -130,12 +140,13 @@ mod tests {
         let large = usize::try_from(HOOK_FILE_BYTES_MAX).unwrap() + 1;
         fs::write(with.join(".codex/hooks.json"), " ".repeat(large)).unwrap();
         fs::write(with.join(".hangar/hooks.json"), hooks).unwrap();
+        fs::write(with.join(".mcp.json"), br#"{"mcpServers": {"db": {"command": "db-server"}}}"#).unwrap();
         let repo: RepoPath = "acme/with".parse().unwrap();
         let commit = imported(&forge, &repo, &with).await;
-        let known = HooksOfCommits::default();
+        let known = BroughtByCommits::default();
         let found = known.of(&forge, &repo, &commit).await.unwrap();
         assert_eq!(
-            names(&found),
+            names(&found.hooks),
             [
                 "repository:.claude/settings.json",
                 "repository:.codex/hooks.json",
@@ -150,7 +161,7 @@ mod tests {
         fs::write(without.join(".claude/CLAUDE.md"), "Be kind.\n").unwrap();
         let other: RepoPath = "acme/without".parse().unwrap();
         let other_commit = imported(&forge, &other, &without).await;
-        assert!(known.of(&forge, &other, &other_commit).await.unwrap().is_empty());
+        assert!(known.of(&forge, &other, &other_commit).await.unwrap().hooks.is_empty());
 
         // What cannot be read is not taken for a commit without hooks, and takes the place of nothing for long.
         for number in 0..COMMITS_MAX + 3 {
@@ -159,6 +170,7 @@ mod tests {
         }
         assert_eq!(known.known.lock().unwrap().len(), COMMITS_MAX);
         let once_more = known.of(&forge, &repo, &commit).await.unwrap();
-        assert_eq!(names(&once_more), names(&found));
+        assert_eq!(names(&once_more.hooks), names(&found.hooks));
+        assert_eq!((once_more.mcp.servers.len(), once_more.mcp.faults.len()), (1, 0));
     }
 }
