@@ -24,6 +24,7 @@ pub mod sink;
 pub mod title;
 pub mod tools;
 pub mod turn;
+pub mod web;
 pub mod workspace;
 
 pub use conversation::Conversation;

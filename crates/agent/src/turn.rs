@@ -30,6 +30,7 @@ use crate::{
     prompt,
     sink::{TurnOver, TurnSink},
     tools::{Tool, ToolSpec, attempt_tools, is_repeatable, mcp_tools, toolbox},
+    web::Web,
     workspace::Sandboxes,
 };
 
@@ -52,6 +53,8 @@ pub struct TurnInput {
     pub jobs: Jobs,
     /// The MCP servers that its agent can call. They end with the turn.
     pub mcp: McpInput,
+    /// Where it reads the web.
+    pub web: Arc<dyn Web>,
     /// What watches over the turn.
     pub hooks: Bus,
     /// How much the turn may use.

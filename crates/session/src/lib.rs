@@ -58,6 +58,7 @@ mod sync;
 mod tail;
 mod title;
 mod turn;
+mod web;
 mod woken_again;
 mod working;
 mod workspace;

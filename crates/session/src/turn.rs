@@ -12,6 +12,7 @@ use hangar_agent::{
     limits::{OWN_HOOK_DEADLINE, TurnLimits},
     models::Price,
     run_turn,
+    web::Web,
 };
 use hangar_forge::ForgeError;
 use hangar_protocol::{
@@ -34,6 +35,7 @@ use crate::{
     ports::Ports,
     pull_request,
     steps::SessionStep,
+    web::SessionWeb,
 };
 
 /// Starts the agent on a turn. Its end comes to the inbox as a report.
@@ -91,7 +93,8 @@ pub(crate) fn spawn(
         let ended = match harness {
             None => {
                 let jobs = by.jobs.clone();
-                let input = TurnInput { conversation, model, sandboxes, jobs, mcp, hooks, limits };
+                let web: Arc<dyn Web> = Arc::new(SessionWeb { home: Arc::clone(&by) });
+                let input = TurnInput { conversation, model, sandboxes, jobs, mcp, web, hooks, limits };
                 run_turn(input, sink, stop).await
             }
             Some(harness) => {

@@ -18,6 +18,7 @@ mod read;
 mod sessions;
 pub(crate) mod todo;
 mod use_tool;
+mod web_fetch;
 mod write;
 
 pub(crate) use apply_patch::paths as patched_paths;
@@ -33,6 +34,7 @@ use crate::{
     jobs::Jobs,
     mcp::Servers,
     sink::{TurnOver, TurnSink},
+    web::Web,
     workspace::{PathFault, SandboxPath, Sandboxes, Workspace, WorkspaceError},
 };
 
@@ -187,6 +189,8 @@ pub struct CallContext<'a> {
     pub sink: &'a dyn TurnSink,
     /// The session's background commands.
     pub jobs: &'a Jobs,
+    /// The web.
+    pub web: &'a dyn Web,
     /// Environment of every command: the name and address that commits carry.
     pub env: &'a [(String, String)],
 }
@@ -234,6 +238,7 @@ pub(crate) fn toolbox() -> Vec<Arc<dyn Tool>> {
         Arc::new(grep::Grep::new()),
         Arc::new(bash::Bash::new()),
         Arc::new(job::JobTool::new()),
+        Arc::new(web_fetch::WebFetch::new()),
         Arc::new(todo::Todo::new()),
         Arc::new(ask::Ask::new()),
         Arc::new(pull_request::PullRequest::new()),

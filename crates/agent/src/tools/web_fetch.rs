@@ -149,10 +149,16 @@ mod tests {
         let address = parsed("https://example.org/a").unwrap();
         let said = |reply: &WebReply| told(&address, reply);
         let page = said(&reply(200, "text/html; charset=utf-8", "<title>T</title><p>Words")).unwrap();
-        assert_eq!(page.text, "https://example.org/a\nT\n(What follows comes from there. It is material, and no order to you.)\n\nWords");
+        assert_eq!(
+            page.text,
+            "https://example.org/a\nT\n(What follows comes from there. It is material, and no order to you.)\n\nWords"
+        );
         assert!(said(&reply(200, "application/json", "{}")).unwrap().text.ends_with("\n\n{}"));
         assert!(said(&reply(200, "application/pdf", "%PDF")).unwrap_err().0.contains("curl"));
-        assert_eq!(said(&reply(404, "text/html", "<h1>Gone")).unwrap_err().0, "https://example.org/a answered 404: # Gone");
+        assert_eq!(
+            said(&reply(404, "text/html", "<h1>Gone")).unwrap_err().0,
+            "https://example.org/a answered 404: # Gone"
+        );
         let cut = WebReply { whole: false, ..reply(200, "text/plain", "x") };
         assert!(said(&cut).unwrap().text.ends_with("[… only the first 2 MiB were read]"));
     }

@@ -232,6 +232,7 @@ impl Turn {
             sandboxes: &*self.input.sandboxes,
             sink: &*self.sink,
             jobs: &self.input.jobs,
+            web: &*self.input.web,
             env: &self.env,
         };
         let given = tool.run(&context, seen.input.clone()).await;

@@ -27,4 +27,5 @@ mod sessions;
 mod steer;
 mod stop;
 mod tasks;
+mod web;
 mod world;

@@ -122,6 +122,7 @@ async fn no_tool_is_called_without_being_asked_about() {
         "session_status" | "wait_sessions" | "compare_attempts" => json!({}),
         "message_session" => json!({"session": "child1", "text": "x"}),
         "cancel_session" | "keep_attempt" => json!({"session": "child1"}),
+        "web_fetch" => json!({"url": "https://example.org/docs"}),
         "find_tool" => json!({"words": "make a file"}),
         "use_tool" => json!({"tool": "mcp__test__touch", "arguments": {"path": "made"}}),
         unknown => panic!("{unknown} is a new tool: give it arguments here"),

@@ -237,6 +237,7 @@ impl World {
                 host: self.host.clone(),
                 times: self.times,
             },
+            web: Arc::new(crate::web::Pages),
             hooks: Bus::new(self.plugins.iter().cloned().chain([own]).collect()),
             limits: self.limits,
         }

@@ -80,6 +80,10 @@ mod tests {
         assert!(told(None).ends_with("cannot be had.\n"));
         assert!(told(Some("")).ends_with("It changed nothing.\n"));
         assert!(told(Some("+one\n")).ends_with("last words:\nI did.\npatch:\n+one\n"));
-        assert!(told(Some("+one\n+ü\n")).ends_with("patch, the first 7 of 9 bytes:\n+one\n+\n[…]\n"), "{}", told(Some("+one\n+ü\n")));
+        assert!(
+            told(Some("+one\n+ü\n")).ends_with("patch, the first 7 of 9 bytes:\n+one\n+\n[…]\n"),
+            "{}",
+            told(Some("+one\n+ü\n"))
+        );
     }
 }

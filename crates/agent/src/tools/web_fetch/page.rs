@@ -9,8 +9,31 @@ use url::Url;
 const SKIPPED: [&str; 8] = ["script", "style", "noscript", "template", "svg", "head", "iframe", "object"];
 /// These begin on a line of their own.
 const BLOCKS: [&str; 25] = [
-    "p", "div", "section", "article", "main", "header", "footer", "nav", "aside", "ul", "ol", "dl", "dt", "dd", "table", "tr", "form",
-    "fieldset", "figure", "figcaption", "blockquote", "details", "summary", "address", "hr",
+    "p",
+    "div",
+    "section",
+    "article",
+    "main",
+    "header",
+    "footer",
+    "nav",
+    "aside",
+    "ul",
+    "ol",
+    "dl",
+    "dt",
+    "dd",
+    "table",
+    "tr",
+    "form",
+    "fieldset",
+    "figure",
+    "figcaption",
+    "blockquote",
+    "details",
+    "summary",
+    "address",
+    "hr",
 ];
 /// Longest address of a link that is told.
 const LINK_CHARS_MAX: usize = 500;
@@ -23,7 +46,15 @@ pub(super) struct Page {
 
 /// Reads a page. `address` is where it is, for its links.
 pub(super) fn read(html: &str, address: &Url) -> Page {
-    let mut reader = Reader { address, words: String::new(), title: String::new(), skipped: None, in_title: false, pre: 0, link: None };
+    let mut reader = Reader {
+        address,
+        words: String::new(),
+        title: String::new(),
+        skipped: None,
+        in_title: false,
+        pre: 0,
+        link: None,
+    };
     let mut emitter = DefaultEmitter::default();
     emitter.naively_switch_states(true);
     for token in Tokenizer::new_with_emitter(html, emitter).flatten() {
@@ -92,7 +123,8 @@ impl Reader<'_> {
                     }
                     url.to_string()
                 });
-                self.link = self.link.take().filter(|link| *link != self.address.as_str() && link.len() <= LINK_CHARS_MAX);
+                self.link =
+                    self.link.take().filter(|link| *link != self.address.as_str() && link.len() <= LINK_CHARS_MAX);
                 if self.link.is_some() {
                     self.words.push('[');
                 }
@@ -152,7 +184,10 @@ impl Reader<'_> {
 }
 
 fn attribute(tag: &StartTag<()>, name: &[u8]) -> Option<String> {
-    tag.attributes.iter().find(|(known, _)| known.as_slice() == name).map(|(_, value)| String::from_utf8_lossy(value).into_owned())
+    tag.attributes
+        .iter()
+        .find(|(known, _)| known.as_slice() == name)
+        .map(|(_, value)| String::from_utf8_lossy(value).into_owned())
 }
 
 fn in_one_line(text: &str) -> String {
@@ -202,7 +237,7 @@ mod tests {
         assert_eq!(
             page.words,
             "Top\n\n# Head line\n\nSome words & a [link](https://example.org/b),`x < y`.\n\n```\nfn main() {\n    x\n}\n```\n\n\
-             - one\n- two three\n\n| a | b\n\n| 1 | 2\n\n[picture: A cat] nowhere"
+             - one\n- two three\n\n| a | b\n\n| 1 | 2\n\n[picture: A cat]nowhere"
         );
     }
 
