@@ -4,11 +4,11 @@
 //! what followers have seen; what is not here is folded from the log once.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::HashMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use hangar_protocol::{Seq, SessionId, SessionRole, SessionState, UserId, Visibility, people::role_in};
+use hangar_protocol::{Seq, SessionId, SessionRole, SessionState, UserId, Visibility};
 
 /// Sessions of which this is remembered. Of those beyond it some are forgotten, and folded again when somebody asks.
 const REMEMBERED_MAX: usize = 2_000;
@@ -17,22 +17,28 @@ const REMEMBERED_MAX: usize = 2_000;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Access {
     visibility: Visibility,
-    members: BTreeMap<UserId, SessionRole>,
+    /// Sorted by their names. A map has room for eleven where most sessions have one.
+    members: Box<[(UserId, SessionRole)]>,
 }
 
 impl Access {
     pub(crate) fn of(state: &SessionState) -> Self {
-        Self { visibility: state.visibility, members: state.members.clone() }
+        Self {
+            visibility: state.visibility,
+            members: state.members.iter().map(|(user, role)| (user.clone(), *role)).collect(),
+        }
     }
 
     /// Whether it still says what is true in `state`.
     pub(crate) fn holds(&self, state: &SessionState) -> bool {
-        self.visibility == state.visibility && self.members == state.members
+        self.visibility == state.visibility
+            && self.members.iter().map(|(user, role)| (user, role)).eq(state.members.iter())
     }
 
     /// What somebody may do; `None`: not even see it.
     pub(crate) fn role_of(&self, user: &UserId) -> Option<SessionRole> {
-        role_in(self.visibility, &self.members, user)
+        let own = self.members.binary_search_by(|(member, _)| member.cmp(user)).ok().map(|place| self.members[place].1);
+        own.max(self.visibility.role_of_everybody())
     }
 }
 

@@ -246,6 +246,10 @@ impl Tail {
             self.gather(&mut end);
         }
         let shown = shown.map(|person| person.user.clone());
+        // Most sessions have one reader, and a list that begins by itself has room for four.
+        if end.readers.is_empty() {
+            end.readers.reserve_exact(1);
+        }
         end.readers.insert(Reader { bell: Arc::clone(bell), slot, rung: true, shown })
     }
 
