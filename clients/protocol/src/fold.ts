@@ -249,8 +249,10 @@ function applyBody(state: SessionState, cause: Cause, body: EventBody): void {
       return;
     case "tool_started": {
       const open = state.open_calls.find((known) => known.turn === body.turn && known.call === body.call);
-      if (open) open.started = true;
-      else state.open_calls.push({ turn: body.turn, call: body.call, name: body.name, started: true });
+      if (open) {
+        open.started = true;
+        open.name = body.name;
+      } else state.open_calls.push({ turn: body.turn, call: body.call, name: body.name, started: true });
       return;
     }
     case "tool_finished":

@@ -1045,7 +1045,7 @@ turn: TurnId,
  */
 call: CallId,
 /**
- * The tool.
+ * The tool; of an MCP server's, its own name and not that of the tool by which it was called.
  */
 name: string,
 /**

@@ -359,6 +359,7 @@ function takeEvent(timeline: Timeline, event: Event): void {
       if (tool) {
         tool.status = "running";
         tool.started = time;
+        tool.name = body.name;
         tool.input = body.input;
         return;
       }

@@ -373,7 +373,7 @@ pub enum EventBody {
         turn: TurnId,
         /// The call.
         call: CallId,
-        /// The tool.
+        /// The tool; of an MCP server's, its own name and not that of the tool by which it was called.
         name: String,
         /// Its arguments, after hooks.
         #[ts(type = "unknown")]

@@ -602,7 +602,10 @@ impl SessionState {
             }
             EventBody::ToolStarted { turn, call, name, .. } => {
                 match self.open_calls.iter_mut().find(|open| open.turn == *turn && open.call == *call) {
-                    Some(open) => open.started = true,
+                    Some(open) => {
+                        open.started = true;
+                        open.name.clone_from(name);
+                    }
                     None => self.open_calls.push(OpenCall {
                         turn: *turn,
                         call: call.clone(),

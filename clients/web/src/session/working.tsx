@@ -6,7 +6,8 @@ import { createSignal, type JSX, onCleanup, onMount } from "solid-js";
 import { useSession } from "./following.ts";
 
 /** Calls of these wait until the workspace can be written. */
-const WAITS_FOR_SYNC: ReadonlySet<string> = new Set(["apply_patch", "bash", "edit", "write"]);
+const WAITS_FOR_SYNC: ReadonlySet<string> = new Set(["apply_patch", "bash", "edit", "find_tool", "write"]);
+const waitsForSync = (tool: string): boolean => WAITS_FOR_SYNC.has(tool) || tool.startsWith("mcp__");
 
 export function Working(): JSX.Element {
   const session = useSession();
@@ -21,7 +22,7 @@ export function Working(): JSX.Element {
     if (openTurn(state)?.stop_requested_by) return "Stopping";
     if (openTurn(state)?.paused) return "Waiting for its budget";
     const started = state.open_calls.filter((open) => open.started);
-    if (state.sandbox === "syncing" && started.some((open) => WAITS_FOR_SYNC.has(open.name))) return "Syncing with the base branch";
+    if (state.sandbox === "syncing" && started.some((open) => waitsForSync(open.name))) return "Syncing with the base branch";
     if (started.length === 1) return `Running ${started[0]?.name ?? ""}`;
     if (started.length > 1) return `Running ${started.length} tools`;
     if (state.sandbox === "preparing" && state.open_calls.length > 0) return "Waiting for the sandbox";

@@ -19,7 +19,7 @@ use crate::acp::{Piece, Program};
 
 /// Bytes that may wait on each side between rmcp and a program. When they are full, the side that writes waits.
 const BYTES_AHEAD: usize = 64 * 1024;
-/// How much of the last line of its standard error is shown.
+/// How much of the end of its standard error is shown, in whole lines.
 const COMPLAINT_CHARS_MAX: usize = 400;
 
 /// A program that is spoken with. Dropping it ends its whole process tree.
@@ -50,18 +50,12 @@ impl Carried {
         (Self { heard, running: running.drop_guard(), over }, theirs)
     }
 
-    /// How it ended, with the last line of its standard error; `None` while it runs.
+    /// How it ended, with the end of its standard error; `None` while it runs.
     pub(super) fn fault(&self) -> Option<String> {
         let heard = lock(&self.heard);
         let ended = heard.ended.clone()?;
-        let complaints = String::from_utf8_lossy(&heard.complaints);
-        Some(match complaints.lines().rev().map(str::trim).find(|line| !line.is_empty()) {
-            Some(last) => {
-                let last = hangar_protocol::limits::clip(last, COMPLAINT_CHARS_MAX);
-                format!("{ended}; the last line of its standard error: {last}")
-            }
-            None => ended,
-        })
+        let complaint = last_of(&String::from_utf8_lossy(&heard.complaints));
+        Some(if complaint.is_empty() { ended } else { format!("{ended}; the end of its standard error: {complaint}") })
     }
 
     /// Ends the whole process tree; the wish for it has been carried out when this returns. Its standard input has ended with the stream, and it may
@@ -113,6 +107,21 @@ impl Heard {
         let over = self.complaints.len().saturating_sub(COMPLAINTS_BYTES_MAX);
         drop(self.complaints.drain(..over));
     }
+}
+
+/// The last lines of a text that are shown: the last one, and as many before it as there is room for.
+fn last_of(text: &str) -> String {
+    let mut shown = String::new();
+    for line in text.lines().rev().map(str::trim).filter(|line| !line.is_empty()) {
+        if shown.is_empty() {
+            shown = hangar_protocol::limits::clip(line, COMPLAINT_CHARS_MAX);
+        } else if shown.len() + line.len() < COMPLAINT_CHARS_MAX {
+            shown = format!("{line}\n{shown}");
+        } else {
+            break;
+        }
+    }
+    shown
 }
 
 /// Carries until the program ends, must end, or is to end.

@@ -66,8 +66,10 @@ impl Connection {
         env: &[(String, String)],
         times: McpTimes,
     ) -> Result<Self, String> {
-        let variables = host.environment().await?;
-        let place = variables::filled(server, &variables)?;
+        let place = match variables::asks(server) {
+            true => variables::filled(server, &host.environment().await?)?,
+            false => server.place.clone(),
+        };
         if let McpPlace::Program(_) = place {
             // What it writes when it starts would fail before.
             host.writable().await?;

@@ -5,6 +5,15 @@ use std::collections::BTreeMap;
 use super::{McpPlace, McpServer};
 use crate::acp::Command;
 
+/// Whether a server's place has variables.
+pub(super) fn asks(server: &McpServer) -> bool {
+    let asks = |text: &String| text.contains("${");
+    match &server.place {
+        McpPlace::Program(Command { argv, env }) => argv.iter().chain(env.values()).any(asks),
+        McpPlace::Address { url, headers } => [url].into_iter().chain(headers.values()).any(asks),
+    }
+}
+
 /// The server's place with the variables of commands filled in.
 ///
 /// # Errors

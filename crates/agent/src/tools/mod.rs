@@ -273,17 +273,59 @@ pub fn is_repeatable(name: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::*;
-    use crate::{Conversation, limits::PREAMBLE_BYTES_MAX, prompt};
+    use crate::{
+        Conversation,
+        acp::{Command, Program},
+        limits::PREAMBLE_BYTES_MAX,
+        mcp::{McpHost, McpInput, McpPlace, McpServer, McpTimes, McpWay, SERVERS_MAX, ServerName},
+        prompt,
+    };
+
+    struct Nowhere;
+
+    #[async_trait]
+    impl McpHost for Nowhere {
+        async fn environment(&self) -> Result<BTreeMap<String, String>, String> {
+            Err("there is none".to_owned())
+        }
+
+        async fn writable(&self) -> Result<(), String> {
+            Err("there is none".to_owned())
+        }
+
+        async fn start(&self, _command: Command) -> Result<Program, String> {
+            Err("there is none".to_owned())
+        }
+
+        async fn reach(&self, _url: &str) -> Result<McpWay, String> {
+            Err("there is none".to_owned())
+        }
+    }
 
     #[test]
     fn prompt_and_schemas_stay_small() {
-        let schemas: usize = toolbox()
-            .into_iter()
-            .chain(attempt_tools())
+        let server = |number: usize| McpServer {
+            name: ServerName::parse(&format!("server-number-{number}")).unwrap(),
+            place: McpPlace::Program(Command { argv: vec!["x".to_owned()], env: BTreeMap::new() }),
+        };
+        let servers = Arc::new(Servers::new(McpInput {
+            servers: (0..SERVERS_MAX + 1).map(server).collect(),
+            faults: Vec::new(),
+            host: Arc::new(Nowhere),
+            times: McpTimes::default(),
+        }));
+        assert_eq!(servers.names().len(), SERVERS_MAX);
+        let mut tools = toolbox();
+        tools.extend(mcp_tools(&servers));
+        tools.extend(attempt_tools());
+        let schemas: usize = tools
+            .iter()
             .map(|tool| tool.spec().name.len() + tool.spec().description.len() + tool.spec().schema.to_string().len())
             .sum();
-        let prompt = prompt::system(&Conversation::default(), &[]).len();
+        let prompt = prompt::system(&Conversation::default(), &servers.names()).len();
         assert!(prompt + schemas <= PREAMBLE_BYTES_MAX, "{prompt} + {schemas} bytes");
     }
 

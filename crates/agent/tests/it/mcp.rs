@@ -161,7 +161,7 @@ async fn tools_are_found_by_words_and_called_under_their_own_names() {
     assert!(found.starts_with(echo), "{found}");
     assert!(
         found.ends_with(
-            "The server other cannot be used: it ended with exit status: 1; the last line of its standard error: there is no database."
+            "The server other cannot be used: it ended with exit status: 1; the end of its standard error: there is no database."
         ),
         "{found}"
     );
@@ -225,7 +225,7 @@ async fn a_server_that_dies_is_told_of_and_started_again_so_often() {
     let calls = [die.clone(), using("mcp__test__echo", &json!({"text": "again"})), die.clone(), die.clone(), die];
     let world = after(&[server("test", "plain")], &calls).await;
     let results = world.results();
-    let died = "The MCP server test gave no result: it ended with exit status: 3; the last line of its standard error: the disk is on fire; the next call starts it again.";
+    let died = "The MCP server test gave no result: it ended with exit status: 3; the end of its standard error: first line\nthe disk is on fire; the next call starts it again.";
     assert!(results[0].1.starts_with(died), "{results:?}");
     assert_eq!(results[1], (ToolStatus::Ok, "again".to_owned()));
     assert_eq!((results[2].1.as_str(), results[3].1.as_str()), (died, died));

@@ -172,12 +172,40 @@ fn an_agent_that_cannot_be_started_is_refused_with_what_to_write() {
     }
 }
 
+#[test]
+fn an_mcp_server_that_cannot_be_used_is_refused_with_what_to_write() {
+    let table = |lines: &str| load(&format!("[[mcp_servers]]\n{lines}"), &[], &[]);
+    let program = "id = \"db\"\ncommand = [\"db-server\"]\n";
+    let address = "id = \"wiki\"\nurl = \"https://wiki.example.org/mcp\"\n";
+    let both =
+        table(&format!("{program}environment = [\"A=b=c\"]\n[[mcp_servers]]\n{address}headers = [\"X-A: b: c\"]"));
+    assert_eq!(both.unwrap().mcp_servers.len(), 2);
+    table("id = \"wiki\"\nurl = \"${WIKI}/mcp\"").unwrap();
+    for (lines, words) in [
+        ("command = [\"db\"]".to_owned(), "mcp_servers.id: \"\" is no name of an MCP server"),
+        ("id = \"a__b\"\ncommand = [\"db\"]".to_owned(), "\"a__b\" is no name of an MCP server"),
+        ("id = \"db\"".to_owned(), "needs either mcp_servers.command or mcp_servers.url"),
+        (format!("{program}url = \"https://a.example/\""), "needs either mcp_servers.command or mcp_servers.url"),
+        ("id = \"a\"\nurl = \"https://93.184.216.34/\"".to_owned(), "an https address needs the name of a host"),
+        ("id = \"a\"\nurl = \"http://localhost:3000/\"".to_owned(), "localhost is not outside the sandbox"),
+        (format!("{program}environment = [\"s3cret\"]"), "mcp_servers.environment of db: entry 1 has no name"),
+        (format!("{address}headers = [\"s3cret\"]"), "mcp_servers.headers of wiki: entry 1 has no name"),
+        (format!("{program}folder = \"/not/there\""), "(/not/there) is no directory."),
+        (format!("{program}[[mcp_servers]]\n{program}"), "mcp_servers.id db is there twice."),
+        (format!("{program}sandbox = false"), "There is no key mcp_servers.sandbox"),
+    ] {
+        let told = table(&lines).unwrap_err().to_string();
+        assert!(told.contains(words) && !told.contains("s3cret"), "{lines}: {told}");
+    }
+}
+
 /// The table of keys and the structs that are read name the same keys.
 #[test]
 fn every_field_is_a_key_and_every_key_a_field() {
     let mut config = Config::in_directory("/x".into());
     config.models.push(config::ModelConfig::default());
     config.agents.push(config::AgentConfig::default());
+    config.mcp_servers.push(config::McpServerConfig::default());
     config.registries.push(config::RegistryConfig::default());
     config.trusted.push(config::TrustedConfig::default());
     config.secrets.push(config::SecretConfig::default());

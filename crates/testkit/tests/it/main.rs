@@ -23,6 +23,7 @@ mod kernel;
 mod kill;
 mod leaks;
 mod mcp;
+mod mcp_servers;
 mod model_faults;
 mod people;
 mod plugins;
