@@ -403,7 +403,7 @@ async fn a_server_at_an_address_is_asked_with_its_headers() {
     let results = world.results();
     assert!(results[0].1.starts_with("mcp__web__ping\n"), "{results:?}");
     assert!(results[1].1.starts_with("pong"), "{results:?}");
-    let seen = seen.lock().unwrap();
+    let seen = seen.lock().unwrap().clone();
     assert!(seen.len() >= 4 && seen.iter().all(|headers| headers["x-key"] == "placeholder"), "{seen:?}");
 
     let without = after(&[server], &[finding("ping")]).await;
