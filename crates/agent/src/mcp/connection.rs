@@ -2,7 +2,10 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use rmcp::{
@@ -43,6 +46,8 @@ pub(super) struct Connection {
     line: Line,
     /// A call that has no answer yet.
     open: Mutex<Option<RequestId>>,
+    /// A message could not be sent: the way may lead over the border of a sandbox that is gone.
+    broken: AtomicBool,
     times: McpTimes,
 }
 
@@ -92,7 +97,7 @@ impl Connection {
 
     /// Whether nothing can be asked of it any more.
     pub(super) fn is_over(&self) -> bool {
-        self.peer.is_transport_closed() || self.line.fault().is_some()
+        self.broken.load(Ordering::Acquire) || self.peer.is_transport_closed() || self.line.fault().is_some()
     }
 
     /// How it ended.
@@ -155,7 +160,10 @@ impl Connection {
                 format!("it did not answer within {} s, and was told that nobody waits any more", timeout.as_secs_f32())
             }
             ServiceError::TransportClosed | ServiceError::Cancelled { .. } => self.fault(),
-            ServiceError::TransportSend(error) => self.line.fault().unwrap_or_else(|| clipped(&error.to_string())),
+            ServiceError::TransportSend(error) => {
+                self.broken.store(true, Ordering::Release);
+                self.line.fault().unwrap_or_else(|| clipped(&error.to_string()))
+            }
             other => clipped(&other.to_string()),
         }
     }
@@ -238,7 +246,15 @@ async fn ready(
 
 fn connection(service: Service, catalog: Catalog, line: Line, times: McpTimes) -> Connection {
     let peer = service.peer().clone();
-    Connection { catalog, peer, service: Mutex::new(Some(service)), line, open: Mutex::new(None), times }
+    Connection {
+        catalog,
+        peer,
+        service: Mutex::new(Some(service)),
+        line,
+        open: Mutex::new(None),
+        broken: AtomicBool::new(false),
+        times,
+    }
 }
 
 fn headers_of(

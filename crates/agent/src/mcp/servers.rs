@@ -80,7 +80,7 @@ impl Servers {
         };
         let called = connection.call(offered, arguments).await;
         called.map_err(|fault| match connection.is_over() {
-            true => of(format!("{fault}; the next call starts it again")),
+            true => of(format!("{fault}; the next call begins with it anew")),
             false => of(fault),
         })
     }

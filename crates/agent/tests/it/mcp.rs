@@ -225,7 +225,7 @@ async fn a_server_that_dies_is_told_of_and_started_again_so_often() {
     let calls = [die.clone(), using("mcp__test__echo", &json!({"text": "again"})), die.clone(), die.clone(), die];
     let world = after(&[server("test", "plain")], &calls).await;
     let results = world.results();
-    let died = "The MCP server test gave no result: it ended with exit status: 3; the end of its standard error: first line\nthe disk is on fire; the next call starts it again.";
+    let died = "The MCP server test gave no result: it ended with exit status: 3; the end of its standard error: first line\nthe disk is on fire; the next call begins with it anew.";
     assert!(results[0].1.starts_with(died), "{results:?}");
     assert_eq!(results[1], (ToolStatus::Ok, "again".to_owned()));
     assert_eq!((results[2].1.as_str(), results[3].1.as_str()), (died, died));
@@ -289,7 +289,7 @@ async fn servers_that_do_wrong_are_held_in() {
     let begins = |number: usize, words: &str| assert!(results[number].1.starts_with(words), "{}", results[number].1);
     begins(
         0,
-        "The MCP server test gave no result: it sent a message of more than 8 MiB and was ended; the next call starts it again.",
+        "The MCP server test gave no result: it sent a message of more than 8 MiB and was ended; the next call begins with it anew.",
     );
     begins(1, "The MCP server test gave no result: it sent more than 100000 messages in one turn and was ended;");
     // Nobody lends it a model.
@@ -377,7 +377,10 @@ async fn at_an_address() -> (McpServer, Arc<Mutex<Vec<HeaderMap>>>, AbortOnDropH
                 "initialize" => {
                     json!({"protocolVersion": "2025-06-18", "capabilities": {"tools": {}}, "serverInfo": {"name": "web", "version": "1"}})
                 }
-                "tools/list" => json!({"tools": [{"name": "ping", "inputSchema": {"type": "object"}}]}),
+                "tools/list" => {
+                    json!({"tools": [{"name": "ping", "inputSchema": {"type": "object"}}, {"name": "break", "inputSchema": {"type": "object"}}]})
+                }
+                "tools/call" if message["params"]["name"] == "break" => return StatusCode::BAD_GATEWAY.into_response(),
                 "tools/call" => json!({"content": [{"type": "text", "text": "pong"}]}),
                 other => panic!("{other}"),
             };
@@ -396,15 +399,21 @@ async fn at_an_address() -> (McpServer, Arc<Mutex<Vec<HeaderMap>>>, AbortOnDropH
 #[tokio::test]
 async fn a_server_at_an_address_is_asked_with_its_headers() {
     let (server, seen, _serving) = at_an_address().await;
-    let calls = [finding("ping"), using("mcp__web__ping", &json!({}))];
+    let (ping, spoil) = (using("mcp__web__ping", &json!({})), using("mcp__web__break", &json!({})));
+    let calls = [finding("ping"), ping.clone(), spoil, ping];
     let mut world = of(std::slice::from_ref(&server), &calls).await;
     Arc::get_mut(&mut world.host).unwrap().variables.insert("KEY".to_owned(), "placeholder".to_owned());
     assert_eq!(world.run().await, TurnEnd::Done);
     let results = world.results();
     assert!(results[0].1.starts_with("mcp__web__ping\n"), "{results:?}");
     assert!(results[1].1.starts_with("pong"), "{results:?}");
-    let seen = seen.lock().unwrap();
-    assert!(seen.len() >= 4 && seen.iter().all(|headers| headers["x-key"] == "placeholder"), "{seen:?}");
+    assert!(
+        results[2].1.contains("HTTP 502") && results[2].1.ends_with("; the next call begins with it anew."),
+        "{results:?}"
+    );
+    assert_eq!(results[3], (ToolStatus::Ok, "pong".to_owned()));
+    let seen = seen.lock().unwrap().clone();
+    assert!(seen.len() >= 8 && seen.iter().all(|headers| headers["x-key"] == "placeholder"), "{seen:?}");
 
     let without = after(&[server], &[finding("ping")]).await;
     assert!(

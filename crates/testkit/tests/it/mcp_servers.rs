@@ -63,11 +63,13 @@ fn results(events: &[Event]) -> Vec<(ToolStatus, &str)> {
 }
 
 fn tools(events: &[Event]) -> Vec<&str> {
-    let tool = |event| match event {
-        &EventBody::ToolStarted { ref name, .. } => Some(name.as_str()),
-        _ => None,
-    };
-    events.iter().filter_map(|event| tool(&event.body)).collect()
+    let mut names = Vec::new();
+    for event in events {
+        if let EventBody::ToolStarted { name, .. } = &event.body {
+            names.push(name.as_str());
+        }
+    }
+    names
 }
 
 #[tokio::test]
