@@ -54,7 +54,7 @@ impl Open {
             client: client.clone(),
             session: session.clone(),
             peer: peer.clone(),
-            story: Story::new(me.clone()),
+            story: Story::new(me.clone(), client.url()),
             loading,
             waiting: Vec::new(),
             turns: HashMap::new(),

@@ -16,6 +16,8 @@ use crate::cli::call_in_words;
 /// One session's, as one editor sees it.
 pub(super) struct Story {
     me: UserId,
+    /// The server's address, for pages that it names relative to itself.
+    server: String,
     names: HashMap<UserId, String>,
     /// Prompts that were not worked on yet: whose, and in which words.
     prompts: HashMap<PromptId, (UserId, String)>,
@@ -26,8 +28,9 @@ pub(super) struct Story {
 }
 
 impl Story {
-    pub(super) fn new(me: UserId) -> Self {
-        Self { me, names: HashMap::new(), prompts: HashMap::new(), own: HashSet::new(), shown: HashMap::new() }
+    pub(super) fn new(me: UserId, server: &str) -> Self {
+        let server = server.trim_end_matches('/').to_owned();
+        Self { me, server, names: HashMap::new(), prompts: HashMap::new(), own: HashSet::new(), shown: HashMap::new() }
     }
 
     /// The editor has sent this one.
@@ -122,7 +125,8 @@ impl Story {
             EventBody::QuestionAsked { question, .. } => vec![said(&asked(question))],
             EventBody::TurnPaused { exhausted, .. } => vec![said(&format!("\n\n*{}*\n", exhausted.reason))],
             EventBody::PullRequestOpened { number, title, url, .. } => {
-                vec![said(&format!("\n\nPull request #{number}: [{title}]({url})\n"))]
+                let server = if url.starts_with('/') { self.server.as_str() } else { "" };
+                vec![said(&format!("\n\nPull request #{number}: [{title}]({server}{url})\n"))]
             }
             EventBody::SandboxChanged { phase: SandboxPhase::Failed, detail, .. } => {
                 vec![said(&format!("\n\n*The sandbox failed. {detail}*\n"))]
@@ -247,7 +251,7 @@ mod tests {
 
     #[test]
     fn of_a_reply_nothing_is_said_twice_and_nothing_is_missing() {
-        let mut story = Story::new("ann".parse().unwrap());
+        let mut story = Story::new("ann".parse().unwrap(), "http://hangar.test/");
         let told: Vec<Value> =
             [text("One ", 0), text("two", 4), replied("One two three.")].iter().flat_map(|u| story.tell(u)).collect();
         assert_eq!(words(&told), "One two three.");
@@ -256,7 +260,7 @@ mod tests {
 
     #[test]
     fn a_prompt_is_shown_where_it_is_heard_unless_the_editor_has_sent_it() {
-        let mut story = Story::new("ann".parse().unwrap());
+        let mut story = Story::new("ann".parse().unwrap(), "http://hangar.test/");
         let added = |prompt: u32, author: &str| {
             event(
                 json!({"type": "prompt_added", "prompt": prompt, "request_id": "r", "author": author, "text": "Do it."}),
@@ -275,8 +279,19 @@ mod tests {
     }
 
     #[test]
+    fn a_pull_request_can_be_clicked_on_in_an_editor() {
+        let mut story = Story::new("ann".parse().unwrap(), "http://hangar.test/");
+        let mut told = |url: &str| {
+            let body = json!({"type": "pull_request_opened", "number": 1, "title": "T", "author": "ann", "url": url});
+            words(&story.tell(&event(body)))
+        };
+        assert!(told("/s/abc/pull-request").contains("[T](http://hangar.test/s/abc/pull-request)"));
+        assert!(told("https://forge.test/1").contains("[T](https://forge.test/1)"));
+    }
+
+    #[test]
     fn an_edit_is_shown_as_what_it_changes() {
-        let mut story = Story::new("ann".parse().unwrap());
+        let mut story = Story::new("ann".parse().unwrap(), "http://hangar.test/");
         let told = story.tell(&event(json!({"type": "tool_started", "turn": 1, "call": "c1", "name": "edit",
             "input": {"path": "src/lib.rs", "old_string": "a", "new_string": "b"}})));
         assert_eq!(told[0]["kind"], "edit");

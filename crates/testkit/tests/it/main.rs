@@ -43,3 +43,4 @@ mod steps;
 mod stop;
 mod stream;
 mod sync;
+mod web;
