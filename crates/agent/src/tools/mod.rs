@@ -250,7 +250,7 @@ pub(crate) fn toolbox() -> Vec<Arc<dyn Tool>> {
     ]
 }
 
-/// The tools of a session that has [attempts](Conversation::has_attempts).
+/// The tools of a session that has [attempts](crate::Conversation::has_attempts).
 #[must_use]
 pub(crate) fn attempt_tools() -> Vec<Arc<dyn Tool>> {
     vec![Arc::new(attempts::Compare::new()), Arc::new(attempts::Keep::new())]
