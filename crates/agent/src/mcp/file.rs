@@ -1,4 +1,5 @@
-//! The servers that a repository brings, in the format of Claude Code: `{"mcpServers": {"name": {"command", "args", "env"} or {"type": "http", "url", "headers"}}}`.
+//! The servers that a repository brings, in the format of Claude Code:
+//! `{"mcpServers": {"name": {"command", "args", "env"} or {"type": "http", "url", "headers"}}}`.
 //!
 //! The format is documented at <https://code.claude.com/docs/en/mcp>. `docs/mcp.md` says what is heeded.
 
