@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// Says something to the agent: in a turn of its own, to the turn that runs, or with a paused queue going on. When it is answered, the
-/// prompt is on disk. One that begins with the name of a [saved prompt](SavedPrompt) says what that says.
+/// prompt is on disk. One that begins with the name of a saved prompt of the repository says what that says.
 #[utoipa::path(
     post, path = "/api/v1/sessions/{id}/prompts", tag = "sessions", params(("id" = SessionId, Path)), request_body = SaidPrompt,
     responses((status = 202, body = PromptAccepted))
