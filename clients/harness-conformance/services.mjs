@@ -17,7 +17,7 @@ const lastWish = (request) => words(request.messages.findLast((message) => messa
 function shell(request, command) {
   for (const { function: tool } of request.tools ?? []) {
     const argument = ["command", "cmd"].find((name) => tool.parameters?.properties?.[name]);
-    if (argument && /shell|exec/.test(tool.name)) return { name: tool.name, arguments: { [argument]: command } };
+    if (argument && /shell|exec|bash/i.test(tool.name)) return { name: tool.name, arguments: { [argument]: command } };
   }
   throw new Error(`there is no shell among ${request.tools?.map((tool) => tool.function.name)}`);
 }

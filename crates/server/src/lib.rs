@@ -9,6 +9,7 @@
 //! cookies and tokens are stored as hashes.
 
 mod accept;
+mod agent_hooks;
 mod agents;
 mod answer;
 mod app;

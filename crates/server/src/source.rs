@@ -11,6 +11,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use crate::agent_hooks;
+
 /// Every file, as `tar` in `zstd`.
 const ARCHIVE: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/source.tar.zst"));
 /// What is where.
@@ -57,6 +59,7 @@ pub(crate) fn place(data: &Path) -> io::Result<PathBuf> {
         let unfinished = all.join("unfinished");
         unpack(&unfinished.join("src"))?;
         fs::write(unfinished.join("INDEX.md"), INDEX)?;
+        agent_hooks::write(&unfinished)?;
         open_to_all(&unfinished)?;
         fs::rename(&unfinished, &place)?;
     }
