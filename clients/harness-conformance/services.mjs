@@ -24,7 +24,12 @@ function shell(request, command) {
 
 const RUN = /run «([^»]*)»/;
 const hasTools = (request) => (request.tools ?? []).length > 0;
-const isAnswered = (request) => request.messages.at(-1)?.role === "tool";
+/** The last thing is a result, and nobody said anything beside it but the agent to itself. */
+const isAnswered = ({ messages }) => {
+  const since = messages.slice(messages.findLastIndex((message) => message.role === "assistant") + 1);
+  const isSaid = (message) => message.role === "user" && !words(message.content).trim().startsWith("<");
+  return since.at(-1)?.role === "tool" && !since.some(isSaid);
+};
 // Some agents ask for titles and the like besides.
 services.on({ predicate: (request) => !hasTools(request) }, { content: "An aside.", usage });
 services.on({ predicate: isAnswered }, { content: "I am done.", usage });

@@ -166,8 +166,7 @@ impl Turn {
     async fn rule_again(&mut self, seen: &Seen, name: &str) -> Result<Ruling, Halt> {
         let Some(open) = self.calls.open.get(name) else { return Ok(Ruling::Allowed) };
         let (call, began) = (open.seen.call.clone(), open.began);
-        let mut asked =
-            ToolCall { call, name: seen.tool.clone(), input: seen.input.clone(), mutates: seen.mutates };
+        let mut asked = ToolCall { call, name: seen.tool.clone(), input: seen.input.clone(), mutates: seen.mutates };
         let paths: Vec<String> = seen.path.clone().into_iter().collect();
         let ruling = self.ruling(&mut asked, &paths, Arguments::Open).await?;
         let verdict = match &ruling {
@@ -208,10 +207,7 @@ impl Turn {
             return name.clone();
         }
         let told = drafts.iter().find(|(_, draft)| is_part(&question.tool_input, &draft.call.raw_input));
-        told.map_or_else(
-            || format!("hook-{}", open.len() + ended.len() + waiting.len() + 1),
-            |(name, _)| name.clone(),
-        )
+        told.map_or_else(|| format!("hook-{}", open.len() + ended.len() + waiting.len() + 1), |(name, _)| name.clone())
     }
 }
 

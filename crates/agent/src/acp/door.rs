@@ -89,7 +89,10 @@ async fn answered(door: &HookDoor, request: Request) -> Result<Answer, (StatusCo
     let shown = shown.and_then(|value| value.strip_prefix("Bearer ")).unwrap_or_default();
     let way = door.0.borrow().clone();
     let Some(way) = way.filter(|way| way.token.is(shown)) else {
-        return refused(StatusCode::UNAUTHORIZED, "This token opens nothing now. An agent's hook asks while its turn runs.");
+        return refused(
+            StatusCode::UNAUTHORIZED,
+            "This token opens nothing now. An agent's hook asks while its turn runs.",
+        );
     };
     let question = read(body).await?;
     let (answer, given) = oneshot::channel();
@@ -113,5 +116,6 @@ async fn read(body: Body) -> Result<Question, (StatusCode, String)> {
         Ok(Err(_)) => return Err((StatusCode::PAYLOAD_TOO_LARGE, "The question is too large.".to_owned())),
         Err(_) => return Err((StatusCode::REQUEST_TIMEOUT, "The question did not arrive in time.".to_owned())),
     };
-    serde_json::from_slice(&bytes).map_err(|error| (StatusCode::BAD_REQUEST, format!("The question cannot be read: {error}.")))
+    serde_json::from_slice(&bytes)
+        .map_err(|error| (StatusCode::BAD_REQUEST, format!("The question cannot be read: {error}.")))
 }

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use hangar_protocol::guest::hook::{HOOKS, PATIENCE_S, PROGRAM};
+use hangar_protocol::guest::hook::{HOOKS, PATIENCE_S, PROGRAM, SAYS_ALLOW};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
@@ -37,9 +37,9 @@ fn program() -> String {
 /// What lies beside the program in a sandbox, by name.
 #[must_use]
 pub fn hook_files() -> [(&'static str, String); 2] {
-    let ask = json!([{"hooks": [
-        {"type": "command", "command": program(), "timeout": PATIENCE_S, "onFailure": "block"}
-    ]}]);
+    let command = format!("{} {SAYS_ALLOW}", program());
+    let ask =
+        json!([{"hooks": [{"type": "command", "command": command, "timeout": PATIENCE_S, "onFailure": "block"}]}]);
     // A repository that switches hooks off does not mean this one.
     let claude = json!({"disableAllHooks": false, "hooks": {"PreToolUse": ask}});
     let opencode = include_str!("hooked/opencode.js").replace("{program}", &program());
@@ -61,8 +61,8 @@ impl HookFormat {
             Self::OpenCode => {
                 let config = env.entry(OPENCODE_CONFIG.to_owned()).or_insert_with(|| "{}".to_owned());
                 *config = with_plugin(config);
-                // It would install packages into the home before anything else, for plugins that need them; this one needs none, and takes the
-                // variable away again before commands see it.
+                // It would install packages into the home before anything else, for plugins that need them. This one needs none, and takes the
+                // word back for commands.
                 env.insert("npm_config_offline".to_owned(), "true".to_owned());
                 env.insert("OPENCODE_DISABLE_MODELS_FETCH".to_owned(), "1".to_owned());
                 env.insert("OPENCODE_DISABLE_AUTOUPDATE".to_owned(), "1".to_owned());
@@ -77,6 +77,14 @@ impl HookFormat {
             Self::Claude => {
                 Some(json!({"claudeCode": {"options": {"settings": format!("{HOOKS}/{CLAUDE_SETTINGS}")}}}))
             }
+            Self::Codex | Self::OpenCode => None,
+        }
+    }
+
+    /// The mode in which its conversations begin: the one in which it asks leave for what its hook has not allowed.
+    pub(super) fn mode(self) -> Option<&'static str> {
+        match self {
+            Self::Claude => Some("default"),
             Self::Codex | Self::OpenCode => None,
         }
     }

@@ -95,7 +95,13 @@ mod tests {
         for (tool, input, seen, shown, mutates) in [
             ("Bash", json!({"command": "ls", "timeout": 9}), "bash", json!({"command": "ls"}), true),
             ("bash", json!({"command": "ls"}), "bash", json!({"command": "ls"}), true),
-            ("Read", json!({"file_path": "/a"}), "read", json!({"file_path": "/a", "path": "/a", "title": "Read"}), false),
+            (
+                "Read",
+                json!({"file_path": "/a"}),
+                "read",
+                json!({"file_path": "/a", "path": "/a", "title": "Read"}),
+                false,
+            ),
             ("write", json!({"filePath": "b"}), "edit", json!({"filePath": "b", "path": "b", "title": "write"}), true),
             ("apply_patch", json!({"command": "*** Begin"}), "apply_patch", json!({"patch": "*** Begin"}), true),
             ("mcp__x__y", json!({"z": 1}), "other", json!({"z": 1, "title": "mcp__x__y"}), true),
@@ -109,7 +115,12 @@ mod tests {
     #[test]
     fn what_plugins_change_is_the_agents_own_argument() {
         for (tool, input, made, own) in [
-            ("Bash", json!({"command": "ls", "timeout": 9}), json!({"command": "pwd"}), json!({"command": "pwd", "timeout": 9})),
+            (
+                "Bash",
+                json!({"command": "ls", "timeout": 9}),
+                json!({"command": "pwd"}),
+                json!({"command": "pwd", "timeout": 9}),
+            ),
             (
                 "Read",
                 json!({"file_path": "/a", "limit": 1}),

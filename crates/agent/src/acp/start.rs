@@ -85,7 +85,10 @@ impl Turn {
         if let Some(known) = known {
             let wish = json!({"sessionId": known, "cwd": CWD, "mcpServers": []});
             match self.exchange(peer, "session/load", self.with_hooks(wish)).await? {
-                Ok(_) => return Ok((program, known.to_owned(), HarnessMemory::Loaded)),
+                Ok(_) => {
+                    self.set_mode(peer, known).await?;
+                    return Ok((program, known.to_owned(), HarnessMemory::Loaded));
+                }
                 Err(fault) => {
                     tracing::info!(
                         agent = self.input.harness.id,
@@ -101,6 +104,7 @@ impl Turn {
         if made.session_id.chars().count() > NAME_CHARS_MAX {
             return Err(Halt::Failed(format!("{} names its conversation with too many words.", self.agent())));
         }
+        self.set_mode(peer, &made.session_id).await?;
         let before = match self.beginning {
             Beginning::Fresh => self.input.conversation.has_past(),
             Beginning::Again => true,
@@ -115,6 +119,17 @@ impl Turn {
             wish["_meta"] = meta;
         }
         wish
+    }
+
+    /// Puts a conversation into the mode that its hooks are for.
+    async fn set_mode(&self, peer: &mut Peer, conversation: &str) -> Result<(), Halt> {
+        let Some(mode) = self.input.harness.hooks.and_then(HookFormat::mode) else { return Ok(()) };
+        let wish = json!({"sessionId": conversation, "modeId": mode});
+        if let Err(fault) = self.exchange(peer, "session/set_mode", wish).await? {
+            // Its hooks are asked in every mode.
+            tracing::warn!(agent = self.input.harness.id, fault = fault.words(), mode, "an agent has no such mode");
+        }
+        Ok(())
     }
 
     /// A question before there is a prompt. What the program tells meanwhile is its conversation of old.

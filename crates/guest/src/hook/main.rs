@@ -7,7 +7,7 @@
 //! ```text
 //!   agent ──PreToolUse, JSON──▶ hangar-hook ──Question──▶ hangar: plugins, the sync
 //!     ▲                             │ ◀──Answer──
-//!     └── nothing: make the call · deny, with words · allow, with other arguments
+//!     └── nothing or allow: make the call · deny, with words · allow, with other arguments
 //! ```
 //!
 //! Architecture invariant: without an answer the call is refused. No door, no token, a question that makes no sense, one that is too large,
@@ -20,7 +20,7 @@ use std::{
 };
 
 use hangar_protocol::guest::hook::{
-    ANSWER_BYTES_MAX, Answer, HELD_S_MAX, QUESTION_BYTES_MAX, Question, TOKEN_VARIABLE, URL_VARIABLE,
+    ANSWER_BYTES_MAX, Answer, HELD_S_MAX, QUESTION_BYTES_MAX, Question, SAYS_ALLOW, TOKEN_VARIABLE, URL_VARIABLE,
 };
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -47,6 +47,9 @@ struct Asked {
 fn main() -> ExitCode {
     let answer = read().and_then(|question| ask(&question));
     let said = match answer {
+        Ok(Answer::Allow) if std::env::args().nth(1).as_deref() == Some(SAYS_ALLOW) => {
+            decision(&json!({"permissionDecision": "allow"}))
+        }
         Ok(Answer::Allow) => return ExitCode::SUCCESS,
         Ok(Answer::Change { input }) => decision(&json!({"permissionDecision": "allow", "updatedInput": input})),
         Ok(Answer::Deny { words }) | Err(words) => {
@@ -79,8 +82,9 @@ fn read() -> Result<Question, String> {
             QUESTION_BYTES_MAX / 1024 / 1024
         ));
     }
-    let asked: Asked = serde_json::from_slice(&said)
-        .map_err(|error| format!("hangar's hook was asked something it cannot read ({error}), so the call is not made."))?;
+    let asked: Asked = serde_json::from_slice(&said).map_err(|error| {
+        format!("hangar's hook was asked something it cannot read ({error}), so the call is not made.")
+    })?;
     if asked.hook_event_name != MOMENT {
         return Err(format!("hangar's hook is for {MOMENT} alone, and was asked at {}.", asked.hook_event_name));
     }
@@ -106,7 +110,9 @@ fn ask(question: &Question) -> Result<Answer, String> {
         .build()
         .into();
     let unheard = |error: ureq::Error| {
-        format!("hangar cannot be asked about this call ({error}), so it is not made. Try again, or say that it cannot be done.")
+        format!(
+            "hangar cannot be asked about this call ({error}), so it is not made. Try again, or say that it cannot be done."
+        )
     };
     let body = serde_json::to_vec(question)
         .map_err(|error| format!("hangar's hook cannot pass the call on ({error}), so it is not made."))?;

@@ -10,6 +10,9 @@ use serde_json::Value;
 pub const HOOKS: &str = "/opt/hangar/hooks";
 /// The name of the program there.
 pub const PROGRAM: &str = "hangar-hook";
+/// The argument of the program for agents that go on to judge a call by themselves unless their hook says that it is allowed: Claude Code asks a
+/// model of its own, at the session's cost. Others take the word for a fault, and are told nothing.
+pub const SAYS_ALLOW: &str = "says-allow";
 /// The variable with the address at which is asked.
 pub const URL_VARIABLE: &str = "HANGAR_HOOKS_URL";
 /// The variable with the token that opens it.

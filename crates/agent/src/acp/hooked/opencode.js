@@ -20,17 +20,17 @@ function ask(question) {
   });
 }
 
-export const Hangar = async () => {
-  // For OpenCode's own start alone: commands of the agent may install what they like.
-  delete process.env.npm_config_offline;
-  return {
-    "tool.execute.before": async ({ tool, callID }, output) => {
-      const said = await ask({ hook_event_name: "PreToolUse", tool_name: tool, tool_input: output.args, tool_use_id: callID });
-      if (said === "") return;
-      const { permissionDecision, permissionDecisionReason, updatedInput } = JSON.parse(said).hookSpecificOutput;
-      if (permissionDecision !== "allow") throw new Error(permissionDecisionReason);
-      for (const name of Object.keys(output.args)) delete output.args[name];
-      Object.assign(output.args, updatedInput);
-    },
-  };
-};
+export const Hangar = async () => ({
+  "tool.execute.before": async ({ tool, callID }, output) => {
+    const said = await ask({ hook_event_name: "PreToolUse", tool_name: tool, tool_input: output.args, tool_use_id: callID });
+    if (said === "") return;
+    const { permissionDecision, permissionDecisionReason, updatedInput } = JSON.parse(said).hookSpecificOutput;
+    if (permissionDecision !== "allow") throw new Error(permissionDecisionReason);
+    for (const name of Object.keys(output.args)) delete output.args[name];
+    Object.assign(output.args, updatedInput);
+  },
+  // OpenCode itself is to install nothing at its start; commands of the agent may.
+  "shell.env": async (_, output) => {
+    output.env.npm_config_offline = "false";
+  },
+});
