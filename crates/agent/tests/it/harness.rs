@@ -14,7 +14,10 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use hangar_agent::{
     Bus, Hook, TurnEnd, Verdict,
-    acp::{Harness, HarnessTimes, HarnessTurn, Launch, PIECES_AHEAD, Piece, Program, Programs, run_harness_turn},
+    acp::{
+        Harness, HarnessTimes, HarnessTurn, HookDoor, HookFormat, Launch, PIECES_AHEAD, Piece, Program, Programs,
+        run_harness_turn,
+    },
     hooks::{Installed, Occasion, Scene},
     limits::{OWN_HOOK_DEADLINE, TurnLimits},
 };
@@ -32,12 +35,16 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
+mod hooks;
+
 use crate::log::Log;
 
 /// Scripts of one test, started in a directory.
 struct Shell {
     directory: PathBuf,
     script: String,
+    /// Where hooks ask.
+    hooks_url: String,
     /// Whether the workspace can be written.
     writable: watch::Sender<bool>,
     /// Whether the sandbox is there.
@@ -54,7 +61,7 @@ impl Programs for Shell {
             .arg("-c")
             .arg(format!("{}\n{}", include_str!("harness/peer.sh"), self.script))
             .current_dir(&self.directory)
-            .envs(launch.command("http://gateway/-", "token").env)
+            .envs(launch.command("http://gateway/-", "token", &self.hooks_url).env)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -142,6 +149,8 @@ struct World {
     refused: watch::Sender<Option<(TurnId, Exhausted)>>,
     plugins: Vec<Installed>,
     times: HarnessTimes,
+    hooks: Option<HookFormat>,
+    door: HookDoor,
     stop: CancellationToken,
 }
 
@@ -152,6 +161,7 @@ impl World {
         let shell = Shell {
             directory: directory.path().to_owned(),
             script: script.to_owned(),
+            hooks_url: String::new(),
             writable: watch::Sender::new(true),
             gone: AtomicBool::new(false),
         };
@@ -169,6 +179,8 @@ impl World {
                 leave_max: Duration::from_secs(60),
                 ..HarnessTimes::default()
             },
+            hooks: None,
+            door: HookDoor::default(),
             stop: CancellationToken::new(),
         }
     }
@@ -188,6 +200,7 @@ impl World {
         let shell = Shell {
             directory: self.directory.path().to_owned(),
             script: script.to_owned(),
+            hooks_url: String::new(),
             writable: watch::Sender::new(true),
             gone: AtomicBool::new(false),
         };
@@ -195,14 +208,15 @@ impl World {
     }
 
     async fn run(&self) -> TurnEnd {
-        let harness =
-            Harness { id: "peer".to_owned(), command: vec!["peer".to_owned()], env: vec![], wire: None, model: None };
+        let (id, command, hooks) = ("peer".to_owned(), vec!["peer".to_owned()], self.hooks);
+        let harness = Harness { id, command, env: vec![], wire: None, model: None, hooks };
         let input = HarnessTurn {
             conversation: self.log.conversation(),
             harness,
             model: "test/model".to_owned(),
             programs: self.shell.clone(),
             refused: self.refused.subscribe(),
+            door: self.door.clone(),
             hooks: Bus::new(self.plugins.clone()),
             limits: TurnLimits::default(),
             times: self.times,

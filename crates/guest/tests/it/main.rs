@@ -1,0 +1,3 @@
+//! The programs that this crate makes, as they are started.
+
+mod hook;
