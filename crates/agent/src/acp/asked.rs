@@ -59,6 +59,11 @@ impl Questions {
         Self { door, held: FuturesUnordered::new() }
     }
 
+    /// Nothing more is asked; who waits is told so.
+    pub(super) fn close(&mut self) {
+        *self = Self::new(None);
+    }
+
     /// The next question, or the next one that is not held any more. Cancel safe.
     pub(super) async fn next(&mut self) -> Heard {
         let Self { door, held } = self;

@@ -131,6 +131,9 @@ impl Turn {
         let mut speaker = self.start().await?;
         let worked = self.converse(&mut speaker).await;
         if let Err(Halt::Stopped | Halt::Failed(_) | Halt::Paused(_)) = &worked {
+            // Hooks that are held are told that the turn has ended, so that the program can.
+            speaker.questions.close();
+            self.calls.waiting.clear();
             self.take_leave(&mut speaker).await?;
         }
         speaker.peer.end().await;

@@ -106,10 +106,7 @@ fn a_call_is_passed_on_and_the_answer_said_in_the_agents_format() {
         let output = hook(arguments, &env, call().to_string().as_bytes());
         let (head, question) = asked.join().unwrap();
         assert!(head.starts_with("POST /-/hooks ") && head.contains("Bearer secret"), "{head}");
-        assert_eq!(
-            question,
-            json!({"tool_name": "Bash", "tool_input": {"command": "ls"}, "tool_use_id": "toolu_1"})
-        );
+        assert_eq!(question, json!({"tool_name": "Bash", "tool_input": {"command": "ls"}, "tool_use_id": "toolu_1"}));
         match said {
             None => assert!(output.status.success() && output.stdout.is_empty(), "{output:?}"),
             Some(mut said) => {

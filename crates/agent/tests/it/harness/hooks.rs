@@ -81,8 +81,7 @@ async fn a_hook_that_asks_twice_is_answered_alike_and_no_other_call_by_that_name
 #[tokio::test]
 async fn a_call_whose_hook_does_not_ask_is_decided_on_as_it_is_told_and_a_refused_one_ends_the_turn() {
     for script in ["greet; call c1 'rm x'; hear", "greet; call c1 'rm x'; ended c1 gone; hear"] {
-        let mut world =
-            World::hooked(HookFormat::OpenCode, script).await.guarded(HookPoint::ToolExecuteBefore, "rm");
+        let mut world = World::hooked(HookFormat::OpenCode, script).await.guarded(HookPoint::ToolExecuteBefore, "rm");
         world.times.leave_max = Duration::from_millis(50);
         let reason = failure(world.run().await);
         assert!(reason.contains("made a call without asking leave") && reason.contains("no rm"), "{reason}");
@@ -115,7 +114,7 @@ async fn what_may_change_something_is_held_for_the_sync_and_holds_up_nothing_els
 
 #[tokio::test]
 async fn a_stop_answers_a_hook_that_is_held() {
-    let script = "greet; hook c1 'rm x' & hear; wait; hear";
+    let script = "greet; hook c1 'rm x' & hear; wait; over 3 cancelled";
     let world = World::hooked(HookFormat::Codex, script).await;
     world.shell.writable.send_replace(false);
     let stop = async {
@@ -126,12 +125,13 @@ async fn a_stop_answers_a_hook_that_is_held() {
     };
     let (end, ()) = tokio::join!(world.run(), stop);
     assert_eq!(end, TurnEnd::Stopped);
-    assert!(!world.answered("c1").contains("allow"), "{}", world.answered("c1"));
+    assert_eq!(world.answered("c1"), "The turn has ended.410");
 }
 
 #[tokio::test]
 async fn the_door_is_open_for_the_token_of_the_turn_alone() {
-    let script = "greet; hook c1 ls wrong; TOOL='\"' hook c2 ls; echo \"$HANGAR_HOOKS_TOKEN $HANGAR_HOOKS_URL\" >door; over";
+    let script =
+        "greet; hook c1 ls wrong; TOOL='\"' hook c2 ls; echo \"$HANGAR_HOOKS_TOKEN $HANGAR_HOOKS_URL\" >door; over";
     let world = World::hooked(HookFormat::Codex, script).await;
     assert_eq!(world.run().await, TurnEnd::Done);
     assert!(world.answered("c1").ends_with("401"), "{}", world.answered("c1"));
