@@ -21,6 +21,16 @@ impl World {
     }
 }
 
+/// Waits until this is so, for a minute at most.
+async fn until(so: impl Fn() -> bool) {
+    let waiting = async {
+        while !so() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), waiting).await.expect("it comes to that");
+}
+
 const ALLOW: &str = r#"{"verdict":"allow"}200"#;
 
 #[tokio::test]
@@ -96,14 +106,9 @@ async fn what_may_change_something_is_held_for_the_sync_and_holds_up_nothing_els
     world.shell.writable.send_replace(false);
     let directory = world.directory.path();
     let watched = async {
-        let is_begun = || world.story().iter().any(|line| line == "c1 started");
-        while !is_begun() {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
+        until(|| world.story().iter().any(|line| line == "c1 started")).await;
         std::fs::write(directory.join("asked"), "").unwrap();
-        while !directory.join("read").exists() {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
+        until(|| directory.join("read").exists()).await;
         assert_eq!((world.answered("c1"), world.answered("c2")), (String::new(), ALLOW.to_owned()));
         world.shell.writable.send_replace(true);
     };
@@ -118,9 +123,7 @@ async fn a_stop_answers_a_hook_that_is_held() {
     let world = World::hooked(HookFormat::Codex, script).await;
     world.shell.writable.send_replace(false);
     let stop = async {
-        while !world.story().iter().any(|line| line == "c1 started") {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
+        until(|| world.story().iter().any(|line| line == "c1 started")).await;
         world.stop.cancel();
     };
     let (end, ()) = tokio::join!(world.run(), stop);

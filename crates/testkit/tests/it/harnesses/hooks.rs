@@ -63,6 +63,35 @@ async fn the_hook_asks(agent: Agent) {
     server.stop().await;
 }
 
+#[tokio::test]
+async fn what_a_sub_agent_of_claude_does_is_asked_about() {
+    the_hook_of_a_sub_agent_asks(Agent::Claude).await;
+}
+
+#[tokio::test]
+async fn what_a_sub_agent_of_opencode_does_is_asked_about() {
+    the_hook_of_a_sub_agent_asks(Agent::OpenCode).await;
+}
+
+async fn the_hook_of_a_sub_agent_asks(agent: Agent) {
+    let Some(directory) = installed() else { return };
+    let services = Services::start(&directory).await;
+    let file = tempfile::Builder::new().suffix(".js").tempfile().unwrap();
+    std::fs::write(file.path(), GUARD).unwrap();
+    let plugin = format!("[[plugins]]\nname = \"guard\"\npath = {:?}\n", file.path());
+    let mut server = TestServer::start_with(agent.setting(&directory, &services).configured(&plugin)).await;
+    server.tiny().await;
+    let jane = server.owner().clone();
+    let session = agent.begin(&jane, "acme/tiny", "Please delegate «cat README.md»").await;
+    let mut watch = Watch::new(&jane, &session);
+    assert_eq!(watch.turn_ended(1).await, TurnOutcome::Done, "{}", Story::of(watch.events()));
+    let story = Story::of(watch.events());
+    let denied = PluginDecision::Denied { words: "Leave the README alone.".to_owned() };
+    assert_eq!(decisions(watch.events()), [denied], "{story}");
+    assert!(outputs(watch.events()).contains(&(ToolStatus::Error, "Leave the README alone.")), "{story}");
+    server.stop().await;
+}
+
 /// What plugins decided, in order.
 fn decisions(events: &[Event]) -> Vec<PluginDecision> {
     let decided = |event: &Event| match &event.body {
