@@ -116,14 +116,14 @@ mod tests {
 
     #[test]
     fn a_program_with_hooks_is_told_where_they_ask() {
-        let hooks = Some(GatewayToken::random());
+        let token = GatewayToken::random();
         let harness = Harness { hooks: Some(HookFormat::Codex), ..harness("a") };
-        let launch = Launch { harness, model: "m/n".to_owned(), env: vec![], hooks: hooks.clone() };
+        let launch = Launch { harness, model: "m/n".to_owned(), env: vec![], hooks: Some(token.clone()) };
         let Command { argv, env } = launch.command("http://gateway/-", "secret", "http://hooks");
         let [.., flag, said] = argv.as_slice() else { panic!("{argv:?}") };
         assert!(flag == "-c" && said.starts_with("hooks={PreToolUse="), "{argv:?}");
         assert_eq!(env["HANGAR_HOOKS_URL"], "http://hooks");
-        assert_eq!(env["HANGAR_HOOKS_TOKEN"], hooks.unwrap().reveal());
+        assert_eq!(env["HANGAR_HOOKS_TOKEN"], token.reveal());
         assert!(!argv.iter().any(|word| word.contains(&env["HANGAR_HOOKS_TOKEN"])));
     }
 

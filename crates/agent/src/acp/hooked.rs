@@ -47,6 +47,15 @@ pub fn hook_files() -> [(&'static str, String); 2] {
 }
 
 impl HookFormat {
+    /// What keeps an agent with these variables from having its hook, in words for whoever configures it.
+    #[must_use]
+    pub fn complaint(self, env: &[(String, String)]) -> Option<String> {
+        let config = env.iter().find(|(name, _)| name == OPENCODE_CONFIG).filter(|_| self == Self::OpenCode)?;
+        let read = serde_json::from_str::<serde_json::Map<String, Value>>(&config.1);
+        read.err()
+            .map(|error| format!("{OPENCODE_CONFIG} is no JSON object ({error}), and the hook would be added to it"))
+    }
+
     /// What its program is started with besides.
     pub(super) fn arguments(self) -> Vec<String> {
         match self {
@@ -111,7 +120,7 @@ fn codex_hooks() -> String {
     )
 }
 
-/// A configuration of OpenCode with the plugin. One that is no object is left to OpenCode to complain of.
+/// A configuration of OpenCode with the plugin. One that is no object is complained of before (`complaint`).
 fn with_plugin(config: &str) -> String {
     let Ok(mut all @ Value::Object(_)) = serde_json::from_str(config) else { return config.to_owned() };
     let mut plugins = all["plugin"].as_array().cloned().unwrap_or_default();

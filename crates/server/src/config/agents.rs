@@ -108,6 +108,13 @@ impl AgentConfig {
         {
             return Err(refusal(format!("agents.environment of {} has {entry:?}.", self.id), "Write NAME=value."));
         }
+        let harness = self.harness();
+        if let Some(complaint) = harness.hooks.and_then(|hooks| hooks.complaint(&harness.env)) {
+            return Err(refusal(
+                format!("agents.hooks of {} cannot be had: {complaint}.", self.id),
+                "Write the configuration as JSON, or leave agents.hooks out.",
+            ));
+        }
         match &self.folder {
             Some(folder) if !(folder.is_absolute() && folder.is_dir()) => Err(refusal(
                 format!("agents.folder of {} ({}) is no directory.", self.id, folder.display()),
