@@ -138,7 +138,8 @@ mod tests {
         assert_eq!(
             codex_hooks(),
             "hooks={PreToolUse=[{hooks=[{type=\"command\",command=\"/opt/hangar/hooks/hangar-hook\",timeout=1200}]}],\
-             state={\"/<session-flags>/config.toml:pre_tool_use:0:0\"={trusted_hash=\"sha256:f04811dc49cdfa3f15550edc69cad27d6582dd3ac9cc81501be934f45268ec97\"}}}"
+             state={\"/<session-flags>/config.toml:pre_tool_use:0:0\"={trusted_hash=\
+             \"sha256:f04811dc49cdfa3f15550edc69cad27d6582dd3ac9cc81501be934f45268ec97\"}}}"
         );
     }
 

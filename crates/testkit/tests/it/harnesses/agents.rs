@@ -55,7 +55,12 @@ impl Services {
 }
 
 /// How OpenCode is told where to ask.
-const OPENCODE_CONFIG: &str = r#"OPENCODE_CONFIG_CONTENT={"model":"hangar/{model}","small_model":"hangar/{model}","share":"disabled","provider":{"hangar":{"npm":"@ai-sdk/anthropic","options":{"baseURL":"{models_url}/anthropic/v1","apiKey":"{models_token}"},"models":{"{model}":{"limit":{"context":200000,"output":32000}}}}}}"#;
+const OPENCODE_CONFIG: &str = concat!(
+    r#"OPENCODE_CONFIG_CONTENT={"model":"hangar/{model}","small_model":"hangar/{model}","share":"disabled","#,
+    r#""provider":{"hangar":{"npm":"@ai-sdk/anthropic","#,
+    r#""options":{"baseURL":"{models_url}/anthropic/v1","apiKey":"{models_token}"},"#,
+    r#""models":{"{model}":{"limit":{"context":200000,"output":32000}}}}}}"#,
+);
 
 /// The agents that are tried.
 #[derive(Clone, Copy, Debug)]
