@@ -1,4 +1,4 @@
-//! Builds the guest as a static binary, which this crate carries inside.
+//! Builds the guest and the hook program as static binaries, which this crate carries inside.
 //!
 //! A nested cargo with a target directory of its own: the guest needs other flags than the rest (static C library, small,
 //! no unwinding) whatever way the outer build runs (debug, release, clippy, doc, nextest).
@@ -57,8 +57,9 @@ fn main() -> Result<(), String> {
     if !status.success() {
         return Err(format!("the guest did not build ({status}); its messages stand above"));
     }
-    let guest = target_dir.join(TARGET).join("release/hangar-guest");
-    println!("cargo::rustc-env=HANGAR_GUEST={}", guest.display());
+    let programs = target_dir.join(TARGET).join("release");
+    println!("cargo::rustc-env=HANGAR_GUEST={}", programs.join("hangar-guest").display());
+    println!("cargo::rustc-env=HANGAR_HOOK={}", programs.join("hangar-hook").display());
     Ok(())
 }
 

@@ -38,6 +38,7 @@
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
+pub mod hook;
 pub mod reply;
 pub mod request;
 pub mod setup;

@@ -65,6 +65,9 @@ pub use spec::{
 };
 pub use watch::{Changes, Watch};
 
+/// The hook program that external agents start before each of their calls, static. See `hangar_protocol::guest::hook`.
+pub static HOOK_PROGRAM: &[u8] = include_bytes!(env!("HANGAR_HOOK"));
+
 /// The id on disk of a sandbox's root, when hangar runs as root: what lies below the data directory belongs to this id and the 65535 that follow. No
 /// distribution gives them to anybody.
 pub const DISK_IDS_FIRST: u32 = IdRange::DISK.first;

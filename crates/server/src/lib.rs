@@ -10,6 +10,7 @@
 
 mod accept;
 mod acp;
+mod agent_hooks;
 mod agents;
 mod answer;
 mod app;

@@ -11,7 +11,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use crate::memory;
+use crate::{agent_hooks, memory};
 
 /// Every file, as `tar` in `zstd`.
 const ARCHIVE: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/source.tar.zst"));
@@ -61,6 +61,7 @@ pub(crate) fn place(data: &Path) -> io::Result<PathBuf> {
         let unfinished = all.join("unfinished");
         unpack(&unfinished.join("src"))?;
         fs::write(unfinished.join("INDEX.md"), INDEX)?;
+        agent_hooks::write(&unfinished)?;
         open_to_all(&unfinished)?;
         fs::rename(&unfinished, &place)?;
     }

@@ -5,7 +5,10 @@ use hangar_agent::{
     Model,
     gateway::{Admission, GatewayHost, GatewayToken, NotAdmitted, Relayed},
 };
-use hangar_protocol::{SessionId, guest::BORDER_HOST};
+use hangar_protocol::{
+    SessionId,
+    guest::{BORDER_ADDRESS, BORDER_HOST},
+};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::{
@@ -17,6 +20,8 @@ use crate::{
 
 /// Where the gateway is, on the host by which a sandbox knows hangar. No owner of a repository can be called so.
 pub(crate) const GATEWAY_PATH: &str = "/-";
+/// Where the hooks of an external agent ask, beside it.
+pub(crate) const HOOKS_PATH: &str = "/-/hooks";
 /// The variable that says where.
 pub(crate) const URL_VARIABLE: &str = "HANGAR_MODELS_URL";
 /// The variable that holds the token.
@@ -38,6 +43,11 @@ pub(crate) fn environment(token: &GatewayToken) -> [(String, String); 2] {
         (URL_VARIABLE.to_owned(), format!("http://{BORDER_HOST}{GATEWAY_PATH}")),
         (TOKEN_VARIABLE.to_owned(), token.reveal().to_owned()),
     ]
+}
+
+/// The address at which hooks ask. A number: the hook program asks nobody for names, so that it works over whatever base.
+pub(crate) fn hooks_url() -> String {
+    format!("http://{BORDER_ADDRESS}{HOOKS_PATH}")
 }
 
 /// See the module's documentation.

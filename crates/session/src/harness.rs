@@ -14,7 +14,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    gateway::{TOKEN_VARIABLE, URL_VARIABLE},
+    gateway::{TOKEN_VARIABLE, URL_VARIABLE, hooks_url},
     home::Home,
     sandbox_host::{Place, sandbox_refusal},
     workspace::words_of,
@@ -34,7 +34,7 @@ impl Programs for SandboxPrograms {
                         session."
                 .to_owned());
         };
-        let command = launch.command(url, token);
+        let command = launch.command(url, token, &hooks_url());
         run(place, command).await
     }
 

@@ -16,7 +16,10 @@ use std::{
     time::Instant,
 };
 
-use hangar_agent::gateway::{Gateway, GatewayToken};
+use hangar_agent::{
+    acp::HookDoor,
+    gateway::{Gateway, GatewayToken},
+};
 use hangar_forge::{
     Access, ForgeUser,
     broker::{Broker, BrokerReport, Grant, RepoGrant},
@@ -42,7 +45,7 @@ use crate::{
     driver::Message,
     file_watch,
     floor::{Floor, FloorError, blocking},
-    gateway::{self, GATEWAY_PATH, ModelGateway, SessionGateway},
+    gateway::{self, GATEWAY_PATH, HOOKS_PATH, ModelGateway, SessionGateway},
     ground::{self, Due, Ground, GroundError},
     outbound::{Open, Plan},
     ports::Ports,
@@ -82,6 +85,8 @@ struct Shared {
     up: AtomicBool,
     /// In whose name branches move at the forge: the author of the turn.
     pusher: watch::Sender<Option<UserId>>,
+    /// Where the hooks of an external agent's program ask.
+    hooks: HookDoor,
 }
 
 /// What a sandbox needs to know of its session. None of it ever changes.
@@ -196,6 +201,7 @@ impl SandboxHost {
                 snapshots: Snapshots::new(folder.clone(), Arc::clone(&ports.layers), inbox.clone()),
                 base_commit: StdMutex::new(state.base_commit.clone()),
                 allowed: StdMutex::new(state.allowed.clone()),
+                hooks: HookDoor::default(),
                 due: StdMutex::new(due(state)),
                 ports,
                 state: facts,
@@ -243,6 +249,11 @@ impl SandboxHost {
     pub(crate) fn news(&self) -> Option<String> {
         // While a sandbox is being made there is no news of it; the next call asks again.
         self.shared.live.try_lock().ok()?.as_ref()?.place.reads.news()
+    }
+
+    /// Where the hooks of an external agent's program ask, whichever sandbox it runs in.
+    pub(crate) fn hooks(&self) -> HookDoor {
+        self.shared.hooks.clone()
     }
 
     /// Keeps the files as they are after a turn, if a sandbox runs. Answers at once; whoever asks for the sandbox next waits until its files are frozen.
@@ -673,7 +684,7 @@ impl Shared {
         if let Some(token) = token {
             let host = Arc::new(SessionGateway::new(self.state.session.clone(), self.inbox.clone()));
             let gateway = Gateway::new(self.ports.models.clone(), token, host);
-            routes = routes.nest(GATEWAY_PATH, gateway.router());
+            routes = routes.nest(GATEWAY_PATH, gateway.router()).nest(HOOKS_PATH, self.hooks.router());
         }
         let inner = Inner::new(routes);
         let open = plan.serve(border, outside, inner, self.inbox.clone(), serving);

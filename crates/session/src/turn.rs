@@ -106,6 +106,7 @@ pub(crate) fn spawn(
                     model: model.id.clone(),
                     programs: Arc::new(SandboxPrograms { home: Arc::clone(&by) }),
                     refused: by.refused.subscribe(),
+                    door: by.sandbox.hooks(),
                     hooks,
                     limits,
                     times: HarnessTimes::default(),

@@ -1,4 +1,7 @@
 //! The calls of a program: what plugins say to each, when it gets leave, and what came of it.
+//!
+//! A call is told by a notice of the program, by its wish for leave, and by the question of its hook, in any order; all three have one name for
+//! it, so that it is decided on once. Where there is a hook, its question counts: a notice alone is decided on when no question came for it.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -6,12 +9,18 @@ use std::{
 };
 
 use bytes::Bytes;
-use hangar_protocol::{Block, CallId, EventBody, StopReason, event::ToolStatus, limits::EVENT_OUTPUT_BYTES_MAX};
+use hangar_protocol::{
+    Block, CallId, EventBody, StopReason,
+    event::ToolStatus,
+    guest::hook::{Answer, Question},
+    limits::EVENT_OUTPUT_BYTES_MAX,
+};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use super::{
-    TURN_CALLS_MAX,
+    HarnessTimes, TURN_CALLS_MAX,
+    asked::Waiting,
     peer::Peer,
     turn::{Turn, gone},
     words::{Call, CallStatus, Permission},
@@ -27,29 +36,70 @@ use crate::{
 /// The calls of a turn that have not ended, by the program's names for them.
 #[derive(Default)]
 pub(super) struct Calls {
-    open: BTreeMap<String, Open>,
-    /// Those of which only the beginning is told.
-    drafts: BTreeMap<String, Call>,
+    pub(super) open: BTreeMap<String, Open>,
+    /// Those of which only the beginning is told, or whose hook has not asked.
+    pub(super) drafts: BTreeMap<String, Draft>,
     /// Those that have ended: some programs tell their end twice.
-    ended: BTreeSet<String>,
+    pub(super) ended: BTreeSet<String>,
+    /// What hooks ask and is not decided on.
+    pub(super) waiting: Vec<Waiting>,
     /// What plugins refused since the program was given its last prompt.
     pub(super) refusals: Vec<String>,
 }
 
+/// A call that is told and not decided on.
+pub(super) struct Draft {
+    pub(super) call: Call,
+    /// Since when it is told as a whole, where its hook is waited for.
+    told: Option<Instant>,
+}
+
 /// A call that has not ended.
-struct Open {
-    seen: ToolCall,
-    verdict: Verdict,
+pub(super) struct Open {
+    pub(super) seen: ToolCall,
+    pub(super) verdict: Verdict,
+    /// What its hook asked and was answered.
+    pub(super) asked: Option<(Question, Answer)>,
     /// Its beginning is written down.
     started: bool,
-    began: Instant,
+    pub(super) began: Instant,
     /// What is shown of its output.
     shown: String,
 }
 
+/// A call that begins.
+pub(super) struct NewCall {
+    pub(super) name: String,
+    pub(super) tool: String,
+    pub(super) input: Value,
+    pub(super) mutates: bool,
+    /// The files that it names; plugins are asked about each.
+    pub(super) paths: Vec<String>,
+    pub(super) arguments: Arguments,
+}
+
+/// Whether a call can be made with other arguments than the program's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Arguments {
+    /// A hook was asked, and can say so.
+    Open,
+    /// The protocol has no way to say so.
+    Fixed,
+}
+
+/// What plugins make of a call.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Ruling {
+    Allowed,
+    /// With other arguments, which the call has now.
+    Changed,
+    /// With words for whoever asks.
+    Refused(String),
+}
+
 /// What plugins said to a call.
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Verdict {
+pub(super) enum Verdict {
     Allowed,
     /// With words for whoever asks. Until leave was asked, the program may be making the call without.
     Refused {
@@ -68,6 +118,22 @@ impl Calls {
         });
         refused.min()
     }
+
+    /// When something is to be done about calls although the program says nothing.
+    pub(super) fn due(&self, times: &HarnessTimes) -> Option<Instant> {
+        let unasked = self.drafts.values().filter_map(|draft| draft.told).map(|told| told + times.leave_max);
+        let waiting = self.waiting.iter().map(|waiting| waiting.until);
+        unasked.chain(waiting).chain(self.defied(times.leave_max)).min()
+    }
+
+    /// A call that is told and whose hook did not ask about it in time.
+    fn unasked(&mut self, leave_max: Duration) -> Option<Call> {
+        let now = Instant::now();
+        let is_over = |draft: &Draft| draft.told.is_some_and(|told| told + leave_max <= now);
+        let (name, _) = self.drafts.iter().find(|(_, draft)| is_over(draft))?;
+        let name = name.clone();
+        self.drafts.remove(&name).map(|draft| draft.call)
+    }
 }
 
 impl Turn {
@@ -77,16 +143,18 @@ impl Turn {
         if self.calls.ended.contains(&name) {
             return Ok(());
         }
-        let whole = match self.calls.drafts.remove(&name) {
-            Some(mut draft) => {
-                draft.update(news);
-                draft
+        let (whole, told) = match self.calls.drafts.remove(&name) {
+            Some(Draft { mut call, told }) => {
+                call.update(news);
+                (call, told)
             }
-            None => news,
+            None => (news, None),
         };
         if !self.calls.open.contains_key(&name) {
-            if !whole.is_whole() {
-                self.calls.drafts.insert(name, whole);
+            let waits = self.input.harness.hooks.is_some() && !whole.is_over();
+            if waits || !whole.is_whole() {
+                let told = told.or_else(|| (waits && whole.is_whole()).then(Instant::now));
+                self.calls.drafts.insert(name, Draft { call: whole, told });
                 return Ok(());
             }
             self.begin_call(&whole).await?;
@@ -110,7 +178,8 @@ impl Turn {
             }
         };
         let name = tool_call.tool_call_id.clone();
-        let mut whole = self.calls.drafts.remove(&name).unwrap_or_else(|| tool_call.clone());
+        let draft = self.calls.drafts.remove(&name);
+        let mut whole = draft.map_or_else(|| tool_call.clone(), |draft| draft.call);
         if !self.calls.open.contains_key(&name) {
             whole.update(tool_call);
             self.begin_call(&whole).await?;
@@ -151,15 +220,23 @@ impl Turn {
         }
     }
 
-    /// Writes a call down and asks plugins about it.
+    /// Begins a call that the program tells.
     async fn begin_call(&mut self, call: &Call) -> Result<(), Halt> {
+        let (tool, input) = call.named();
+        let (name, paths, mutates) = (call.tool_call_id.clone(), call.paths(), call.mutates());
+        self.open_call(NewCall { name, tool, input, mutates, paths, arguments: Arguments::Fixed }).await?;
+        Ok(())
+    }
+
+    /// Writes a call down and asks plugins about it.
+    pub(super) async fn open_call(&mut self, call: NewCall) -> Result<Ruling, Halt> {
+        let NewCall { name, tool, input, mutates, paths, arguments } = call;
         if self.calls.ended.len() + self.calls.open.len() >= TURN_CALLS_MAX {
             return Err(Halt::Failed(format!(
                 "{} made more than {TURN_CALLS_MAX} calls in one turn. Send another prompt to go on.",
                 self.agent()
             )));
         }
-        let (tool, input) = call.named();
         if input.to_string().len() > limits::REPLY_BYTES_MAX {
             return Err(Halt::Failed(format!(
                 "{} made a call with arguments of more than {} MiB. Its processes were ended; send another prompt to go on.",
@@ -167,39 +244,53 @@ impl Turn {
                 limits::REPLY_BYTES_MAX / 1024 / 1024
             )));
         }
-        let id = self.call_id(&call.tool_call_id);
+        let id = self.call_id(&name);
         self.said.call(Block::ToolCall { call: id.clone(), name: tool.clone(), input: input.clone() });
         self.flush(StopReason::ToolUse).await?;
-        let mut seen = ToolCall { call: id.clone(), name: tool.clone(), input, mutates: call.mutates() };
+        let mut seen = ToolCall { call: id.clone(), name: tool.clone(), input, mutates };
         let began = Instant::now();
         // Should the turn have to end meanwhile, the call is answered as one that had not begun.
-        let waiting =
-            Open { seen: seen.clone(), verdict: Verdict::Allowed, started: false, began, shown: String::new() };
-        self.calls.open.insert(call.tool_call_id.clone(), waiting);
-        let verdict = match self.refusal(&mut seen, &call.paths()).await? {
-            Some(words) => {
+        let open = |seen: &ToolCall, verdict, started| Open {
+            seen: seen.clone(),
+            verdict,
+            asked: None,
+            started,
+            began,
+            shown: String::new(),
+        };
+        self.calls.open.insert(name.clone(), open(&seen, Verdict::Allowed, false));
+        let ruling = self.ruling(&mut seen, &paths, arguments).await?;
+        let verdict = match &ruling {
+            Ruling::Refused(words) => {
                 self.finish(&seen, ToolResult { status: ToolStatus::Error, output: words.clone() }, began).await?;
                 self.calls.refusals.push(words.clone());
-                Verdict::Refused { words, asked: false, since: began }
+                Verdict::Refused { words: words.clone(), asked: false, since: began }
             }
-            None => {
+            Ruling::Allowed | Ruling::Changed => {
                 self.sink.admit_call().map_err(Halt::Paused)?;
                 let started = EventBody::ToolStarted { turn: self.id, call: id, name: tool, input: seen.input.clone() };
                 self.record(started).await?;
                 Verdict::Allowed
             }
         };
-        let open = Open { seen, verdict, started: true, began, shown: String::new() };
-        self.calls.open.insert(call.tool_call_id.clone(), open);
-        Ok(())
+        self.calls.open.insert(name, open(&seen, verdict, true));
+        Ok(ruling)
     }
 
-    /// Why plugins refuse a call; asked about each file that it names.
-    async fn refusal(&mut self, seen: &mut ToolCall, paths: &[String]) -> Result<Option<String>, Halt> {
+    /// What plugins make of a call; they are asked about each file that it names.
+    pub(super) async fn ruling(
+        &mut self,
+        seen: &mut ToolCall,
+        paths: &[String],
+        arguments: Arguments,
+    ) -> Result<Ruling, Halt> {
+        let original = seen.input.clone();
         let mut all: Vec<Option<&String>> = paths.iter().map(Some).collect();
         if all.is_empty() {
             all.push(None);
         }
+        // What is changed about one of several files says nothing about the others.
+        let is_fixed = arguments == Arguments::Fixed || all.len() > 1;
         for path in all {
             if let Some(path) = path {
                 seen.input["path"] = path.clone().into();
@@ -214,23 +305,35 @@ impl Turn {
             }
             match answer {
                 Ok(()) => {}
-                Err(Held::Refused(Tell(words))) => return Ok(Some(words)),
+                Err(Held::Refused(Tell(words))) => return Ok(Ruling::Refused(words)),
                 Err(Held::Asks(question)) => {
                     let asked = EventBody::QuestionAsked { turn: self.id, call: seen.call.clone(), question };
                     self.record(asked).await?;
-                    return Ok(Some(NEEDS_PERMISSION.to_owned()));
+                    return Ok(Ruling::Refused(NEEDS_PERMISSION.to_owned()));
                 }
             }
-            if seen.input != asked {
+            if seen.input != asked && is_fixed {
                 seen.input = asked;
-                return Ok(Some(
+                return Ok(Ruling::Refused(
                     "A plugin of this server changes such calls before they are made, which an external agent cannot be told. So it was \
                      refused."
                         .to_owned(),
                 ));
             }
         }
-        Ok(None)
+        Ok(if seen.input == original || is_fixed { Ruling::Allowed } else { Ruling::Changed })
+    }
+
+    /// Does what is due about calls of which nothing was heard.
+    pub(super) async fn overdue(&mut self) -> Result<(), Halt> {
+        let leave_max = self.input.times.leave_max;
+        if self.calls.defied(leave_max).is_some_and(|when| when <= Instant::now()) {
+            return Err(self.defiance());
+        }
+        while let Some(call) = self.calls.unasked(leave_max) {
+            self.begin_call(&call).await?;
+        }
+        Ok(())
     }
 
     /// A call is over: plugins see its result before it is written down. The program has seen it already.
@@ -259,7 +362,7 @@ impl Turn {
     }
 
     /// A refused call for which nobody asked leave: it is being made without.
-    pub(super) fn defiance(&self) -> Halt {
+    fn defiance(&self) -> Halt {
         let words = self.calls.open.values().find_map(|open| match &open.verdict {
             Verdict::Refused { words, asked: false, .. } => Some(words.as_str()),
             Verdict::Refused { asked: true, .. } | Verdict::Allowed => None,
@@ -287,7 +390,7 @@ impl Turn {
         Ok(())
     }
 
-    async fn finish(&mut self, seen: &ToolCall, result: ToolResult, began: Instant) -> Result<(), Halt> {
+    pub(super) async fn finish(&mut self, seen: &ToolCall, result: ToolResult, began: Instant) -> Result<(), Halt> {
         let whole = result.output;
         let (output, blob) = if whole.len() <= EVENT_OUTPUT_BYTES_MAX {
             (whole, None)

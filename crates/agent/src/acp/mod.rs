@@ -4,6 +4,7 @@
 //!   turn ──session/prompt──▶ program in the sandbox ──asks──▶ model gateway
 //!    ▲  │ ◀──session/update── its words, thoughts, calls, plan: events of the session, as of hangar's own agent
 //!    │  │ ◀──session/request_permission── plugins' verdicts; held while the workspace is not at its commit
+//!    │  │ ◀──its hook program, before each call── the same, once for each call; at a door of its own (`door.rs`)
 //!    │  └──session/cancel── a stop, a budget that is used up, a time-out; then its whole process tree is ended
 //!    └──── one program a turn: it loads the conversation that the one before left in its home, or is told what was said
 //! ```
@@ -25,18 +26,29 @@ use tokio::{
 };
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use crate::{Conversation, gateway::ModelWire, hooks::Bus, limits::TurnLimits};
+use crate::{
+    Conversation,
+    gateway::{GatewayToken, ModelWire},
+    hooks::Bus,
+    limits::TurnLimits,
+};
 
+mod asked;
 mod calls;
+mod door;
 mod harness;
+mod hooked;
 mod leave;
 mod peer;
+mod seen;
 mod start;
 mod told;
 mod turn;
 mod words;
 
+pub use door::HookDoor;
 pub use harness::{Harness, Harnesses, HarnessesFault, MODEL_PLACE, TOKEN_PLACE, URL_PLACE};
+pub use hooked::{HookFormat, hook_files};
 pub use turn::run_harness_turn;
 
 /// One line of a program. A longer one ends the turn.
@@ -61,8 +73,11 @@ pub struct HarnessTimes {
     pub silence_max: Duration,
     /// From the wish that it stop to its answer; then it is ended.
     pub farewell_max: Duration,
-    /// From a plugin's refusal of a call until it asks leave for it; one that does not ask makes the call without.
+    /// From a plugin's refusal of a call until it asks leave for it; one that does not ask makes the call without. Also from when a program with
+    /// hooks tells of a call until its hook asks about it.
     pub leave_max: Duration,
+    /// How long a question of a hook waits for the program to tell of the call, so that what it said before stands before it.
+    pub notice_max: Duration,
 }
 
 impl Default for HarnessTimes {
@@ -72,6 +87,7 @@ impl Default for HarnessTimes {
             silence_max: Duration::from_secs(30 * 60),
             farewell_max: Duration::from_secs(3),
             leave_max: Duration::from_secs(5),
+            notice_max: Duration::from_millis(100),
         }
     }
 }
@@ -88,6 +104,8 @@ pub struct HarnessTurn {
     pub programs: Arc<dyn Programs>,
     /// The budget for which the gateway refused a request, and the turn in which it did.
     pub refused: watch::Receiver<Option<(TurnId, Exhausted)>>,
+    /// Where the hooks of its program ask.
+    pub door: HookDoor,
     /// What watches over the turn.
     pub hooks: Bus,
     /// How much the turn may use.
@@ -121,6 +139,8 @@ pub struct Launch {
     pub model: String,
     /// Added to the sandbox's own environment: whose commits these are.
     pub env: Vec<(String, String)>,
+    /// What opens the door at which its hooks ask; `None` where it has none.
+    pub hooks: Option<GatewayToken>,
 }
 
 /// A program with its arguments and its environment, ready to be executed.

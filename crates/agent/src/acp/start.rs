@@ -6,7 +6,8 @@ use serde_json::{Value, json};
 use tokio::time::{Instant, timeout};
 
 use super::{
-    Launch,
+    HookFormat, Launch,
+    asked::Questions,
     peer::{Ended, Peer},
     told::Beginning,
     turn::{Speaker, Turn, gone},
@@ -23,8 +24,13 @@ impl Turn {
     /// Starts the program and brings it to where it can be given the prompt.
     pub(super) async fn start(&mut self) -> Result<Speaker, Halt> {
         let began = Instant::now();
-        let launch =
-            Launch { harness: self.input.harness.clone(), model: self.input.model.clone(), env: self.env.clone() };
+        let door = self.input.harness.hooks.map(|_| self.input.door.open());
+        let launch = Launch {
+            harness: self.input.harness.clone(),
+            model: self.input.model.clone(),
+            env: self.env.clone(),
+            hooks: door.as_ref().map(|door| door.token.clone()),
+        };
         let agent = self.agent();
         let started = self.within(self.input.programs.start(launch)).await?;
         let program = started.map_err(|words| Halt::Failed(format!("{agent} cannot be started: {words}")))?;
@@ -55,7 +61,7 @@ impl Turn {
         };
         self.record(ready).await?;
         self.memory = memory;
-        Ok(Speaker { peer, conversation })
+        Ok(Speaker { peer, conversation, questions: Questions::new(door) })
     }
 
     /// What it calls itself, its name for the conversation, and what it knows of it.
@@ -78,8 +84,11 @@ impl Turn {
         let known = self.input.conversation.harness().filter(|_| initialized.agent_capabilities.load_session);
         if let Some(known) = known {
             let wish = json!({"sessionId": known, "cwd": CWD, "mcpServers": []});
-            match self.exchange(peer, "session/load", wish).await? {
-                Ok(_) => return Ok((program, known.to_owned(), HarnessMemory::Loaded)),
+            match self.exchange(peer, "session/load", self.with_hooks(wish)).await? {
+                Ok(_) => {
+                    self.set_mode(peer, known).await?;
+                    return Ok((program, known.to_owned(), HarnessMemory::Loaded));
+                }
                 Err(fault) => {
                     tracing::info!(
                         agent = self.input.harness.id,
@@ -89,17 +98,38 @@ impl Turn {
                 }
             }
         }
-        let made = self.exchange(peer, "session/new", json!({"cwd": CWD, "mcpServers": []})).await?;
+        let wish = self.with_hooks(json!({"cwd": CWD, "mcpServers": []}));
+        let made = self.exchange(peer, "session/new", wish).await?;
         let made: NewSession = self.understood(made)?;
         if made.session_id.chars().count() > NAME_CHARS_MAX {
             return Err(Halt::Failed(format!("{} names its conversation with too many words.", self.agent())));
         }
+        self.set_mode(peer, &made.session_id).await?;
         let before = match self.beginning {
             Beginning::Fresh => self.input.conversation.has_past(),
             Beginning::Again => true,
         };
         let memory = if before { HarnessMemory::Told } else { HarnessMemory::New };
         Ok((program, made.session_id, memory))
+    }
+
+    /// A wish for a conversation, with what the program has to be told of its hooks.
+    fn with_hooks(&self, mut wish: Value) -> Value {
+        if let Some(meta) = self.input.harness.hooks.and_then(HookFormat::meta) {
+            wish["_meta"] = meta;
+        }
+        wish
+    }
+
+    /// Puts a conversation into the mode that its hooks are for.
+    async fn set_mode(&self, peer: &mut Peer, conversation: &str) -> Result<(), Halt> {
+        let Some(mode) = self.input.harness.hooks.and_then(HookFormat::mode) else { return Ok(()) };
+        let wish = json!({"sessionId": conversation, "modeId": mode});
+        if let Err(fault) = self.exchange(peer, "session/set_mode", wish).await? {
+            // Its hooks are asked in every mode.
+            tracing::warn!(agent = self.input.harness.id, fault = fault.words(), mode, "an agent has no such mode");
+        }
+        Ok(())
     }
 
     /// A question before there is a prompt. What the program tells meanwhile is its conversation of old.

@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     HarnessTurn,
+    asked::{Heard, Questions},
     calls::Calls,
     peer::{Ended, Peer},
     told::{self, Beginning},
@@ -106,6 +107,16 @@ pub(super) struct Speaker {
     pub(super) peer: Peer,
     /// Its own name for the conversation.
     pub(super) conversation: String,
+    /// What its hooks ask.
+    pub(super) questions: Questions,
+}
+
+/// What there is to do next in a turn.
+enum Next {
+    Message(Incoming),
+    Hook(Heard),
+    /// Something is due about calls.
+    Due,
 }
 
 /// How a prompt was answered.
@@ -120,6 +131,9 @@ impl Turn {
         let mut speaker = self.start().await?;
         let worked = self.converse(&mut speaker).await;
         if let Err(Halt::Stopped | Halt::Failed(_) | Halt::Paused(_)) = &worked {
+            // Hooks that are held are told that the turn has ended, so that the program can.
+            speaker.questions.close();
+            self.calls.waiting.clear();
             self.take_leave(&mut speaker).await?;
         }
         speaker.peer.end().await;
@@ -168,7 +182,7 @@ impl Turn {
             let prompt = json!({"sessionId": speaker.conversation, "prompt": [{"type": "text", "text": words}]});
             let asked = self.within(speaker.peer.ask("session/prompt", prompt)).await?;
             let asked = asked.map_err(|ended| gone(&self.agent(), &ended))?;
-            let answered = self.listen(&mut speaker.peer, asked).await?;
+            let answered = self.listen(speaker, asked).await?;
             self.flush(StopReason::EndTurn).await?;
             match answered {
                 Answered::Fault(fault) => {
@@ -220,24 +234,23 @@ impl Turn {
         }
     }
 
-    /// Takes in what the program tells until it answers the prompt.
-    async fn listen(&mut self, peer: &mut Peer, asked: u64) -> Result<Answered, Halt> {
+    /// Takes in what the program and its hooks tell until it answers the prompt.
+    async fn listen(&mut self, speaker: &mut Speaker, asked: u64) -> Result<Answered, Halt> {
+        let Speaker { peer, questions, .. } = speaker;
         loop {
-            let defied = self.calls.defied(self.input.times.leave_max);
-            let incoming = tokio::select! {
-                biased;
-                halt = self.halted() => return Err(halt),
-                incoming = timeout(self.input.times.silence_max, peer.next()) => incoming,
-                () = sleep_until(defied.unwrap_or(self.deadline)), if defied.is_some() => return Err(self.defiance()),
+            let incoming = match self.next(peer, questions).await? {
+                Next::Message(incoming) => incoming,
+                Next::Hook(heard) => {
+                    self.heard(heard).await?;
+                    self.decide_on_questions(questions).await?;
+                    continue;
+                }
+                Next::Due => {
+                    self.decide_on_questions(questions).await?;
+                    self.overdue().await?;
+                    continue;
+                }
             };
-            let incoming = incoming.map_err(|_elapsed| {
-                Halt::Failed(format!(
-                    "{} said nothing for {} s. Its processes were ended; send another prompt to go on.",
-                    self.agent(),
-                    self.input.times.silence_max.as_secs()
-                ))
-            })?;
-            let incoming = incoming.map_err(|ended| gone(&self.agent(), &ended))?;
             match incoming {
                 Incoming { method: Some(method), id, params, .. } => self.told(peer, &method, id, params).await?,
                 Incoming { id: Some(id), error: Some(fault), .. } if id == asked => return Ok(Answered::Fault(fault)),
@@ -247,7 +260,28 @@ impl Turn {
                 }
                 Incoming { .. } => {}
             }
+            self.decide_on_questions(questions).await?;
         }
+    }
+
+    /// What comes first. What the program said stands before what its hooks ask.
+    async fn next(&self, peer: &mut Peer, questions: &mut Questions) -> Result<Next, Halt> {
+        let due = self.calls.due(&self.input.times);
+        let incoming = tokio::select! {
+            biased;
+            halt = self.halted() => return Err(halt),
+            incoming = timeout(self.input.times.silence_max, peer.next()) => incoming,
+            heard = questions.next() => return Ok(Next::Hook(heard)),
+            () = sleep_until(due.unwrap_or(self.deadline)), if due.is_some() => return Ok(Next::Due),
+        };
+        let incoming = incoming.map_err(|_elapsed| {
+            Halt::Failed(format!(
+                "{} said nothing for {} s. Its processes were ended; send another prompt to go on.",
+                self.agent(),
+                self.input.times.silence_max.as_secs()
+            ))
+        })?;
+        Ok(Next::Message(incoming.map_err(|ended| gone(&self.agent(), &ended))?))
     }
 
     /// Takes in one message that is no answer.

@@ -221,6 +221,11 @@ impl Call {
         !pending || self.raw_input.as_object().is_some_and(|input| !input.is_empty())
     }
 
+    /// Whether it has ended.
+    pub(super) fn is_over(&self) -> bool {
+        matches!(self.status, Some(CallStatus::Completed | CallStatus::Failed))
+    }
+
     /// The files it names.
     pub(super) fn paths(&self) -> Vec<String> {
         let named = [&self.locations, &self.content].into_iter().filter_map(Value::as_array).flatten();

@@ -12,7 +12,9 @@ use std::{
 use async_trait::async_trait;
 use hangar_agent::{
     Bus, Hook, TurnEnd, Verdict,
-    acp::{Harness, HarnessTimes, HarnessTurn, Launch, Program, Programs, run_harness_turn},
+    acp::{
+        Harness, HarnessTimes, HarnessTurn, HookDoor, HookFormat, Launch, Program, Programs, run_harness_turn,
+    },
     hooks::{Installed, Occasion, Scene},
     limits::{OWN_HOOK_DEADLINE, TurnLimits},
 };
@@ -25,12 +27,16 @@ use tempfile::TempDir;
 use tokio::{process::Command, sync::watch};
 use tokio_util::sync::CancellationToken;
 
+mod hooks;
+
 use crate::{log::Log, program};
 
 /// Scripts of one test, started in a directory.
 struct Shell {
     directory: PathBuf,
     script: String,
+    /// Where hooks ask.
+    hooks_url: String,
     /// Whether the workspace can be written.
     writable: watch::Sender<bool>,
     /// Whether the sandbox is there.
@@ -48,7 +54,7 @@ impl Programs for Shell {
             .arg("-c")
             .arg(format!("{}\n{}", include_str!("harness/peer.sh"), self.script))
             .current_dir(&self.directory)
-            .envs(launch.command("http://gateway/-", "token").env);
+            .envs(launch.command("http://gateway/-", "token", &self.hooks_url).env);
         program::start(command)
     }
 
@@ -87,6 +93,8 @@ struct World {
     refused: watch::Sender<Option<(TurnId, Exhausted)>>,
     plugins: Vec<Installed>,
     times: HarnessTimes,
+    hooks: Option<HookFormat>,
+    door: HookDoor,
     stop: CancellationToken,
 }
 
@@ -97,6 +105,7 @@ impl World {
         let shell = Shell {
             directory: directory.path().to_owned(),
             script: script.to_owned(),
+            hooks_url: String::new(),
             writable: watch::Sender::new(true),
             gone: AtomicBool::new(false),
         };
@@ -114,6 +123,8 @@ impl World {
                 leave_max: Duration::from_secs(60),
                 ..HarnessTimes::default()
             },
+            hooks: None,
+            door: HookDoor::default(),
             stop: CancellationToken::new(),
         }
     }
@@ -133,6 +144,7 @@ impl World {
         let shell = Shell {
             directory: self.directory.path().to_owned(),
             script: script.to_owned(),
+            hooks_url: String::new(),
             writable: watch::Sender::new(true),
             gone: AtomicBool::new(false),
         };
@@ -140,14 +152,15 @@ impl World {
     }
 
     async fn run(&self) -> TurnEnd {
-        let harness =
-            Harness { id: "peer".to_owned(), command: vec!["peer".to_owned()], env: vec![], wire: None, model: None };
+        let (id, command, hooks) = ("peer".to_owned(), vec!["peer".to_owned()], self.hooks);
+        let harness = Harness { id, command, env: vec![], wire: None, model: None, hooks };
         let input = HarnessTurn {
             conversation: self.log.conversation(),
             harness,
             model: "test/model".to_owned(),
             programs: self.shell.clone(),
             refused: self.refused.subscribe(),
+            door: self.door.clone(),
             hooks: Bus::new(self.plugins.clone()),
             limits: TurnLimits::default(),
             times: self.times,

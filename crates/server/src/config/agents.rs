@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, path::PathBuf};
 
 use hangar_agent::{
-    acp::{Harness, HarnessWire},
+    acp::{Harness, HarnessWire, HookFormat},
     gateway::ModelWire,
 };
 use hangar_protocol::Refusal;
@@ -34,7 +34,21 @@ section! {
         model: String = String::new(), Shape::Text;
         /// A directory of this machine, mounted read only at `/opt/toolchains/agent-<id>` in every sandbox over this machine's own programs. Images with a base of their own have to bring the program along.
         folder: Option<PathBuf> = None, Shape::Text;
+        /// How it is told to ask plugins before each of its calls: `claude` (Claude Code by claude-agent-acp), `codex`, `opencode`. Where nothing is said, it is heard when it asks leave and when it tells of a call.
+        hooks: Option<HookWord> = None, Shape::Choice(&["claude", "codex", "opencode"]);
     }
+}
+
+/// How an agent is told to ask before its calls.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum HookWord {
+    /// Claude Code.
+    Claude,
+    /// Codex.
+    Codex,
+    /// OpenCode.
+    OpenCode,
 }
 
 /// How an agent is driven.
@@ -55,6 +69,7 @@ impl AgentConfig {
             env: self.environment.iter().filter_map(pair).collect(),
             wire: self.wire.map(wire),
             model: (!self.model.is_empty()).then(|| self.model.clone()),
+            hooks: self.hooks.map(HookWord::format),
         }
     }
 
@@ -93,12 +108,29 @@ impl AgentConfig {
         {
             return Err(refusal(format!("agents.environment of {} has {entry:?}.", self.id), "Write NAME=value."));
         }
+        let harness = self.harness();
+        if let Some(complaint) = harness.hooks.and_then(|hooks| hooks.complaint(&harness.env)) {
+            return Err(refusal(
+                format!("agents.hooks of {} cannot be had: {complaint}.", self.id),
+                "Write the configuration as JSON, or leave agents.hooks out.",
+            ));
+        }
         match &self.folder {
             Some(folder) if !(folder.is_absolute() && folder.is_dir()) => Err(refusal(
                 format!("agents.folder of {} ({}) is no directory.", self.id, folder.display()),
                 "Write the absolute path of the directory in which the agent is installed.",
             )),
             Some(_) | None => Ok(()),
+        }
+    }
+}
+
+impl HookWord {
+    fn format(self) -> HookFormat {
+        match self {
+            Self::Claude => HookFormat::Claude,
+            Self::Codex => HookFormat::Codex,
+            Self::OpenCode => HookFormat::OpenCode,
         }
     }
 }

@@ -158,6 +158,7 @@ fn an_agent_that_cannot_be_started_is_refused_with_what_to_write() {
     let entry = "id = \"codex\"\ncommand = [\"/opt/codex\"]\n";
     let agents = load(&format!("[[agents]]\n{entry}environment = [\"A=b=c\"]"), &[], &[]).unwrap().agents;
     assert_eq!((agents[0].id.as_str(), agents[0].folder.clone(), agents[0].wire), ("codex", None, None));
+    assert_eq!(agents[0].hooks, None);
     for (lines, words) in [
         ("command = [\"/opt/codex\"]".to_owned(), "agents.id is \"\"."),
         ("id = \"Codex\"\ncommand = [\"/opt/codex\"]".to_owned(), "lower-case letters"),
@@ -166,6 +167,11 @@ fn an_agent_that_cannot_be_started_is_refused_with_what_to_write() {
         (format!("{entry}environment = [\"=b\"]"), "Write NAME=value."),
         (format!("{entry}folder = \"/not/there\""), "(/not/there) is no directory."),
         (format!("{entry}wire = \"telepathy\""), "telepathy"),
+        (format!("{entry}hooks = \"gemini\""), "gemini"),
+        (
+            format!("{entry}hooks = \"opencode\"\nenvironment = [\"OPENCODE_CONFIG_CONTENT=[]\"]"),
+            "OPENCODE_CONFIG_CONTENT is no JSON object",
+        ),
     ] {
         let told = refused(&lines);
         assert!(told.contains(words), "{lines}: {told}");

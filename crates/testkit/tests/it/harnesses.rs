@@ -1,155 +1,19 @@
 //! External agents: the real programs from npm, inside a real sandbox, in front of an independent double of the models' services.
 
-use std::{
-    path::{Path, PathBuf},
-    process::Stdio,
-};
+mod agents;
+mod hooks;
 
 use hangar_client::Error;
 use hangar_protocol::{
-    Block, Event, EventBody, RefusalCode, SessionId, SessionState, TurnId,
+    Block, Event, EventBody, RefusalCode, SessionState, TurnId,
     api::{NewPrompt, NewSession},
     event::{FileChangeKind, HarnessMemory, SandboxPhase, ToolStatus, TurnOutcome},
     state::SessionStatus,
 };
-use hangar_testkit::{Person, Setting, Story, TestServer, Transcript, Watch, until, within};
-use tokio::{
-    io::{AsyncBufReadExt as _, BufReader},
-    process::{Child, Command},
-};
+use hangar_testkit::{Setting, Story, TestServer, Transcript, Watch, until, within};
 
+use self::agents::{Agent, KEY, Services, installed, new_session};
 use crate::sync::Behind;
-
-/// The key of the services, which no program in a sandbox sees.
-const KEY: &str = "sk-of-the-services-0123456789";
-
-/// The double of the services. It ends with its standard input.
-struct Services {
-    url: String,
-    _child: Child,
-}
-
-/// Where the programs are installed; `None`, and said aloud, where they are not and need not be.
-#[allow(clippy::print_stderr, reason = "whoever runs the tests is told what they did not check")]
-fn installed() -> Option<PathBuf> {
-    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../clients/harness-conformance");
-    if directory.join("node_modules").exists() {
-        return Some(directory.canonicalize().unwrap());
-    }
-    let ci = std::env::var("CI").is_ok_and(|value| !value.is_empty() && value != "false");
-    assert!(!ci, "run `npm ci` in clients/harness-conformance first");
-    eprintln!("NOT CHECKED: run `npm ci` in clients/harness-conformance to try the agents of other makers");
-    None
-}
-
-impl Services {
-    async fn start(directory: &Path) -> Self {
-        let mut child = Command::new("node")
-            .arg("services.mjs")
-            .current_dir(directory)
-            .env("SERVICE_KEY", KEY)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .kill_on_drop(true)
-            .spawn()
-            .unwrap();
-        let mut told = BufReader::new(child.stdout.take().unwrap()).lines();
-        let url = within("the services", told.next_line()).await.unwrap().expect("they say where they are");
-        Self { url, _child: child }
-    }
-}
-
-/// The agents that are tried.
-#[derive(Clone, Copy, Debug)]
-enum Agent {
-    Codex,
-    Goose,
-}
-
-impl Agent {
-    fn id(self) -> &'static str {
-        match self {
-            Self::Codex => "codex",
-            Self::Goose => "goose",
-        }
-    }
-
-    /// Its entry in the configuration, as docs/harnesses.md has it.
-    fn entry(self, directory: &Path) -> String {
-        let npm = if cfg!(target_arch = "aarch64") { "arm64" } else { "x64" };
-        let (command, environment, wire, model): (Vec<String>, &[&str], _, _) = match self {
-            Self::Codex => {
-                let settings = [
-                    r#"model="{model}""#,
-                    r#"model_provider="hangar""#,
-                    r#"model_providers.hangar={name="hangar",base_url="{models_url}/openai/v1",wire_api="responses",env_key="HANGAR_MODELS_TOKEN"}"#,
-                    r#"approval_policy="untrusted""#,
-                    r#"sandbox_mode="danger-full-access""#,
-                    "features.unified_exec=false",
-                    r#"web_search="disabled""#,
-                    "analytics.enabled=false",
-                    "check_for_update_on_startup=false",
-                ];
-                let program =
-                    format!("/opt/toolchains/agent-codex/@zed-industries/codex-acp-linux-{npm}/bin/codex-acp");
-                let words = settings.iter().flat_map(|setting| ["-c".to_owned(), (*setting).to_owned()]);
-                ([program].into_iter().chain(words).collect(), &[], "openai_responses", "services/gpt-5.1")
-            }
-            Self::Goose => {
-                let program = format!("/opt/toolchains/agent-goose/@aaif/goose-binary-linux-{npm}/bin/goose");
-                let environment = &[
-                    "GOOSE_PROVIDER=anthropic",
-                    "GOOSE_MODEL={model}",
-                    "ANTHROPIC_HOST={models_url}/anthropic",
-                    "ANTHROPIC_API_KEY={models_token}",
-                    "GOOSE_MODE=approve",
-                    "GOOSE_DISABLE_KEYRING=1",
-                ];
-                (vec![program, "acp".to_owned()], environment, "anthropic", "services/claude")
-            }
-        };
-        format!(
-            "[[agents]]\nid = {:?}\nwire = {wire:?}\nmodel = {model:?}\nfolder = {:?}\ncommand = {command:?}\nenvironment = {environment:?}\n",
-            self.id(),
-            directory.join("node_modules"),
-        )
-    }
-
-    /// A server that has it.
-    fn setting(self, directory: &Path, services: &Services) -> Setting {
-        let url = &services.url;
-        let top = "titles = \"first_words\"\nimages.every_minutes = 0\nsessions.model_gateway = \"commands\"\n";
-        let model = |id: &str, wire: &str, base_url: &str| {
-            format!(
-                "[[models]]\nid = {id:?}\nwire = {wire:?}\nbase_url = {base_url:?}\nkey = {KEY:?}\ninput_usd = \"1\"\noutput_usd = \"1\"\n"
-            )
-        };
-        let lines = [
-            top.to_owned(),
-            model("services/gpt-5.1", "openai_responses", &format!("{url}/v1")),
-            model("services/claude", "anthropic", url),
-            self.entry(directory),
-        ];
-        Setting::new(Transcript::new()).configured(&lines.concat())
-    }
-
-    async fn begin(self, person: &Person, repo: &str, wish: &str) -> SessionId {
-        let prompt = Some(NewPrompt { request_id: None, text: wish.to_owned() });
-        let new = NewSession { prompt, ..new_session(repo, self.id()) };
-        within("the session", person.client().create_session(&new)).await.expect("the session begins").id
-    }
-}
-
-fn new_session(repo: &str, agent: &str) -> NewSession {
-    NewSession {
-        repo: repo.parse().unwrap(),
-        base_branch: None,
-        model: None,
-        agent: Some(agent.to_owned()),
-        prompt: None,
-        visibility: None,
-    }
-}
 
 /// What it said, reply by reply.
 fn words(events: &[Event], turn: u32) -> String {
@@ -191,6 +55,18 @@ async fn codex_works_on_prompts_of_two_people_and_its_commits_are_theirs() {
 async fn goose_works_on_prompts_of_two_people_and_its_commits_are_theirs() {
     let Some(state) = two_people(Agent::Goose).await else { return };
     // It asks for titles and summaries besides, and does not wait for them.
+    assert!(state.usage.total() >= 72 && state.turns[0].gateway_requests >= 2, "{:?}", state.usage);
+}
+
+#[tokio::test]
+async fn claude_works_on_prompts_of_two_people_and_its_commits_are_theirs() {
+    let Some(state) = two_people(Agent::Claude).await else { return };
+    assert!(state.usage.total() >= 72 && state.turns[0].gateway_requests >= 2, "{:?}", state.usage);
+}
+
+#[tokio::test]
+async fn opencode_works_on_prompts_of_two_people_and_its_commits_are_theirs() {
+    let Some(state) = two_people(Agent::OpenCode).await else { return };
     assert!(state.usage.total() >= 72 && state.turns[0].gateway_requests >= 2, "{:?}", state.usage);
 }
 
@@ -249,6 +125,16 @@ async fn a_stop_ends_goose_and_everything_that_it_started() {
     a_stop_ends_everything(Agent::Goose, "701").await;
 }
 
+#[tokio::test]
+async fn a_stop_ends_claude_and_everything_that_it_started() {
+    a_stop_ends_everything(Agent::Claude, "703").await;
+}
+
+#[tokio::test]
+async fn a_stop_ends_opencode_and_everything_that_it_started() {
+    a_stop_ends_everything(Agent::OpenCode, "704").await;
+}
+
 /// `seconds`: a number no other process sleeps for.
 async fn a_stop_ends_everything(agent: Agent, seconds: &str) {
     let Some(directory) = installed() else { return };
@@ -269,7 +155,7 @@ async fn a_stop_ends_everything(agent: Agent, seconds: &str) {
     // The session goes on.
     jane.prompt(&session, "r2", "Anything else?").await.unwrap().unwrap();
     assert_eq!(watch.turn_ended(2).await, TurnOutcome::Done, "{}", Story::of(watch.events()));
-    assert!(words(watch.events(), 2).ends_with("Hello."));
+    assert!(words(watch.events(), 2).ends_with("Hello."), "{}", Story::of(watch.events()));
     server.stop().await;
 }
 
@@ -281,6 +167,16 @@ async fn a_plugin_keeps_codex_from_a_call() {
 #[tokio::test]
 async fn a_plugin_keeps_goose_from_a_call() {
     a_plugin_refuses(Agent::Goose).await;
+}
+
+#[tokio::test]
+async fn a_plugin_keeps_claude_from_a_call() {
+    a_plugin_refuses(Agent::Claude).await;
+}
+
+#[tokio::test]
+async fn a_plugin_keeps_opencode_from_a_call() {
+    a_plugin_refuses(Agent::OpenCode).await;
 }
 
 async fn a_plugin_refuses(agent: Agent) {
@@ -308,11 +204,25 @@ async fn a_plugin_refuses(agent: Agent) {
 
 #[tokio::test]
 async fn codex_changes_nothing_before_the_sync_is_in() {
+    waits_for_the_sync(Agent::Codex).await;
+}
+
+#[tokio::test]
+async fn claude_changes_nothing_before_the_sync_is_in() {
+    waits_for_the_sync(Agent::Claude).await;
+}
+
+#[tokio::test]
+async fn opencode_changes_nothing_before_the_sync_is_in() {
+    waits_for_the_sync(Agent::OpenCode).await;
+}
+
+async fn waits_for_the_sync(agent: Agent) {
     let Some(directory) = installed() else { return };
     let services = Services::start(&directory).await;
-    let behind = Behind::with(Agent::Codex.setting(&directory, &services)).await;
+    let behind = Behind::with(agent.setting(&directory, &services)).await;
     let jane = behind.server.owner().clone();
-    let session = Agent::Codex.begin(&jane, "acme/app", "Please run «cat README.md; echo x > made.txt»").await;
+    let session = agent.begin(&jane, "acme/app", "Please run «cat README.md; echo x > made.txt»").await;
     let mut watch = Watch::new(&jane, &session);
     watch.tool_started("bash").await;
     let state = within("the state", jane.client().session(&session)).await.unwrap();

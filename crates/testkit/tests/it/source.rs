@@ -71,7 +71,7 @@ async fn an_agent_reads_the_very_source_of_its_hangar_and_cannot_change_it() {
     assert!(said.contains("touch: cannot touch 'x': Read-only file system"), "{said}");
     assert!(said.contains("rm: cannot remove '../INDEX.md': Read-only file system"), "{said}");
     // All that is there; the repository's instructions follow.
-    assert_eq!(lines[4..7], ["INDEX.md", "src", ""], "{said}");
+    assert_eq!(lines[4..8], ["INDEX.md", "hooks", "src", ""], "{said}");
 
     // It is the commit that hangar was built from, as git itself gives it: all of it and nothing else.
     let unpacked = files(&directory);

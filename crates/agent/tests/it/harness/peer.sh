@@ -25,3 +25,8 @@ over() {
   say '{"jsonrpc":"2.0","id":'"${1:-3}"',"result":{"stopReason":"'"${2:-end_turn}"'"}}'
   hear
 }
+# Asks as the hook of the program does: the call's name, the tool, its command. What it is answered stands in the file named like the call.
+hook() {
+  curl -s -H "authorization: Bearer ${3:-$HANGAR_HOOKS_TOKEN}" -w '%{http_code}' \
+    -d '{"tool_name":"'"${TOOL:-Bash}"'","tool_input":{"command":"'"$2"'"},"tool_use_id":"'"$1"'"}' "$HANGAR_HOOKS_URL" >>"$1"
+}
