@@ -12,9 +12,7 @@ use std::{
 use async_trait::async_trait;
 use hangar_agent::{
     Bus, Hook, TurnEnd, Verdict,
-    acp::{
-        Harness, HarnessTimes, HarnessTurn, HookDoor, HookFormat, Launch, Program, Programs, run_harness_turn,
-    },
+    acp::{Harness, HarnessTimes, HarnessTurn, HookDoor, HookFormat, Launch, Program, Programs, run_harness_turn},
     hooks::{Installed, Occasion, Scene},
     limits::{OWN_HOOK_DEADLINE, TurnLimits},
 };
