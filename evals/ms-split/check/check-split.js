@@ -1,10 +1,10 @@
 const assert = require('assert');
-const ms = require('./index.js');
-const parse = require('./parse.js');
-const format = require('./format.js');
-const units = require('./units.js');
 const say = (text) => { console.log(text); process.exit(1); };
 try {
+  const ms = require('./index.js');
+  const parse = require('./parse.js');
+  const format = require('./format.js');
+  const units = require('./units.js');
   assert.deepEqual(units, { s: 1000, m: 60000, h: 3600000, d: 86400000, w: 604800000, y: 31557600000 });
   const texts = [['1', 1], ['1m', 60000], ['1h', 3600000], ['2d', 172800000], ['3w', 1814400000], ['1 year', 31557600000], ['-1.5 hrs', -5400000],
     ['.5ms', 0.5], ['100 msecs', 100], ['1 MINUTE', 60000], ['☃', undefined], ['10-.5', undefined], ['x'.repeat(101), undefined]];

@@ -1,3 +1,5 @@
+extern crate levenshtein;
+
 use levenshtein::{levenshtein, levenshtein_within};
 
 #[test]

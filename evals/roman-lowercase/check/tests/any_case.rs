@@ -1,3 +1,5 @@
+extern crate roman;
+
 use roman::{from, from_any_case, to};
 
 #[test]

@@ -1,3 +1,5 @@
+extern crate shlex;
+
 use shlex::{split, try_split, SplitError};
 
 #[test]

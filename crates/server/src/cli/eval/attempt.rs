@@ -12,7 +12,7 @@ use hangar_protocol::{
 use super::{
     changes,
     check::{Found, check},
-    ground::{Ground, Tree},
+    ground::{Ground, Place},
     report::{Row, Verdict, Work},
     task::Task,
 };
@@ -49,52 +49,52 @@ struct Done {
 impl Contest<'_> {
     /// Carries a task out.
     pub(super) async fn carry_out(&self, task: &Task) -> Row {
-        let (branch, tree) = match self.ground.bring_in(task).await {
-            Ok(brought) => brought,
+        let place = match self.ground.bring_in(task).await {
+            Ok(place) => place,
             Err(why) => return Row::new(task, Verdict::NotPrepared, why),
         };
         let began = Instant::now();
         match &self.worker {
-            Worker::Nobody => self.judge(task, &tree, "").await,
+            Worker::Nobody => self.judge(task, &place, "").await,
             Worker::Agent { model, agent, limit } => {
                 let new = NewSession {
-                    repo: branch.repo.clone(),
-                    base_branch: Some(branch.name.clone()),
+                    repo: place.repo(),
+                    base_branch: None,
                     model: model.clone(),
                     agent: agent.clone(),
                     prompt: Some(NewPrompt { request_id: None, text: task.about.wish.trim().to_owned() }),
                     visibility: None,
                 };
                 match self.work(&new, *limit).await {
-                    Ok(done) => self.checked(task, &tree, done, began).await,
+                    Ok(done) => self.checked(task, &place, done, began).await,
                     Err(error) => Row::new(task, Verdict::NotPrepared, error.to_string()),
                 }
             }
         }
     }
 
-    async fn checked(&self, task: &Task, tree: &Tree, done: Done, began: Instant) -> Row {
+    async fn checked(&self, task: &Task, place: &Place, done: Done, began: Instant) -> Row {
         let took = began.elapsed();
         let session = done.state.id.clone();
         let row = match (done.trouble, self.client.diff(&session).await) {
             (Some(why), _) => Row::new(task, Verdict::Failed, why),
             (None, Err(error)) => Row::new(task, Verdict::NotChecked, error.to_string()),
             (None, Ok(diff)) => match changes::patch(task, &diff) {
-                Ok(patch) => self.judge(task, tree, &patch).await,
+                Ok(patch) => self.judge(task, place, &patch).await,
                 Err(why) => Row::new(task, Verdict::Failed, why),
             },
         };
         if done.state.pushed.is_some()
-            && let Err(why) = self.ground.remove_work(&session, &done.state.branch).await
+            && let Err(why) = self.ground.remove_work(place, &done.state.branch).await
         {
             tracing::warn!(%why, "a session's branch stays");
         }
         row.after(Work::of(&done.state, took))
     }
 
-    async fn judge(&self, task: &Task, tree: &Tree, patch: &str) -> Row {
+    async fn judge(&self, task: &Task, place: &Place, patch: &str) -> Row {
         let began = Instant::now();
-        let row = match check(self.client, self.ground, task, tree, patch).await {
+        let row = match check(self.client, self.ground, task, &place.tree, patch).await {
             Found::Good => Row::new(task, Verdict::Passed, String::new()),
             Found::Bad(why) => Row::new(task, Verdict::Failed, why),
             Found::Unknown(why) => Row::new(task, Verdict::NotChecked, why),

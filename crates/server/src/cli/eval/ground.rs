@@ -1,13 +1,14 @@
-//! Where tasks lie: two repositories of the server, and a branch of them for each task and each check. Everything goes there by plain `git push`.
+//! Where tasks lie: a repository of the server for each, with an image, so that sessions begin with its files; and one for all checks, a branch each. Everything
+//! goes there by plain `git push`.
 //!
 //! Checks have a repository of their own, as a session can fetch all branches of its repository.
 
-use std::{fs, io, path::Path};
+use std::{fs, io, path::Path, time::Duration};
 
 use hangar_client::Client;
 use hangar_protocol::{
-    RepoPath, SessionId,
-    api::{NewRepo, RepoInfo},
+    RepoPath,
+    api::{BuildStatus, NewRepo, RepoInfo},
 };
 use tempfile::TempDir;
 use tokio::process::Command;
@@ -18,10 +19,17 @@ use super::{
 };
 use crate::cli::ended::Failure;
 
-/// The repository whose branches are tasks.
-const TASKS: &str = "eval/tasks";
+/// Whose the repositories of tasks are; each is called like its task.
+const OWNER: &str = "eval";
 /// The repository whose branches are checks, while they run.
-const CHECKS: &str = "eval/checks";
+const CHECKS: &str = "eval-checks/all";
+/// What tools of the three registries leave behind: no part of anybody's work.
+const IGNORED: &str = "/target\nnode_modules/\n__pycache__/\n*.pyc\n";
+/// The recipe of an image: nothing but the files. What it left open hangar would look up in the package, and install.
+const RECIPE: (&str, &str) = (".hangar/environment.toml", "setup = [\"true\"]\nwarm = [\"true\"]\nschedule = \"on-demand\"\n");
+/// Longest that an image may take, and between two looks at it.
+const IMAGE_MAX: Duration = Duration::from_secs(300);
+const LOOK_AGAIN: Duration = Duration::from_millis(200);
 /// When and by whom its commits were made: always the same, so that the same files are the same commit.
 const MADE: [(&str, &str); 6] = [
     ("GIT_AUTHOR_NAME", "hangar eval"),
@@ -31,18 +39,30 @@ const MADE: [(&str, &str); 6] = [
     ("GIT_COMMITTER_EMAIL", "eval@hangar.invalid"),
     ("GIT_COMMITTER_DATE", "2026-01-01T00:00:00Z"),
 ];
-/// Letters of a commit that tell one state of a task from another.
-const SHORT: usize = 12;
 
-/// The two repositories of a server.
+/// The repositories of a server.
 pub(super) struct Ground {
-    tasks: RepoInfo,
+    client: Client,
     checks: RepoInfo,
     /// What git is told on the way there, by its environment: neither the token nor anything else is seen in a list of processes.
     settings: Vec<(String, String)>,
 }
 
-/// A branch of one of them.
+/// A task that is there.
+pub(super) struct Place {
+    repo: RepoInfo,
+    /// Its files.
+    pub(super) tree: Tree,
+}
+
+impl Place {
+    /// Its repository.
+    pub(super) fn repo(&self) -> RepoPath {
+        self.repo.repo.clone()
+    }
+}
+
+/// A check that is there.
 pub(super) struct Branch {
     /// Its repository.
     pub(super) repo: RepoPath,
@@ -51,7 +71,7 @@ pub(super) struct Branch {
 }
 
 impl Ground {
-    /// Finds both repositories, or makes them.
+    /// Finds the repository of checks, or makes it.
     pub(super) async fn prepare(client: &Client, token: &str) -> Result<Self, Failure> {
         let mut settings = vec![
             ("http.extraHeader".to_owned(), format!("Authorization: Bearer {token}")),
@@ -60,19 +80,28 @@ impl Ground {
         if client.is_local() {
             settings.push(("http.proxy".to_owned(), String::new()));
         }
-        Ok(Self { tasks: repository(client, TASKS).await?, checks: repository(client, CHECKS).await?, settings })
+        let checks = repository(client, CHECKS.parse()?).await?;
+        Ok(Self { client: client.clone(), checks, settings })
     }
 
-    /// Brings a task in: its package with its own changes, on a branch that has its name.
-    pub(super) async fn bring_in(&self, task: &Task) -> Result<(Branch, Tree), String> {
+    /// Brings a task in: its package with its own changes is the default branch of a repository, of which there is an image. Says why not where that cannot be done.
+    pub(super) async fn bring_in(&self, task: &Task) -> Result<Place, String> {
         let tree = Tree::of(task).await?;
-        let branch = self.push(&self.tasks, &tree, &format!("task/{}", task.name), &task.name).await?;
-        Ok((branch, tree))
+        let named: RepoPath = format!("{OWNER}/{}", task.name).parse().map_err(words)?;
+        let repo = repository(&self.client, named).await.map_err(words)?;
+        let commit = self.commit(&repo, &tree, &format!("{} {}", task.about.package.name, task.about.package.version)).await?;
+        self.push(&repo, tree.path(), &format!("{commit}:refs/heads/{}", repo.default_branch)).await?;
+        let built = tokio::time::timeout(IMAGE_MAX, self.build(&repo, &commit)).await;
+        built.map_err(|_| format!("its image took longer than {} s", IMAGE_MAX.as_secs()))??;
+        Ok(Place { repo, tree })
     }
 
-    /// Brings a check in, under a name that no other has.
+    /// Brings a check in, on a branch of this name.
     pub(super) async fn bring_check(&self, tree: &Tree, name: &str) -> Result<Branch, String> {
-        self.push(&self.checks, tree, &format!("check/{name}"), "A check").await
+        let name = format!("check/{name}");
+        let commit = self.commit(&self.checks, tree, "A check").await?;
+        self.push(&self.checks, tree.path(), &format!("{commit}:refs/heads/{name}")).await?;
+        Ok(Branch { repo: self.checks.repo.clone(), name })
     }
 
     /// Takes a branch of a check away again.
@@ -80,34 +109,56 @@ impl Ground {
         self.remove(&self.checks, &branch.name).await
     }
 
-    /// Takes the branch of a session away that worked on a task, if it pushed one: the next one could fetch it.
-    pub(super) async fn remove_work(&self, session: &SessionId, branch: &str) -> Result<(), String> {
-        self.remove(&self.tasks, branch).await.map_err(|why| format!("the branch of session {session}: {why}"))
+    /// Takes a branch away that a session pushed: the next session on this task could fetch it.
+    pub(super) async fn remove_work(&self, place: &Place, branch: &str) -> Result<(), String> {
+        self.remove(&place.repo, branch).await
     }
 
     async fn remove(&self, repo: &RepoInfo, branch: &str) -> Result<(), String> {
-        let scratch = tempfile::tempdir().map_err(|error| error.to_string())?;
+        let scratch = tempfile::tempdir().map_err(words)?;
         self.git(scratch.path(), &["init", "--quiet"]).await?;
-        let ask = ["push", "--quiet", &repo.clone_url, &format!(":refs/heads/{branch}")];
-        self.git(scratch.path(), &ask).await.map(drop)
+        self.push(repo, scratch.path(), &format!(":refs/heads/{branch}")).await
     }
 
-    /// Commits a tree on top of the repository's first commit, and pushes it.
-    async fn push(&self, repo: &RepoInfo, tree: &Tree, name: &str, message: &str) -> Result<Branch, String> {
-        let git = async |arguments: &[&str]| self.git(tree.path(), arguments).await;
+    async fn push(&self, repo: &RepoInfo, from: &Path, what: &str) -> Result<(), String> {
+        self.git(from, &["push", "--quiet", &repo.clone_url, what]).await.map(drop)
+    }
+
+    /// A commit of these files on top of the repository's default branch; its newest one where that has these files already.
+    async fn commit(&self, repo: &RepoInfo, tree: &Tree, message: &str) -> Result<String, String> {
+        let git = async |arguments: &[&str]| -> Result<String, String> {
+            Ok(self.git(tree.path(), arguments).await?.trim().to_owned())
+        };
         git(&["init", "--quiet"]).await?;
         // Files are taken as they are, whatever the package's own attributes say.
-        fs::create_dir_all(tree.path().join(".git/info"))
-            .and_then(|()| fs::write(tree.path().join(".git/info/attributes"), "* -text -eol -filter -ident\n"))
-            .map_err(|error| error.to_string())?;
+        let info = tree.path().join(".git/info");
+        fs::create_dir_all(&info).map_err(words)?;
+        fs::write(info.join("attributes"), "* -text -eol -filter -ident\n").map_err(words)?;
         git(&["add", "--all", "--force", "."]).await?;
         let made = git(&["write-tree"]).await?;
         git(&["fetch", "--quiet", "--depth", "1", &repo.clone_url, &repo.default_branch]).await?;
-        let commit = git(&["commit-tree", made.trim(), "-p", "FETCH_HEAD", "-m", message]).await?;
-        let commit = commit.trim();
-        let name = format!("{name}-{}", &commit[..SHORT.min(commit.len())]);
-        git(&["push", "--quiet", &repo.clone_url, &format!("{commit}:refs/heads/{name}")]).await?;
-        Ok(Branch { repo: repo.repo.clone(), name })
+        if git(&["rev-parse", "FETCH_HEAD^{tree}"]).await? == made {
+            return git(&["rev-parse", "FETCH_HEAD"]).await;
+        }
+        git(&["commit-tree", &made, "-p", "FETCH_HEAD", "-m", message]).await
+    }
+
+    /// Waits until the newest image of a repository is of this commit: without it a session would read other files first.
+    async fn build(&self, repo: &RepoInfo, commit: &str) -> Result<(), String> {
+        loop {
+            let images = self.client.images().await.map_err(words)?;
+            if images.iter().any(|image| image.newest && image.repo == repo.repo && image.commit == commit) {
+                return Ok(());
+            }
+            let mut build = self.client.build_image(repo.repo.clone()).await.map_err(words)?;
+            while matches!(build.status, BuildStatus::Queued | BuildStatus::Running) {
+                tokio::time::sleep(LOOK_AGAIN).await;
+                build = self.client.build_log(build.build, 0).await.map_err(words)?.info;
+            }
+            if build.status == BuildStatus::Failed {
+                return Err(format!("its image cannot be built: {}", build.failure.unwrap_or_default()));
+            }
+        }
     }
 
     async fn git(&self, directory: &Path, arguments: &[&str]) -> Result<String, String> {
@@ -122,12 +173,16 @@ impl Ground {
     }
 }
 
-async fn repository(client: &Client, name: &str) -> Result<RepoInfo, Failure> {
-    let repo: RepoPath = name.parse()?;
+/// The repository, made where there is none.
+async fn repository(client: &Client, repo: RepoPath) -> Result<RepoInfo, hangar_client::Error> {
     match client.repos().await?.into_iter().find(|known| known.repo == repo) {
         Some(known) => Ok(known),
-        None => Ok(client.add_repo(&NewRepo { repo, source: None }).await?),
+        None => client.add_repo(&NewRepo { repo, source: None }).await,
     }
+}
+
+fn words(error: impl std::fmt::Display) -> String {
+    error.to_string()
 }
 
 /// The files of a task or a check, in a folder that goes with it.
@@ -136,19 +191,27 @@ pub(super) struct Tree(TempDir);
 impl Tree {
     /// The package as the agent is given it.
     pub(super) async fn of(task: &Task) -> Result<Self, String> {
-        let folder = tempfile::Builder::new().prefix("hangar-eval-").tempdir().map_err(|error| error.to_string())?;
+        let folder = tempfile::Builder::new().prefix("hangar-eval-").tempdir().map_err(words)?;
         package::unpack(&task.about.package, &task.about.without, folder.path()).await?;
         let tree = Self(folder);
-        tree.put_all(task.below("files")).map_err(|error| error.to_string())?;
+        tree.put_all(task.below("files")).map_err(words)?;
+        tree.ignore().and_then(|()| tree.put(RECIPE.0, RECIPE.1.as_bytes())).map_err(words)?;
         if let Some(patch) = task.file("before.patch") {
-            let scratch = tempfile::NamedTempFile::new().map_err(|error| error.to_string())?;
-            fs::write(scratch.path(), patch).map_err(|error| error.to_string())?;
+            let scratch = tempfile::NamedTempFile::new().map_err(words)?;
+            fs::write(scratch.path(), patch).map_err(words)?;
             let mut git = Command::new("git");
             git.args(["apply", "--whitespace=nowarn"]).arg(scratch.path()).current_dir(tree.path());
             // Not a part of whatever repository the folder may lie in.
             run(git.env("GIT_CEILING_DIRECTORIES", std::env::temp_dir())).await?;
         }
         Ok(tree)
+    }
+
+    /// Adds what is no part of anybody's work to what git ignores.
+    fn ignore(&self) -> io::Result<()> {
+        let own = fs::read_to_string(self.path().join(".gitignore")).unwrap_or_default();
+        let end = if own.is_empty() || own.ends_with('\n') { "" } else { "\n" };
+        self.put(".gitignore", format!("{own}{end}{IGNORED}").as_bytes())
     }
 
     /// Where its files are.
