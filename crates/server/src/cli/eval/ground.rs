@@ -115,7 +115,7 @@ impl Ground {
     }
 
     async fn remove(&self, repo: &RepoInfo, branch: &str) -> Result<(), String> {
-        let scratch = tempfile::tempdir().map_err(words)?;
+        let scratch = tempfile::Builder::new().prefix("hangar-eval-").tempdir().map_err(words)?;
         self.git(scratch.path(), &["init", "--quiet"]).await?;
         self.push(repo, scratch.path(), &format!(":refs/heads/{branch}")).await
     }

@@ -24,7 +24,10 @@ use futures::StreamExt as _;
 use hangar_client::{Client, Settings};
 use hangar_protocol::{Refusal, RefusalCode};
 use serde_json::json;
-use tokio::process::Command;
+use tokio::{
+    process::Command,
+    signal::unix::{SignalKind, signal},
+};
 
 use self::{
     attempt::{Contest, Worker},
@@ -108,28 +111,25 @@ impl Eval {
             return list(&tasks, terminal);
         }
         let expected = if self.untouched { Verdict::Failed } else { Verdict::Passed };
-        let report = tokio::select! {
-            report = self.hold(&tasks, terminal) => report?,
-            left = tokio::signal::ctrl_c() => {
-                left?;
-                return Ok(Ended::Interrupted);
-            }
+        let Some(report) = self.hold(&tasks, terminal).await? else {
+            terminal.remark(Look::Faint, "You left; sessions that have begun go on, where their server does.");
+            return Ok(Ended::Interrupted);
         };
         report.show(terminal)?;
         Ok(if report.all(expected) { Ended::Well } else { Ended::TurnFailed })
     }
 
-    /// Where they are worked on: on a server of its own, or the one this terminal is signed in to.
-    async fn hold(&self, tasks: &[Task], terminal: &mut Terminal) -> Result<Report, Failure> {
+    /// Lets them be worked on, on a server of its own or the one this terminal is signed in to. `None` where the person left.
+    async fn hold(&self, tasks: &[Task], terminal: &mut Terminal) -> Result<Option<Report>, Failure> {
         if !(self.own || self.untouched || self.recorded.is_some()) {
             let server = Settings::discover()?;
             let client = Client::new(&server.url, server.token.clone())?;
-            return self.hold_at(&client, server.token.reveal(), tasks, terminal).await;
+            return unless_left(self.hold_at(&client, server.token.reveal(), tasks, terminal)).await;
         }
         let folder = tempfile::Builder::new().prefix("hangar-eval-").tempdir()?;
         terminal.remark(Look::Faint, "Starting a server …");
         let server = self.start(folder.path(), tasks).await?;
-        let report = self.hold_at(&server.client, &server.token, tasks, terminal).await;
+        let report = unless_left(self.hold_at(&server.client, &server.token, tasks, terminal)).await;
         server.end().await;
         report
     }
@@ -187,6 +187,16 @@ impl Eval {
             rows.push(row);
         }
         Ok(Report::new(rows, began.elapsed()))
+    }
+}
+
+/// What comes of it; `None` where the person leaves before.
+async fn unless_left(held: impl Future<Output = Result<Report, Failure>>) -> Result<Option<Report>, Failure> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    tokio::select! {
+        report = held => report.map(Some),
+        left = tokio::signal::ctrl_c() => Ok(left.map(|()| None)?),
+        _ = terminate.recv() => Ok(None),
     }
 }
 
