@@ -57,7 +57,8 @@ async fn tasks_are_judged_on_a_running_server_and_nothing_of_a_check_stays() {
     assert_eq!(verdicts(&ran), expected, "{ran:?}");
     assert_eq!(ran.code, Some(11));
     // The sessions of the agent are there to be looked at; those of checks, and what either pushed, are gone.
-    let listed = within("the sessions", server.owner().client().list_sessions(&SessionFilter::default())).await.unwrap();
+    let listed =
+        within("the sessions", server.owner().client().list_sessions(&SessionFilter::default())).await.unwrap();
     let mut repos: Vec<String> = listed.iter().map(|session| session.repo.to_string()).collect();
     repos.sort();
     assert_eq!(repos, ["eval/array-move-tests", "eval/ms-weeks"]);

@@ -27,7 +27,8 @@ use crate::cli::{
 /// A plugin that looks at a call and lets it pass.
 const PLUGIN: &str = r#"export const hooks = { "tool.execute.before": ({ tool }, output) => { if (tool === "bash" && /\bsudo\b/.test(output.args.command)) throw new Error("no"); } };"#;
 /// The same as a hook of a repository.
-const HOOK: &str = r#"{"hooks": {"PreToolUse": [{"matcher": "*", "hooks": [{"type": "command", "command": "grep -q sudo; true"}]}]}}"#;
+const HOOK: &str =
+    r#"{"hooks": {"PreToolUse": [{"matcher": "*", "hooks": [{"type": "command", "command": "grep -q sudo; true"}]}]}}"#;
 /// Longest that one turn of the stub, or a sandbox, may take.
 const TURN_MAX: Duration = Duration::from_secs(60);
 
@@ -79,12 +80,7 @@ async fn start_server(folder: &Path, model: &StubModel) -> Result<Server, Failur
     Ok(hangar::serve(config).await?)
 }
 
-async fn measure_with(
-    server: &Server,
-    model: &mut StubModel,
-    folder: &Path,
-    rounds: u32,
-) -> Result<Vec<Row>, Failure> {
+async fn measure_with(server: &Server, model: &mut StubModel, folder: &Path, rounds: u32) -> Result<Vec<Row>, Failure> {
     let token = server.owner_token("bench").await?;
     let client = Client::new(server.url(), Token::new(token.reveal()))?;
     let hooked = folder.join("hooked/.hangar");
@@ -112,14 +108,8 @@ async fn measure_with(
 
 /// From before a prompt is sent to the result of the call that it leads to, in a session of its own whose sandbox is there.
 async fn call(client: &Client, repo: &str, model: &mut StubModel) -> Result<Duration, Failure> {
-    let wish = NewSession {
-        repo: repo.parse()?,
-        base_branch: None,
-        model: None,
-        agent: None,
-        prompt: None,
-        visibility: None,
-    };
+    let wish =
+        NewSession { repo: repo.parse()?, base_branch: None, model: None, agent: None, prompt: None, visibility: None };
     let session = client.create_session(&wish).await?.id;
     let mut stream = client.follow(&session, Seq::START, Patience::default());
     client.prompt(&session, "say done").await?;

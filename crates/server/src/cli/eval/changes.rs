@@ -9,7 +9,8 @@ pub(super) fn patch(task: &Task, diff: &SessionDiff) -> Result<String, String> {
     if diff.omitted > 0 {
         return Err(format!("{} changed files are too many to be checked", diff.omitted as usize + diff.files.len()));
     }
-    let counts = |file: &&FileDiff| task.counts(&file.path) && file.old_path.as_ref().is_none_or(|old| task.counts(old));
+    let counts =
+        |file: &&FileDiff| task.counts(&file.path) && file.old_path.as_ref().is_none_or(|old| task.counts(old));
     diff.files.iter().filter(counts).map(section).collect()
 }
 

@@ -26,7 +26,8 @@ const CHECKS: &str = "eval-checks/all";
 /// What tools of the three registries leave behind: no part of anybody's work.
 const IGNORED: &str = "/target\nnode_modules/\n__pycache__/\n*.pyc\n";
 /// The recipe of an image: nothing but the files. What it left open hangar would look up in the package, and install.
-const RECIPE: (&str, &str) = (".hangar/environment.toml", "setup = [\"true\"]\nwarm = [\"true\"]\nschedule = \"on-demand\"\n");
+const RECIPE: (&str, &str) =
+    (".hangar/environment.toml", "setup = [\"true\"]\nwarm = [\"true\"]\nschedule = \"on-demand\"\n");
 /// Longest that an image may take, and between two looks at it.
 const IMAGE_MAX: Duration = Duration::from_secs(300);
 const LOOK_AGAIN: Duration = Duration::from_millis(200);
@@ -89,7 +90,8 @@ impl Ground {
         let tree = Tree::of(task).await?;
         let named: RepoPath = format!("{OWNER}/{}", task.name).parse().map_err(words)?;
         let repo = repository(&self.client, named).await.map_err(words)?;
-        let commit = self.commit(&repo, &tree, &format!("{} {}", task.about.package.name, task.about.package.version)).await?;
+        let commit =
+            self.commit(&repo, &tree, &format!("{} {}", task.about.package.name, task.about.package.version)).await?;
         self.push(&repo, tree.path(), &format!("{commit}:refs/heads/{}", repo.default_branch)).await?;
         let built = tokio::time::timeout(IMAGE_MAX, self.build(&repo, &commit)).await;
         built.map_err(|_| format!("its image took longer than {} s", IMAGE_MAX.as_secs()))??;

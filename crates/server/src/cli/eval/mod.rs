@@ -171,16 +171,12 @@ impl Eval {
             None => self.model.clone(),
         };
         let limit = Duration::from_secs(u64::from(self.minutes) * 60);
-        let worker = if self.untouched {
-            Worker::Nobody
-        } else {
-            Worker::Agent { model, agent: self.agent.clone(), limit }
-        };
+        let worker =
+            if self.untouched { Worker::Nobody } else { Worker::Agent { model, agent: self.agent.clone(), limit } };
         let contest = Contest { client, ground: &ground, worker };
         let began = Instant::now();
-        let mut ended = futures::stream::iter(tasks)
-            .map(|task| contest.carry_out(task))
-            .buffer_unordered(self.jobs as usize);
+        let mut ended =
+            futures::stream::iter(tasks).map(|task| contest.carry_out(task)).buffer_unordered(self.jobs as usize);
         let mut rows: Vec<Row> = Vec::new();
         while let Some(row) = ended.next().await {
             row.tell(terminal);

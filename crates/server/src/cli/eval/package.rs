@@ -52,7 +52,8 @@ async fn kept(package: &Package, scratch: &Path) -> Result<PathBuf, String> {
         return Ok(place);
     }
     let Package { name, version, .. } = package;
-    let fetched = fetch(package, scratch).await.map_err(|why| format!("{name} {version} could not be fetched: {why}"))?;
+    let fetched =
+        fetch(package, scratch).await.map_err(|why| format!("{name} {version} could not be fetched: {why}"))?;
     let hash = hash_of(&fetched).map_err(words)?;
     if hash != package.sha256 {
         return Err(format!("{name} {version} has the SHA-256 {hash}, not {}, as published now", package.sha256));
@@ -93,7 +94,17 @@ async fn fetch(package: &Package, scratch: &Path) -> Result<PathBuf, String> {
         }
         Registry::Pypi => {
             let mut pip = Command::new("python3");
-            pip.args(["-m", "pip", "download", "--quiet", "--no-input", "--no-deps", "--only-binary", ":all:", "--dest"]);
+            pip.args([
+                "-m",
+                "pip",
+                "download",
+                "--quiet",
+                "--no-input",
+                "--no-deps",
+                "--only-binary",
+                ":all:",
+                "--dest",
+            ]);
             run(pip.arg(&fetched).arg(format!("{name}=={version}"))).await?;
             only_file(&fetched)
         }
