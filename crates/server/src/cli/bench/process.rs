@@ -38,7 +38,7 @@ impl ServerProcess {
             command.arg("--config").arg(&config);
             command.env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default()).env("HOME", &home);
         };
-        let server = OwnServer::start(folder, surround, |what, error| cannot(what, error)).await?;
+        let server = OwnServer::start(folder, surround, cannot).await?;
         let (client, token) = (server.client.clone(), server.token.clone());
         client.add_repo(&NewRepo { repo: REPO.parse()?, source: None }).await?;
         let address =

@@ -214,4 +214,15 @@ mod tests {
         let refusal = chosen(vec![task(GOOD).unwrap()], &["other".to_owned()]).unwrap_err();
         assert_eq!((refusal.code, refusal.hint.as_str()), (RefusalCode::NotFound, "There are: a-task."));
     }
+
+    #[test]
+    fn the_tasks_that_come_with_hangar_are_whole() {
+        let tasks = tasks(None).unwrap();
+        assert_eq!(tasks.len(), 20);
+        for task in &tasks {
+            let package = &task.about.package;
+            assert!(task.file("recording.json").is_some(), "{} has no recording", task.name);
+            assert!(package.sha256.len() == 64 && !package.license.is_empty(), "{}", task.name);
+        }
+    }
 }
