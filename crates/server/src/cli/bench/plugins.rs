@@ -25,7 +25,9 @@ use crate::cli::{
 };
 
 /// A plugin that looks at a call and lets it pass.
-const PLUGIN: &str = r#"export const hooks = { "tool.execute.before": ({ tool }, output) => { if (tool === "bash" && /\bsudo\b/.test(output.args.command)) throw new Error("no"); } };"#;
+const PLUGIN: &str = r#"export const hooks = {
+  "tool.execute.before": ({ tool }, output) => { if (tool === "bash" && /\bsudo\b/.test(output.args.command)) throw new Error("no"); },
+};"#;
 /// The same as a hook of a repository.
 const HOOK: &str =
     r#"{"hooks": {"PreToolUse": [{"matcher": "*", "hooks": [{"type": "command", "command": "grep -q sudo; true"}]}]}}"#;

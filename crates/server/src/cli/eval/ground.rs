@@ -1,5 +1,5 @@
-//! Where tasks lie: a repository of the server for each, with an image, so that sessions begin with its files; and one for all checks, a branch each. Everything
-//! goes there by plain `git push`.
+//! Where tasks lie: a repository of the server for each, with an image, so that sessions begin with its files; and one for all checks,
+//! a branch each. Everything goes there by plain `git push`.
 //!
 //! Checks have a repository of their own, as a session can fetch all branches of its repository.
 
@@ -85,7 +85,8 @@ impl Ground {
         Ok(Self { client: client.clone(), checks, settings })
     }
 
-    /// Brings a task in: its package with its own changes is the default branch of a repository, of which there is an image. Says why not where that cannot be done.
+    /// Brings a task in: its package with its own changes is the default branch of a repository, of which there is an image.
+    /// Says why not where that cannot be done.
     pub(super) async fn bring_in(&self, task: &Task) -> Result<Place, String> {
         let tree = Tree::of(task).await?;
         let named: RepoPath = format!("{OWNER}/{}", task.name).parse().map_err(words)?;

@@ -1,7 +1,8 @@
 //! `hangar eval`: small real tasks for an agent, each judged by a check that the agent has not seen.
 //!
 //! ```text
-//! package ──fetched, hash──▶ repository eval/TASK ──session, wish──▶ diff ──what counts──▶ branch of eval-checks/all ──session, hook──▶ verdict
+//! package ──fetched, hash──▶ repository eval/TASK ──session, wish──▶ diff
+//! diff ──what counts──▶ branch of eval-checks/all ──session, hook──▶ verdict
 //! ```
 
 mod attempt;
@@ -45,8 +46,9 @@ use super::{
 
 /// Let an agent work on small real tasks and judge what it made of them.
 ///
-/// Each task is a published package with something to do in it. A session works on it like on any repository; then its changes are judged in a sandbox of their own, by a check that the agent
-/// has not seen. Needs what the tasks' packages are fetched with (cargo, npm, pip) and the right to add repositories: each task is one, eval/TASK.
+/// Each task is a published package with something to do in it. A session works on it like on any repository; then its changes are
+/// judged in a sandbox of their own, by a check that the agent has not seen. Needs what the tasks' packages are fetched with
+/// (cargo, npm, pip) and the right to add repositories: each task is one, eval/TASK.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
