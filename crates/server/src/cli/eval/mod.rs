@@ -23,7 +23,7 @@ use std::{
 use clap::Args;
 use futures::StreamExt as _;
 use hangar_client::{Client, Settings};
-use hangar_protocol::{Refusal, RefusalCode};
+use hangar_protocol::{Refusal, RefusalCode, limits::clip};
 use serde_json::json;
 use tokio::{
     process::Command,
@@ -43,6 +43,9 @@ use super::{
     terminal::{Look, Terminal},
     words,
 };
+
+/// Of a wish, a list shows its beginning.
+const WISH_CHARS_MAX: usize = 90;
 
 /// Let an agent work on small real tasks and judge what it made of them.
 ///
@@ -231,7 +234,7 @@ fn listed(task: &Task) -> [Cell; 4] {
         (Look::Strong, task.name.clone()),
         (Look::Plain, task.about.kind.clone()),
         (Look::Place, format!("{} {}", package.name, package.version)),
-        (Look::Faint, words::one_line(task.about.wish.lines().next().unwrap_or_default())),
+        (Look::Faint, clip(&words::one_line(&task.about.wish), WISH_CHARS_MAX)),
     ]
 }
 
