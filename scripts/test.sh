@@ -28,6 +28,7 @@ scripts/lint.sh
 scripts/unit.sh
 export HANGAR_BIN=$PWD/target/debug/hangar
 $step "API from its description" scripts/api.sh
+$step "tasks of hangar eval" scripts/eval.sh
 $step "browser" scripts/e2e.sh
 HANGAR_DEMO_EXIT=1 $step "demo" scripts/demo.sh
 echo "All of it passed in $((SECONDS - began)) s."

@@ -24,17 +24,20 @@ pub(super) const TOP: [&str; 17] = [
     "rustfmt.toml",
     "scripts",
 ];
+/// What is no part of what sandboxes are shown: an agent that is tried would find how it is judged.
+pub(super) const HIDDEN: &str = "evals/";
 /// Higher levels take many times as long in a build script, which is not optimised, and save a tenth.
 const LEVEL: i32 = 9;
 
-/// What git has on its list, sorted; `None` where the tree is no work tree of its own, or git cannot be asked.
+/// What git has on its list but [`HIDDEN`], sorted; `None` where the tree is no work tree of its own, or git cannot be asked.
 pub(super) fn tracked(root: &Path) -> Option<Vec<String>> {
     if !root.join(".git").exists() {
         return None;
     }
     let listed = git(root, &["ls-files", "-z"])?;
     // A file that was deleted and not yet committed is no part of what is built.
-    let there = |file: &&str| !file.is_empty() && fs::symlink_metadata(root.join(file)).is_ok();
+    let there =
+        |file: &&str| !file.is_empty() && !file.starts_with(HIDDEN) && fs::symlink_metadata(root.join(file)).is_ok();
     let mut files: Vec<String> = listed.split('\0').filter(there).map(str::to_owned).collect();
     files.sort();
     Some(files)

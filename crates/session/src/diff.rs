@@ -9,11 +9,11 @@ use hangar_protocol::{
 use crate::{forge_words::forge_refusal, home::Home};
 
 /// Makes a scratch index that knows new files too, so that they are part of the diff and the work tree's own index stays as
-/// it is.
+/// it is. Its time is the index's own: by that git knows which files were changed within the second in which it was written, and looks into them.
 const PREPARE: &str = "set -e\n\
     index=$(mktemp)\n\
     trap 'rm -f \"$index\"' EXIT\n\
-    cp \"$(git rev-parse --git-path index)\" \"$index\"\n\
+    cp -p \"$(git rev-parse --git-path index)\" \"$index\"\n\
     export GIT_INDEX_FILE=\"$index\"\n\
     git add --all --intent-to-add . 2>/dev/null\n";
 const OPTIONS: &str = "--no-color --no-ext-diff --no-textconv --find-renames --full-index --no-abbrev";

@@ -17,6 +17,7 @@ mod completions;
 mod diff;
 mod doctor;
 mod ended;
+mod eval;
 mod exchange;
 mod export;
 mod follow;
@@ -29,6 +30,7 @@ mod link;
 mod login;
 mod mcp;
 mod members;
+mod own_server;
 mod pool;
 mod pr;
 mod progress;
@@ -125,6 +127,7 @@ enum Command {
     Doctor(doctor::Doctor),
     Source(source::Source),
     Bench(bench::Bench),
+    Eval(eval::Eval),
     Mcp(mcp::Mcp),
     Acp(acp::Acp),
     Login(login::Login),
@@ -199,6 +202,7 @@ impl Command {
             Self::Doctor(doctor) => doctor.carry_out(terminal).await,
             Self::Source(source) => source.carry_out(terminal).await,
             Self::Bench(bench) => bench.carry_out(terminal).await,
+            Self::Eval(eval) => eval.carry_out(terminal).await,
             Self::Mcp(mcp) => mcp.carry_out(terminal).await,
             Self::Acp(acp) => acp.carry_out(terminal).await,
             Self::Login(login) => login.carry_out(terminal).await,

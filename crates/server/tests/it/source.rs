@@ -38,6 +38,7 @@ fn tree() -> tempfile::TempDir {
         ("target/debug/hangar", "program"),
         ("clients/node_modules/a/index.js", "a"),
         ("crates/one/build.log", "built"),
+        ("evals/a-task/check.sh", "true"),
     ] {
         put(root, path, content);
     }
@@ -67,7 +68,7 @@ fn a_tree_without_git_gives_what_one_with_git_does_and_nothing_that_lies_about()
     let packed = pack::packed(root, &walked).unwrap();
 
     git(root, &["init", "-q", "-b", "main"]);
-    let known: Vec<&str> = OURS.into_iter().chain(["scripts/run.sh"]).collect();
+    let known: Vec<&str> = OURS.into_iter().chain(["scripts/run.sh", "evals/a-task/check.sh"]).collect();
     git(root, &[&["add"][..], &known].concat());
     let author = ["-c", "user.name=T", "-c", "user.email=t@example.org"];
     git(root, &[&author[..], &["commit", "-q", "-m", "first"]].concat());

@@ -13,6 +13,7 @@ mod chaos;
 mod children;
 mod clock;
 mod disk;
+mod eval;
 mod forks;
 mod gateway;
 mod guest;

@@ -9,6 +9,7 @@ mod density;
 mod first_read;
 mod keystroke;
 mod pace_model;
+mod plugins;
 mod process;
 mod prompt;
 mod row;
@@ -28,6 +29,9 @@ use super::{
     table::{Cell, columns},
     terminal::{Look, Terminal},
 };
+
+/// Tool calls with a plugin of each kind: each takes a session of its own.
+const PLUGIN_ROUNDS_MAX: u32 = 50;
 
 /// Measure this machine: each figure with its floor and the ratio, measured in the same run.
 ///
@@ -57,7 +61,7 @@ pub(super) struct Bench {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize)]
 #[serde(rename_all = "snake_case")]
 enum Suite {
-    /// From a prompt to the model's first request, and to the first tool's result.
+    /// From a prompt to the model's first request, and to the first tool's result, with plugins and without.
     Prompt,
     /// Sandboxes: claims, commands, pauses, slots, other programs with the same task, the way from a keystroke to the newest commits, and how soon a session reads.
     Sandbox,
@@ -95,7 +99,11 @@ impl Bench {
             terminal.remark(Look::Faint, "This is a debug build: its figures say little. Build with --release.");
         }
         let rows = match self.suite {
-            Suite::Prompt => prompt::measure(self.rounds, terminal).await?,
+            Suite::Prompt => {
+                let mut rows = prompt::measure(self.rounds, terminal).await?;
+                rows.extend(plugins::measure(self.rounds.min(PLUGIN_ROUNDS_MAX), terminal).await?);
+                rows
+            }
             Suite::Sandbox => sandbox::measure(self.rounds, terminal).await?,
             Suite::Snapshot => snapshot::measure(self.rounds, terminal).await?,
             Suite::Stream => stream::measure(self.rounds, terminal).await?,

@@ -1,0 +1,13 @@
+const assert = require('assert');
+const mri = require('./lib/index.js');
+let good = 0;
+const heard = [];
+const onUnknown = (flag) => { heard.push(flag); return 'stopped'; };
+assert.equal(mri(['--foobar', '-x'], { alias: { a: 'b' }, onUnknown }), 'stopped'); good += 1;
+assert.deepEqual(heard, ['--foobar']); good += 1;
+assert.deepEqual(mri(['-b', '1', 'z'], { alias: { a: 'b' }, onUnknown }), { _: ['z'], a: 1, b: 1 }); good += 1;
+assert.deepEqual(mri(['--b'], { alias: { a: 'b' }, onUnknown }), { _: [], a: true, b: true }); good += 1;
+assert.throws(() => mri([], { unknown() {} }), (error) => error instanceof Error && error.message.includes('onUnknown')); good += 1;
+assert.deepEqual(mri(['--no-color', '-n', '5', '--', '-x']), { _: ['-x'], color: false, n: 5 }); good += 1;
+assert.deepEqual(mri(['--s=07'], { string: 's', default: { d: 1 } }), { _: [], s: '07', d: 1 }); good += 1;
+console.log(`${good} good`);
