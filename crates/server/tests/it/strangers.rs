@@ -17,6 +17,7 @@ fn routes(document: &Value) -> Vec<(Method, String, String)> {
         {
             let filled = path
                 .replace("{id}", "1")
+                .replace("{owner}/{name}", "acme/website")
                 .replace("{user}", "jane")
                 .replace("{build}", "1")
                 .replace("{image}", &"0".repeat(32))
