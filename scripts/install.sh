@@ -30,6 +30,7 @@ if [ "$want" = test ]; then
   fi
   need qemu-system-x86_64 qemu-system-x86
   python3 -c 'import venv, ensurepip' 2>/dev/null || packages+=(python3-venv)
+  python3 -m pip --version >/dev/null 2>&1 || packages+=(python3-pip)
 fi
 if ! command -v cargo >/dev/null || ! command -v npm >/dev/null; then
   echo "hangar needs cargo (Rust 1.95 or newer, https://rustup.rs) and npm (Node 20 or newer). Install them, then run this again." >&2
