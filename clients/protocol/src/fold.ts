@@ -260,7 +260,7 @@ function applyBody(state: SessionState, cause: Cause, body: EventBody): void {
       return;
     case "image_chosen":
       state.image = body.image;
-      if (body.commit === state.base_commit) delete state.image_commit;
+      if (body.commit === state.base_commit || state.forked_from) delete state.image_commit;
       else state.image_commit = body.commit;
       return;
     case "base_changed":

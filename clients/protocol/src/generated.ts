@@ -3153,8 +3153,8 @@ sandbox: SandboxPhase,
  */
 image: string | null,
 /**
- * The commit of that image, while the session could begin there instead (`begin_at` of [`crate::api::SandboxRetry`]): another one than `base_commit`, and
- * its workspace was never ready.
+ * The commit of that image, while the session could begin there instead (`begin_at` of [`crate::api::SandboxRetry`]): another one than `base_commit`, its
+ * workspace was never ready, and it is no fork.
  */
 image_commit?: string,
 /**

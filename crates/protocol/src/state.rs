@@ -91,8 +91,8 @@ pub struct SessionState {
     pub sandbox: SandboxPhase,
     /// The image it started from; `None` before its first sandbox.
     pub image: Option<String>,
-    /// The commit of that image, while the session could begin there instead (`begin_at` of [`crate::api::SandboxRetry`]): another one than `base_commit`, and
-    /// its workspace was never ready.
+    /// The commit of that image, while the session could begin there instead (`begin_at` of [`crate::api::SandboxRetry`]): another one than `base_commit`, its
+    /// workspace was never ready, and it is no fork.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[ts(optional)]
     pub image_commit: Option<String>,
@@ -619,7 +619,9 @@ impl SessionState {
             }
             EventBody::ImageChosen { image, commit, .. } => {
                 self.image = Some(image.clone());
-                self.image_commit = (*commit != self.base_commit).then(|| commit.clone());
+                // A fork stands on work that was done at its source's commit.
+                let other = *commit != self.base_commit && self.forked_from.is_none();
+                self.image_commit = other.then(|| commit.clone());
             }
             EventBody::BaseChanged { commit, .. } => {
                 self.base_commit.clone_from(commit);

@@ -11,6 +11,7 @@ use axum::{
     response::{IntoResponse as _, Response},
     routing::any,
 };
+use futures::{SinkExt as _, StreamExt as _};
 use hangar_client::{Client, Token};
 use hangar_protocol::RefusalCode;
 use serde::Deserialize;
@@ -70,24 +71,32 @@ fn answer(
     })
 }
 
-async fn carry(mut socket: WebSocket, client: Client, wishes: Wishes) {
+async fn carry(socket: WebSocket, client: Client, wishes: Wishes) {
     let (heard, incoming) = mpsc::channel(1);
-    let (outgoing, mut told) = mpsc::channel(WAITING_MESSAGES_MAX);
+    let (outgoing, mut told) = mpsc::channel::<String>(WAITING_MESSAGES_MAX);
     let serving = tokio::spawn(serve(client, wishes, incoming, outgoing));
-    loop {
-        tokio::select! {
-            message = told.recv() => match message {
-                Some(message) => if socket.send(Message::Text(message.into())).await.is_err() { break },
-                None => break,
-            },
-            message = socket.recv() => match message {
-                Some(Ok(Message::Text(message))) => if heard.send(message.to_string()).await.is_err() { break },
-                Some(Ok(Message::Binary(_) | Message::Ping(_) | Message::Pong(_))) => {}
-                Some(Ok(Message::Close(_)) | Err(_)) | None => break,
-            },
+    let (mut to_editor, mut from_editor) = socket.split();
+    // Side by side: while one waits for the editor, what it serves may wait for the other.
+    let reading = async move {
+        while let Some(Ok(message)) = from_editor.next().await {
+            match message {
+                Message::Text(message) if heard.send(message.to_string()).await.is_err() => return,
+                Message::Text(_) | Message::Binary(_) | Message::Ping(_) | Message::Pong(_) => {}
+                Message::Close(_) => return,
+            }
         }
+    };
+    let writing = async move {
+        while let Some(message) = told.recv().await {
+            if to_editor.send(Message::Text(message.into())).await.is_err() {
+                return;
+            }
+        }
+    };
+    tokio::select! {
+        () = reading => {}
+        () = writing => {}
     }
-    drop((heard, told));
     match serving.await {
         Ok(Ok(())) => {}
         Ok(Err(error)) => tracing::info!(%error, "an editor could not be served"),

@@ -25,9 +25,9 @@ pub(super) fn retry(state: &SessionState, by: Person, begin_at: BeginAt) -> Resu
     Ok(Decision { events, effects: vec![Effect::MakeSandbox], ..Decision::default() })
 }
 
-/// The image's commit, where nothing was done yet that stands on the session's own.
+/// The image's commit, as long as nothing stands on the session's own.
 fn other_beginning(state: &SessionState) -> Result<String, Refusal> {
-    let nothing_done = state.forked_from.is_none() && state.pushed.is_none() && state.snapshots.is_empty();
+    let nothing_done = state.pushed.is_none() && state.snapshots.is_empty();
     state.image_commit.clone().filter(|_| nothing_done).ok_or_else(|| {
         Refusal::new(
             RefusalCode::Conflict,

@@ -4,7 +4,7 @@ use hangar_protocol::{
     Event, EventBody, PluginDecision,
     event::{ToolStatus, TurnOutcome},
 };
-use hangar_testkit::{Story, TestServer, Watch};
+use hangar_testkit::{Setting, Story, TestServer, Watch};
 
 use super::{
     agents::{Agent, Services, installed},
@@ -33,14 +33,21 @@ async fn what_opencode_asks_no_leave_for_is_asked_about_by_its_hook() {
     the_hook_asks(Agent::OpenCode).await;
 }
 
+/// A server of this setting with a plugin that guards, and a repository.
+async fn guarded(setting: Setting) -> TestServer {
+    let file = tempfile::Builder::new().suffix(".js").tempfile().unwrap();
+    std::fs::write(file.path(), GUARD).unwrap();
+    // It is read when the server starts.
+    let plugin = format!("[[plugins]]\nname = \"guard\"\npath = {:?}\n", file.path());
+    let server = TestServer::start_with(setting.configured(&plugin)).await;
+    server.tiny().await;
+    server
+}
+
 async fn the_hook_asks(agent: Agent) {
     let Some(directory) = installed() else { return };
     let services = Services::start(&directory).await;
-    let file = tempfile::Builder::new().suffix(".js").tempfile().unwrap();
-    std::fs::write(file.path(), GUARD).unwrap();
-    let plugin = format!("[[plugins]]\nname = \"guard\"\npath = {:?}\n", file.path());
-    let mut server = TestServer::start_with(agent.setting(&directory, &services).configured(&plugin)).await;
-    server.tiny().await;
+    let mut server = guarded(agent.setting(&directory, &services)).await;
     let jane = server.owner().clone();
     let session = agent.begin(&jane, "acme/tiny", "Please run «cat README.md»").await;
     let mut watch = Watch::new(&jane, &session);
@@ -76,11 +83,7 @@ async fn what_a_sub_agent_of_opencode_does_is_asked_about() {
 async fn the_hook_of_a_sub_agent_asks(agent: Agent) {
     let Some(directory) = installed() else { return };
     let services = Services::start(&directory).await;
-    let file = tempfile::Builder::new().suffix(".js").tempfile().unwrap();
-    std::fs::write(file.path(), GUARD).unwrap();
-    let plugin = format!("[[plugins]]\nname = \"guard\"\npath = {:?}\n", file.path());
-    let mut server = TestServer::start_with(agent.setting(&directory, &services).configured(&plugin)).await;
-    server.tiny().await;
+    let mut server = guarded(agent.setting(&directory, &services)).await;
     let jane = server.owner().clone();
     let session = agent.begin(&jane, "acme/tiny", "Please delegate «cat README.md»").await;
     let mut watch = Watch::new(&jane, &session);
